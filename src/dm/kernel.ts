@@ -1,0 +1,43 @@
+// The port to device-mapper: what is there, and one step at a time. Two forms pass one contract suite: dmsetup on a real
+// kernel, and the simulation in test/sim. No effects in this file.
+
+import type { DeviceKey, StoreName } from '../ids.ts';
+import type { SnapshotStatus } from './status.ts';
+import type { Step } from './step.ts';
+import type { Table } from './table.ts';
+
+/** One device of ours. Equal tables are not equal states, so all four of live, inactive, suspended and readOnly count. */
+export interface ObservedDevice {
+  readonly key: DeviceKey;
+  /** For example `253:7`; its node is /dev/dm-7. */
+  readonly majorMinor: string;
+  readonly live: Table | undefined;
+  readonly inactive: Table | undefined;
+  readonly suspended: boolean;
+  readonly readOnly: boolean;
+  /** Openers: mounts, processes, and other devices' tables that lie on it. */
+  readonly openCount: number;
+  /** Of the live table's only target when that is snapshot or snapshot-merge. */
+  readonly status: SnapshotStatus | undefined;
+}
+
+export interface ObservedStore {
+  readonly store: StoreName;
+  readonly majorMinor: string;
+  readonly openCount: number;
+}
+
+export interface Observed {
+  readonly devices: ReadonlyMap<DeviceKey, ObservedDevice>;
+  /** Stores whose own block device exists. */
+  readonly stores: ReadonlyMap<StoreName, ObservedStore>;
+}
+
+/** Device-mapper as seen from one pool. Errors are SnapmergeError: `unavailable` when dmsetup does not answer, `internal` for a refused step. */
+export interface Kernel {
+  readonly observe: () => Promise<Observed>;
+  /** Applies one step to its end; it is never cancelled half-way. */
+  readonly apply: (step: Step) => Promise<void>;
+  /** Statuses of all snapshots and merges of the pool in one call: cheap enough for the monitor to repeat. */
+  readonly statuses: () => Promise<ReadonlyMap<DeviceKey, SnapshotStatus>>;
+}

@@ -1,0 +1,42 @@
+// The vocabulary of change: what the executor can do to the kernel, one command each. Pure values; `stepText` is how they
+// appear in logs and stories.
+
+import type { DeviceKey, StoreName } from '../ids.ts';
+import type { Table } from './table.ts';
+import { tableText } from './table.ts';
+
+export type Step =
+  /** Make a store's own block device appear (LVM activation). */
+  | { readonly do: 'activate'; readonly store: StoreName }
+  /** Take a store's block device away; refused by LVM while anything uses it. */
+  | { readonly do: 'deactivate'; readonly store: StoreName }
+  /** A new device without a table. */
+  | { readonly do: 'create'; readonly device: DeviceKey }
+  /** Put a table into the inactive slot. Loading a snapshot table reads its store. */
+  | { readonly do: 'load'; readonly device: DeviceKey; readonly table: Table; readonly readOnly: boolean }
+  /** Empty the inactive slot. */
+  | { readonly do: 'clear'; readonly device: DeviceKey }
+  /** Freeze the mounted file system if there is one, wait for everything under way, queue what comes. */
+  | { readonly do: 'suspend'; readonly device: DeviceKey }
+  /** Make what the device has acknowledged durable: a cache flush through its live table. */
+  | { readonly do: 'flush'; readonly device: DeviceKey }
+  /** Swap in the inactive table if there is one, and let everything go on. */
+  | { readonly do: 'resume'; readonly device: DeviceKey }
+  | { readonly do: 'remove'; readonly device: DeviceKey };
+
+export function stepText(step: Step): string {
+  switch (step.do) {
+    case 'activate':
+    case 'deactivate':
+      return `${step.do} ${step.store}`;
+    case 'load':
+      return `load ${step.device}${step.readOnly ? ' (read-only)' : ''}: ${tableText(step.table).replaceAll('\n', '; ')}`;
+    case 'create':
+    case 'clear':
+    case 'suspend':
+    case 'flush':
+    case 'resume':
+    case 'remove':
+      return `${step.do} ${step.device}`;
+  }
+}

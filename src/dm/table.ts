@@ -1,0 +1,107 @@
+// Device-mapper tables as values: what a device shows, with symbolic references instead of major:minor. A table that was
+// wanted and a table that the kernel reports compare with `sameTable`. Pure.
+
+import type { DeviceKey, StoreName } from '../ids.ts';
+import type { Sectors } from '../units.ts';
+import { sectors } from '../units.ts';
+
+/** What a target lies on: a store (logical volume) of the pool, a device of ours in the same pool, or neither. */
+export type Ref =
+  | { readonly on: 'store'; readonly store: StoreName }
+  | { readonly on: 'device'; readonly device: DeviceKey }
+  | { readonly on: 'stranger'; readonly majorMinor: string };
+
+/** P persistent, N transient, PO persistent where a write to the snapshot that finds no room fails without invalidating it. */
+export type CowMode = 'P' | 'N' | 'PO';
+
+export type Target =
+  | { readonly type: 'linear'; readonly length: Sectors; readonly on: Ref; readonly offset: Sectors }
+  | {
+      readonly type: 'snapshot' | 'snapshot-merge';
+      readonly length: Sectors;
+      readonly origin: Ref;
+      readonly cow: Ref;
+      readonly mode: CowMode;
+      readonly chunk: Sectors;
+    }
+  | { readonly type: 'snapshot-origin'; readonly length: Sectors; readonly origin: Ref }
+  | { readonly type: 'zero' | 'error'; readonly length: Sectors }
+  | { readonly type: 'other'; readonly length: Sectors; readonly name: string; readonly params: string };
+
+/** Targets one after the other; each begins where the one before it ends, the first at sector 0. */
+export type Table = readonly Target[];
+
+export const onStore = (store: StoreName): Ref => ({ on: 'store', store });
+export const onDevice = (device: DeviceKey): Ref => ({ on: 'device', device });
+
+export function tableLength(table: Table): Sectors {
+  return sectors(table.reduce((sum, target) => sum + target.length, 0n));
+}
+
+/** Every reference of a table, in order; a snapshot gives its origin and then its store. */
+export function refsOf(table: Table): readonly Ref[] {
+  return table.flatMap((target): readonly Ref[] => {
+    switch (target.type) {
+      case 'linear':
+        return [target.on];
+      case 'snapshot':
+      case 'snapshot-merge':
+        return [target.origin, target.cow];
+      case 'snapshot-origin':
+        return [target.origin];
+      case 'zero':
+      case 'error':
+      case 'other':
+        return [];
+    }
+  });
+}
+
+export function sameRef(a: Ref, b: Ref): boolean {
+  return refText(a) === refText(b);
+}
+
+export function refText(ref: Ref): string {
+  switch (ref.on) {
+    case 'store':
+      return `store:${ref.store}`;
+    case 'device':
+      return `device:${ref.device}`;
+    case 'stranger':
+      return ref.majorMinor;
+  }
+}
+
+/** One line a target, as dmsetup would print it, with symbolic names: for logs, stories, golden tests and comparison. */
+export function tableText(table: Table): string {
+  let start = 0n;
+  const lines: string[] = [];
+  for (const target of table) {
+    lines.push(targetLine(target, start, refText));
+    start += target.length;
+  }
+  return lines.join('\n');
+}
+
+/** One table line in the kernel's own form; `name` turns a reference into what the kernel is to read. */
+export function targetLine(target: Target, start: bigint, name: (ref: Ref) => string): string {
+  const head = `${start} ${target.length}`;
+  switch (target.type) {
+    case 'linear':
+      return `${head} linear ${name(target.on)} ${target.offset}`;
+    case 'snapshot':
+    case 'snapshot-merge':
+      return `${head} ${target.type} ${name(target.origin)} ${name(target.cow)} ${target.mode} ${target.chunk}`;
+    case 'snapshot-origin':
+      return `${head} snapshot-origin ${name(target.origin)}`;
+    case 'zero':
+    case 'error':
+      return `${head} ${target.type}`;
+    case 'other':
+      return `${head} ${target.name}${target.params === '' ? '' : ` ${target.params}`}`;
+  }
+}
+
+export function sameTable(a: Table, b: Table): boolean {
+  return tableText(a) === tableText(b);
+}

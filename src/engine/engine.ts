@@ -1,0 +1,154 @@
+// The use cases of one pool, as an interface: what the CSI services, the restore service and the command line call. All
+// sizes are bytes, all times are Unix milliseconds. Types only; src/engine/pool.ts is the form that works.
+
+import type { Handle, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
+import type { Layout } from '../lvm/lvm.ts';
+import type { Bytes } from '../units.ts';
+
+export type OnFull = 'wait' | 'drop';
+
+/** What a StorageClass fixes for a volume and for the snapshots and forks that come of it. */
+export interface VolumeParameters {
+  readonly layout: Layout;
+  readonly chunk: Bytes;
+  /** Room given to a new snapshot or fork store at first, as a share of the volume's size in percent (1 to 100). */
+  readonly snapshotReservePercent: number;
+  readonly onFull: OnFull;
+  /** Forks with a transient store: fresh again after every reboot. Only for a volume made from a snapshot or volume. */
+  readonly scratch: boolean;
+}
+
+export type VolumeSource =
+  { readonly from: 'snapshot'; readonly snapshot: SnapshotId } | { readonly from: 'volume'; readonly volume: VolumeId };
+
+export interface CreateVolume {
+  /** The CSI name: 1 to 128 characters, any characters. Idempotent by it. */
+  readonly name: string;
+  readonly requiredBytes: Bytes;
+  /** Undefined: no limit. */
+  readonly limitBytes: Bytes | undefined;
+  readonly parameters: VolumeParameters;
+  readonly source: VolumeSource | undefined;
+}
+
+export type Health = { readonly state: 'healthy' } | { readonly state: 'degraded'; readonly reason: string };
+
+export interface Volume {
+  readonly id: VolumeId;
+  /** Undefined where the name could not be kept as text (it is then known by its hash). */
+  readonly name: string | undefined;
+  readonly size: Bytes;
+  readonly createdMs: number;
+  readonly parameters: VolumeParameters;
+  /** What it was made from, also when that is gone. */
+  readonly source: VolumeSource | undefined;
+  /** Its top device is there. */
+  readonly active: boolean;
+  readonly health: Health;
+}
+
+export interface Snapshot {
+  readonly id: SnapshotId;
+  readonly name: string | undefined;
+  readonly volume: VolumeId;
+  readonly size: Bytes;
+  readonly createdMs: number;
+}
+
+export type RestoreMode = 'origin' | 'snapshot' | 'onactivate';
+
+export interface StartRestore {
+  readonly volume: VolumeId;
+  readonly snapshot: SnapshotId;
+  readonly mode: RestoreMode;
+  readonly keepSnapshot: boolean;
+  /** Take a snapshot of this name of the volume as it is, just before. */
+  readonly safetySnapshotName: string | undefined;
+}
+
+export type RestorePhase = 'preparing' | 'merging' | 'done' | 'failed';
+
+export interface Restore {
+  /** `r-` and ten characters; the one that StartRestore returned. */
+  readonly id: string;
+  readonly volume: VolumeId;
+  readonly snapshot: SnapshotId;
+  readonly mode: RestoreMode;
+  readonly phase: RestorePhase;
+  readonly keepSnapshot: boolean;
+  readonly safetySnapshot: SnapshotId | undefined;
+  /** Bytes that were to be moved when it began, and those still to be moved now. */
+  readonly totalBytes: Bytes;
+  readonly remainingBytes: Bytes;
+  readonly startedMs: number;
+  readonly endedMs: number | undefined;
+  /** What went wrong, or why it waits. */
+  readonly message: string;
+}
+
+export interface Capacity {
+  readonly available: Bytes;
+  readonly maximumVolume: Bytes;
+  readonly minimumVolume: Bytes;
+}
+
+export interface ActiveVolume {
+  /** The top device: `/dev/dm-N`. */
+  readonly path: string;
+  readonly majorMinor: string;
+  readonly size: Bytes;
+}
+
+export interface PoolHealth {
+  readonly ready: boolean;
+  /** What does not answer, and what to do; empty when ready. */
+  readonly problems: readonly string[];
+}
+
+/** One pool's engine. Errors are SnapmergeError. Every changing call runs to its end whether or not the caller waits. */
+export interface Engine {
+  readonly pool: PoolName;
+  readonly vg: VgUuid;
+
+  readonly createVolume: (request: CreateVolume) => Promise<Volume>;
+  /** A volume that is not there is no error; one whose top device is in use is `precondition`. */
+  readonly deleteVolume: (id: VolumeId) => Promise<void>;
+  readonly getVolume: (id: VolumeId) => Promise<Volume | undefined>;
+  /** By creation time, then id; deleted ones are left out. */
+  readonly listVolumes: () => Promise<readonly Volume[]>;
+  /** Grows to at least `requiredBytes` (at most `limitBytes`) and returns the new size. */
+  readonly expandVolume: (id: VolumeId, requiredBytes: Bytes, limitBytes: Bytes | undefined) => Promise<Bytes>;
+  readonly capacity: (layout: Layout) => Promise<Capacity>;
+
+  /** Idempotent by name; the same name for another volume is `exists`. */
+  readonly createSnapshot: (volume: VolumeId, name: string) => Promise<Snapshot>;
+  readonly deleteSnapshot: (id: SnapshotId) => Promise<void>;
+  readonly getSnapshot: (id: SnapshotId) => Promise<Snapshot | undefined>;
+  readonly listSnapshots: () => Promise<readonly Snapshot[]>;
+
+  /** Makes the volume's top device and all it reads through appear; idempotent. `precondition` while a restore is being set up. */
+  readonly activate: (id: VolumeId) => Promise<ActiveVolume>;
+  /** The active volume, or undefined when it is not active. */
+  readonly active: (id: VolumeId) => Promise<ActiveVolume | undefined>;
+  /** Takes away the top device and whatever nothing else needs; `precondition` while it is open. */
+  readonly deactivate: (id: VolumeId) => Promise<void>;
+
+  readonly startRestore: (request: StartRestore) => Promise<Restore>;
+  readonly getRestore: (id: string) => Promise<Restore | undefined>;
+  readonly listRestores: () => Promise<readonly Restore[]>;
+  /** Progress until the end (phase done or failed), at least one item; ends early when `signal` fires. */
+  readonly watchRestore: (id: string, signal: AbortSignal) => AsyncIterable<Restore>;
+  /** Only a restore that has not begun can be cancelled; otherwise `precondition`. */
+  readonly cancelRestore: (id: string) => Promise<void>;
+
+  readonly health: () => Promise<PoolHealth>;
+  /** Read, derive, converge, sweep, resume merges, start the monitor. */
+  readonly start: () => Promise<void>;
+  /** Lets changes under way finish and stops watching; leaves all devices as they are. */
+  readonly stop: () => Promise<void>;
+}
+
+/** All pools of this node by name. */
+export type Engines = ReadonlyMap<PoolName, Engine>;
+
+export type { Handle };

@@ -1,0 +1,13 @@
+// The port to the rest of the node that the engine needs: zeroing parts of a store. Everything about file systems and
+// mounts belongs to src/node. No effects in this file.
+
+import type { StoreName } from './ids.ts';
+import type { Bytes } from './units.ts';
+
+export interface Host {
+  /**
+   * Makes `length` bytes of an active store from `offset` read back as zeroes, durable when it returns: by the disk's
+   * own zeroing where it has one, by writing otherwise. `progress` gets the bytes done so far.
+   */
+  readonly zero: (store: StoreName, offset: Bytes, length: Bytes, progress?: (done: Bytes) => void) => Promise<void>;
+}
