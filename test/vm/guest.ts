@@ -1,0 +1,321 @@
+// A guest: a QEMU machine with its own kernel, pool disks and the agent. Everything that tests and verbs do with one is
+// here; how it is built is in tools/image, what runs inside it first is in guest/.
+
+import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, open, rename, rm, truncate } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { hashOf, locked } from '../../tools/cache.ts';
+import { ensureDebianPackages } from '../../tools/debian-packages.ts';
+import { initramfs } from '../../tools/image/initramfs.ts';
+import { qemu } from '../../tools/image/qemu.ts';
+import { rootImage } from '../../tools/image/root.ts';
+import { say, step } from '../../tools/progress.ts';
+import { run } from '../../tools/run.ts';
+import { tar } from '../../tools/tar.ts';
+import { chooseAccelerator } from './accelerator.ts';
+import { openChannel } from './channel.ts';
+import type { Channel, ExecOptions, ExecResult } from './channel.ts';
+import { connector } from './connect.ts';
+import { GuestError } from './fault.ts';
+import { forwardSocket } from './forward.ts';
+import type { Forward } from './forward.ts';
+import { freePort } from './ports.ts';
+import { CONSOLE, guestArgv, poolDisk, stateDisk } from './qemu-argv.ts';
+import { guestDir, isRunning, readState, writeState } from './state.ts';
+import type { GuestShape } from './state.ts';
+import { waitFor } from './wait.ts';
+
+export interface GuestOptions {
+  /** Lower-case letters, digits and `-`; guests that run side by side have different names. */
+  readonly name: string;
+  readonly disks?: number;
+  readonly diskSizeBytes?: number;
+  readonly memoryMiB?: number;
+  readonly cpus?: number;
+  /** Does systemd-udevd run in it? */
+  readonly udev?: boolean;
+  /** Does its init make the pool and start the driver, which one of `tars` holds? */
+  readonly driver?: boolean;
+  /** Archives of this machine, unpacked over the root folder at every boot. */
+  readonly tars?: readonly string[];
+  /** Outlives this process; otherwise it ends with it, however that ends. */
+  readonly detached?: boolean;
+  /** Goes on with the disks that an earlier guest of this name left. */
+  readonly keepDisks?: boolean;
+}
+
+/** Files by their path below the folder they are put into, or an archive. */
+export type Pushable = Readonly<Record<string, Uint8Array | string>> | { readonly tar: AsyncIterable<Uint8Array> };
+
+export interface Guest {
+  readonly shape: GuestShape;
+  readonly exec: (argv: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
+  /** Standard output as text of a command that must succeed. */
+  readonly output: (argv: readonly string[], options?: ExecOptions) => Promise<string>;
+  readonly push: (files: Pushable, dir: string) => Promise<void>;
+  readonly pull: (path: string) => Promise<Uint8Array>;
+  /** The end of the serial console of this boot, for a diagnosis. */
+  readonly log: (lastBytes?: number) => Promise<string>;
+  readonly isRunning: () => boolean;
+  /** Power off at once: no sync, no shutdown. Disks stay as they are. */
+  readonly cut: () => Promise<void>;
+  /** Starts it again on the same disks, with other archives if told. */
+  readonly boot: (change?: { readonly tars?: readonly string[] }) => Promise<void>;
+  /** An orderly end: the driver, sync, power off. */
+  readonly stop: () => Promise<void>;
+  /** A unix socket on this machine for one in the guest; it stays through cut and boot, until closed. */
+  readonly forward: (guestSocket: string, hostPath?: string) => Promise<Forward>;
+}
+
+const DEFAULTS = { disks: 2, diskSizeBytes: 4 * 1024 ** 3, memoryMiB: 1024, cpus: 2 } as const;
+const STATE_DISK_BYTES = 256 * 1024 ** 2;
+
+const BOOT_TRIES = 3;
+/** The kernel's first line takes 3 to 5 s under emulation on a quiet machine. One in forty boots hangs before it. */
+const FIRST_LINE_LIMIT_MS = 60_000;
+const BOOT_LIMIT_MS = 300_000;
+const STOP_LIMIT_MS = 60_000;
+const KILL_LIMIT_MS = 30_000;
+/** What the kernel allows for the path of a unix socket. */
+const SOCKET_PATH_MAX_BYTES = 107;
+const LOG_TAIL_BYTES = 8192;
+
+const shapeOf = (options: GuestOptions): GuestShape => ({
+  name: options.name,
+  disks: options.disks ?? DEFAULTS.disks,
+  diskSizeBytes: options.diskSizeBytes ?? DEFAULTS.diskSizeBytes,
+  memoryMiB: options.memoryMiB ?? DEFAULTS.memoryMiB,
+  cpus: options.cpus ?? DEFAULTS.cpus,
+  udev: options.udev ?? true,
+  driver: options.driver ?? false,
+  tars: [...(options.tars ?? [])],
+  detached: options.detached ?? false,
+});
+
+const sparseFile = async (path: string, sizeBytes: number): Promise<void> => {
+  await (await open(path, 'a')).close();
+  await truncate(path, sizeBytes);
+};
+
+const makeDisks = async (shape: GuestShape): Promise<void> => {
+  const dir = guestDir(shape.name);
+  for (let index = 0; index < shape.disks; index += 1) await sparseFile(poolDisk(dir, index), shape.diskSizeBytes);
+  const state = stateDisk(dir);
+  await sparseFile(`${state}.tmp`, STATE_DISK_BYTES);
+  await ensureDebianPackages(['e2fsprogs']);
+  await run(['mkfs.ext4', '-q', '-F', '-L', 'state', `${state}.tmp`]);
+  await rename(`${state}.tmp`, state);
+};
+
+const tailOf = async (path: string, lastBytes: number): Promise<string> => {
+  const file = await open(path, 'r').catch(() => undefined);
+  if (file === undefined) return '';
+  try {
+    const { size } = await file.stat();
+    const position = Math.max(0, size - lastBytes);
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - position), 0, size - position, position);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await file.close();
+  }
+};
+
+const kill = async (name: string, pid: number | null): Promise<void> => {
+  if (!isRunning(name, pid)) return;
+  process.kill(pid, 'SIGKILL');
+  const gone = await waitFor(KILL_LIMIT_MS, () => (isRunning(name, pid) ? undefined : true));
+  if (gone === undefined) throw new GuestError('state', `Cannot end guest '${name}': QEMU (${pid}) does not go away`);
+};
+
+interface Running {
+  readonly pid: number;
+  readonly port: number;
+}
+
+/** One attempt; resolves with why it failed or with what runs. */
+const bootOnce = async (shape: GuestShape): Promise<Running | string> => {
+  const dir = guestDir(shape.name);
+  const [machine, image] = await Promise.all([qemu(), rootImage()]);
+  const ram = await initramfs(image);
+  const accelerator = await chooseAccelerator(machine, image.kernelPath, ram);
+  const port = await freePort();
+  const consolePath = join(dir, CONSOLE);
+  await rm(consolePath, { force: true });
+  const options = guestArgv(shape, {
+    accelerator,
+    dir,
+    rootDisk: image.diskPath,
+    kernel: image.kernelPath,
+    initramfs: ram,
+    port,
+  });
+  // With a parent that can be killed at any time, the kernel itself has to see to it that QEMU ends too.
+  const bound = shape.detached ? [] : ['setpriv', '--pdeathsig', 'KILL'];
+  const [file = '', ...args] = [...bound, ...machine.argv, ...options];
+  const log = openSync(join(dir, 'qemu.log'), 'w');
+  const child = spawn(file, args, {
+    detached: shape.detached,
+    stdio: ['ignore', log, log],
+    // The overlay that takes the writes to the root disk is made there.
+    env: { ...process.env, ...machine.env, TMPDIR: dir },
+  });
+  closeSync(log);
+  let ended = false;
+  child.on('error', () => (ended = true)).on('exit', () => (ended = true));
+  child.unref();
+  const { pid } = child;
+  if (pid === undefined) return `${file} cannot be started`;
+  await writeState({ shape, pid, port });
+
+  const startMs = performance.now();
+  const outcome = await waitFor(BOOT_LIMIT_MS, async () => {
+    if (ended) return `QEMU ended: ${(await tailOf(join(dir, 'qemu.log'), LOG_TAIL_BYTES)).trim()}`;
+    const said = await tailOf(consolePath, 1024 ** 2);
+    if (said.includes('snapmerge-guest: ready')) return true;
+    const silent = said === '' && performance.now() - startMs > FIRST_LINE_LIMIT_MS;
+    return silent ? `no word from the kernel in ${FIRST_LINE_LIMIT_MS / 1000} s` : undefined;
+  });
+  if (outcome === true) return { pid, port };
+  if (!ended) {
+    process.kill(pid, 'SIGKILL');
+    await waitFor(KILL_LIMIT_MS, () => (ended ? true : undefined));
+  }
+  return `${outcome ?? `not ready in ${BOOT_LIMIT_MS / 1000} s`}\n${await tailOf(consolePath, LOG_TAIL_BYTES)}`;
+};
+
+const bootShape = (shape: GuestShape): Promise<Running> =>
+  step(`booting guest '${shape.name}'`, async () => {
+    let why = '';
+    for (let count = 1; count <= BOOT_TRIES; count += 1) {
+      const outcome = await bootOnce(shape);
+      if (typeof outcome !== 'string') return outcome;
+      why = outcome;
+      say(`boot ${count} of guest '${shape.name}' failed: ${why.split('\n', 1)[0]}`);
+    }
+    await writeState({ shape, pid: null, port: null });
+    throw new GuestError('boot', `Cannot boot guest '${shape.name}' in ${BOOT_TRIES} tries: ${why}`);
+  });
+
+const guestOf = (initialShape: GuestShape, initial: Running | undefined): Guest => {
+  const { name } = initialShape;
+  const dir = guestDir(name);
+  let shape = initialShape;
+  let running = initial;
+  let channel: Channel | undefined;
+  const connect = connector();
+
+  const live = (): Channel => {
+    if (running === undefined) throw new GuestError('state', `Cannot reach guest '${name}': it is not running`);
+    channel ??= openChannel(connect, running.port);
+    return channel;
+  };
+  const exec: Guest['exec'] = async (argv, options) => live().exec(argv, options);
+  const output: Guest['output'] = async (argv, options) => {
+    const result = await exec(argv, options);
+    if (result.code === 0) return Buffer.from(result.stdout).toString();
+    const said = Buffer.from(result.stderr).toString().trim();
+    const how = result.code === null ? `ended by ${result.signal ?? 'a signal'}` : `exit code ${result.code}`;
+    throw new GuestError('failed', `Cannot run '${argv.join(' ')}' in guest '${name}': ${how}: ${said}`);
+  };
+  const forget = async (): Promise<void> => {
+    channel?.close();
+    channel = undefined;
+    running = undefined;
+    await writeState({ shape, pid: null, port: null });
+  };
+  const cut = async (): Promise<void> => {
+    // The machine first: a channel that closes kills the commands under way, and a power cut does not.
+    await kill(name, running?.pid ?? null);
+    await forget();
+  };
+
+  return {
+    get shape() {
+      return shape;
+    },
+    exec,
+    output,
+    push: async (files, to) => {
+      const stdin =
+        'tar' in files && typeof files.tar !== 'string' && !(files.tar instanceof Uint8Array)
+          ? files.tar
+          : tar(Object.entries(files).map(([path, content]) => ({ path, content })));
+      await output(['mkdir', '-p', to]);
+      await output(['tar', '-x', '-C', to], { stdin });
+    },
+    pull: async (path) => {
+      const result = await exec(['cat', path]);
+      if (result.code === 0) return result.stdout;
+      throw new GuestError(
+        'failed',
+        `Cannot read '${path}' in guest '${name}': ${Buffer.from(result.stderr).toString()}`,
+      );
+    },
+    log: (lastBytes = LOG_TAIL_BYTES) => tailOf(join(dir, CONSOLE), lastBytes),
+    isRunning: () => running !== undefined && isRunning(name, running.pid),
+    cut,
+    boot: async (change = {}) => {
+      if (running !== undefined && isRunning(name, running.pid)) {
+        throw new GuestError('state', `Cannot boot guest '${name}': it is running`);
+      }
+      await forget();
+      shape = { ...shape, ...(change.tars === undefined ? {} : { tars: [...change.tars] }) };
+      running = await bootShape(shape);
+    },
+    stop: async () => {
+      if (running === undefined) return;
+      const { pid } = running;
+      // The answer is lost when the machine goes; what counts is that it goes.
+      await Promise.race([
+        exec(['/run/guest/stop.sh']).catch(() => undefined),
+        waitFor(STOP_LIMIT_MS, () => (isRunning(name, pid) ? undefined : true)),
+      ]);
+      await waitFor(STOP_LIMIT_MS, () => (isRunning(name, pid) ? undefined : true));
+      await cut();
+    },
+    forward: async (guestSocket, hostPath) => {
+      const chosen = hostPath ?? join(dir, `${hashOf(guestSocket).slice(0, 8)}.sock`);
+      const fits = Buffer.byteLength(chosen) <= SOCKET_PATH_MAX_BYTES;
+      const path = fits ? chosen : join(tmpdir(), `snapmerge-${hashOf(chosen)}.sock`);
+      return forwardSocket(connect, path, guestSocket, () => Promise.resolve(running?.port));
+    },
+  };
+};
+
+/** Makes a guest and boots it. Disks of an earlier guest of this name go, unless they are to be kept. */
+export const startGuest = (options: GuestOptions): Promise<Guest> => {
+  const shape = shapeOf(options);
+  const dir = guestDir(shape.name);
+  return locked(`guest-${shape.name}`, async () => {
+    const before = await readState(shape.name);
+    if (isRunning(shape.name, before?.pid ?? null)) {
+      throw new GuestError('state', `Cannot start guest '${shape.name}': it is running`);
+    }
+    const same = before?.shape.disks === shape.disks && before.shape.diskSizeBytes === shape.diskSizeBytes;
+    if (!(options.keepDisks === true && same)) {
+      await rm(dir, { recursive: true, force: true });
+      await mkdir(dir, { recursive: true });
+      await makeDisks(shape);
+    }
+    return guestOf(shape, await bootShape(shape));
+  });
+};
+
+/** A guest that another process started, by its name. */
+export const openGuest = async (name: string): Promise<Guest> => {
+  const state = await readState(name);
+  if (state === undefined || !isRunning(name, state.pid) || state.port === null) {
+    throw new GuestError('state', `Cannot reach guest '${name}': it is not running (start it with ./dev up)`);
+  }
+  return guestOf(state.shape, { pid: state.pid, port: state.port });
+};
+
+/** Removes the disks of a guest that does not run. */
+export const removeGuest = async (name: string): Promise<void> => {
+  const state = await readState(name);
+  if (isRunning(name, state?.pid ?? null))
+    throw new GuestError('state', `Cannot remove guest '${name}': it is running`);
+  await rm(guestDir(name), { recursive: true, force: true });
+};

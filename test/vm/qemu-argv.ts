@@ -1,0 +1,94 @@
+// The command line of a guest, pure.
+
+import type { GuestShape } from './state.ts';
+
+export type Accelerator = 'kvm' | 'tcg';
+
+export interface Placement {
+  readonly accelerator: Accelerator;
+  /** The guest's folder: disks and console are in it. */
+  readonly dir: string;
+  readonly rootDisk: string;
+  readonly kernel: string;
+  readonly initramfs: string;
+  /** On this machine, for the agent. */
+  readonly port: number;
+}
+
+/** Where the agent listens in the guest. */
+export const AGENT_PORT = 7000;
+export const CONSOLE = 'console.log';
+
+export const stateDisk = (dir: string): string => `${dir}/state.ext4`;
+export const poolDisk = (dir: string, index: number): string => `${dir}/pool${index}.raw`;
+
+const ACCELERATION: Readonly<Record<Accelerator, readonly string[]>> = {
+  kvm: ['-accel', 'kvm', '-cpu', 'host'],
+  tcg: ['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max'],
+};
+
+/** QEMU ends a value at a comma unless it is doubled. */
+const value = (text: string): string => text.replaceAll(',', ',,');
+
+const disk = (serial: string, path: string, drive: string, device = ''): readonly string[] => [
+  '-drive',
+  `if=none,id=${serial},format=raw,file=${value(path)},${drive}`,
+  '-device',
+  `virtio-blk-pci,drive=${serial},serial=${serial}${device}`,
+];
+
+export const bareArgv = (
+  accelerator: Accelerator,
+  kernel: string,
+  initramfs: string,
+  append: string,
+): readonly string[] => [
+  '-nodefaults',
+  '-no-user-config',
+  '-display',
+  'none',
+  '-no-reboot',
+  '-machine',
+  'pc',
+  ...ACCELERATION[accelerator],
+  '-kernel',
+  kernel,
+  '-initrd',
+  initramfs,
+  '-append',
+  `console=ttyS0 quiet loglevel=4 panic=-1 mitigations=off nowatchdog ${append}`,
+];
+
+export const guestArgv = (shape: GuestShape, place: Placement): readonly string[] => {
+  const { dir } = place;
+  const settings = [
+    `snapmerge.name=${shape.name}`,
+    `snapmerge.udev=${shape.udev ? 1 : 0}`,
+    `snapmerge.driver=${shape.driver ? 1 : 0}`,
+  ];
+  // A flush in the guest becomes one on this machine. Zeroes become holes, so that zeroing is quick and disks stay small.
+  const durable = 'cache=writeback,discard=unmap,detect-zeroes=unmap';
+  const pools = Array.from({ length: shape.disks }, (_, index) => disk(`pool${index}`, poolDisk(dir, index), durable));
+  const tars = shape.tars.map((path, index) => disk(`tar${index}`, path, 'readonly=on'));
+  return [
+    ...bareArgv(place.accelerator, place.kernel, place.initramfs, settings.join(' ')),
+    '-name',
+    `snapmerge-${shape.name}`,
+    '-smp',
+    String(shape.cpus),
+    '-m',
+    `${shape.memoryMiB}M`,
+    '-chardev',
+    `file,id=console,path=${value(`${dir}/${CONSOLE}`)}`,
+    '-serial',
+    'chardev:console',
+    '-netdev',
+    `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${place.port}-:${AGENT_PORT}`,
+    '-device',
+    'virtio-net-pci,netdev=net,romfile=',
+    ...disk('root', place.rootDisk, 'snapshot=on,cache=unsafe'),
+    ...disk('state', stateDisk(dir), durable),
+    ...pools.flat(),
+    ...tars.flat(),
+  ];
+};

@@ -1,0 +1,18 @@
+// Waits for a condition, never for a time: with a limit, and without keeping the machine busy.
+
+import { setTimeout as pause } from 'node:timers/promises';
+
+const LOOK_EVERY_MS = 25;
+
+/** The first value of `look` that is not undefined, or undefined when the limit has passed. */
+export const waitFor = async <T>(
+  limitMs: number,
+  look: () => T | undefined | Promise<T | undefined>,
+): Promise<T | undefined> => {
+  const endMs = performance.now() + limitMs;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined || performance.now() > endMs) return found;
+    await pause(LOOK_EVERY_MS);
+  }
+};

@@ -1,0 +1,95 @@
+// The root disk of the guest: a small trixie with LVM, file systems, test tools and Node. It holds nothing of this
+// repository: init and agent come with the initramfs, the driver as a tar at boot, so this is built rarely.
+
+import { copyFile, mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { cached, hashOf } from '../cache.ts';
+import { ensureDebianPackages } from '../debian-packages.ts';
+import { ToolError } from '../fault.ts';
+import { run } from '../run.ts';
+import { SUITE, unpackDebian } from './debian.ts';
+
+export interface RootImage {
+  readonly diskPath: string;
+  readonly kernelPath: string;
+  /** Files for the initramfs. */
+  readonly busyboxPath: string;
+  readonly virtioBlkPath: string;
+  readonly key: string;
+}
+
+const PACKAGES = [
+  'linux-image-cloud-amd64',
+  'lvm2',
+  'dmsetup',
+  'udev',
+  'kmod',
+  'mount',
+  'util-linux',
+  'e2fsprogs',
+  'xfsprogs',
+  'fio',
+  'sqlite3',
+  'socat',
+  'perl-base',
+  'psmisc',
+  'procps',
+  'iproute2',
+  'strace',
+  'busybox-static',
+];
+
+/** Sparse: what the packages do not fill is room for a test's own files, gone after the next boot. */
+const DISK_SIZE_BYTES = 4 * 1024 ** 3;
+
+/** Changes with the steps below that the other parts of the key do not show. */
+const RECIPE_VERSION = '1';
+
+const CONFIG: Readonly<Record<string, string>> = {
+  'etc/hostname': 'snapmerge\n',
+  'etc/fstab': '',
+  'etc/hosts': '127.0.0.1 localhost\n',
+  'root/.profile': 'PS1="guest:\\w# "\n',
+};
+
+const build = async (dir: string): Promise<void> => {
+  await ensureDebianPackages(['e2fsprogs', 'xz-utils']);
+  const root = join(dir, 'root');
+  await unpackDebian(root, 'minbase', PACKAGES);
+
+  const boot = await readdir(join(root, 'boot'));
+  const kernel = boot.find((name) => name.startsWith('vmlinuz-'));
+  if (kernel === undefined) throw new ToolError('Cannot build the guest image: no kernel in it');
+  await copyFile(join(root, 'boot', kernel), join(dir, 'vmlinuz'));
+  const modules = join(root, 'usr/lib/modules', kernel.slice('vmlinuz-'.length), 'kernel');
+  await copyFile(join(modules, 'drivers/block/virtio_blk.ko.xz'), join(dir, 'virtio_blk.ko.xz'));
+  await run(['xz', '--decompress', join(dir, 'virtio_blk.ko.xz')]);
+  await copyFile(join(root, 'usr/bin/busybox'), join(dir, 'busybox'));
+
+  for (const [path, content] of Object.entries(CONFIG)) await writeFile(join(root, path), content);
+  await mkdir(join(root, 'usr/local/bin'), { recursive: true });
+  await copyFile(process.execPath, join(root, 'usr/local/bin/node'));
+  await rm(join(root, 'boot'), { recursive: true });
+  const versions = await run(['dpkg-query', `--admindir=${join(root, 'var/lib/dpkg')}`, '--show']);
+  await writeFile(join(dir, 'packages.txt'), versions);
+
+  const disk = join(dir, 'root.ext4.tmp');
+  await writeFile(disk, '');
+  await truncate(disk, DISK_SIZE_BYTES);
+  // No journal: whatever a guest writes here is thrown away when it stops.
+  await run(['mkfs.ext4', '-q', '-F', '-L', 'guest', '-O', '^has_journal', '-m', '0', '-d', root, disk]);
+  await rename(disk, join(dir, 'root.ext4'));
+  await rm(root, { recursive: true });
+};
+
+export const rootImage = async (): Promise<RootImage> => {
+  const key = hashOf(RECIPE_VERSION, SUITE, process.version, JSON.stringify([PACKAGES, CONFIG, DISK_SIZE_BYTES]));
+  const dir = await cached('image', key, 'building the guest image (once)', build);
+  return {
+    diskPath: join(dir, 'root.ext4'),
+    kernelPath: join(dir, 'vmlinuz'),
+    busyboxPath: join(dir, 'busybox'),
+    virtioBlkPath: join(dir, 'virtio_blk.ko'),
+    key,
+  };
+};
