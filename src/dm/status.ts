@@ -16,3 +16,11 @@ export type SnapshotStatus =
 export function mergeFinished(status: SnapshotStatus): boolean {
   return status.state === 'counts' && status.used === status.metadata;
 }
+
+/** The words that the kernel prints instead of numbers (drivers/md/dm-snap.c, snapshot_status). */
+export const STATUS_WORDS: ReadonlyMap<string, 'invalid' | 'overflow' | 'merge-failed' | 'unknown'> = new Map([
+  ['Invalid', 'invalid'],
+  ['Overflow', 'overflow'],
+  ['Merge failed', 'merge-failed'],
+  ['Unknown', 'unknown'],
+]);

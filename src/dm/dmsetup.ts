@@ -1,0 +1,274 @@
+// The Kernel port over the dmsetup command: three listings side by side to observe, one command a step. Symbolic
+// references become major:minor on load and come back on observe; nothing here decides what should be done.
+
+import { setTimeout as wait } from 'node:timers/promises';
+import { SnapmergeError, fail, messageOf } from '../errors.ts';
+import type { Argv, Exec } from '../exec.ts';
+import { failureOf, output } from '../exec.ts';
+import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
+import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
+import type { Kernel, Observed } from './kernel.ts';
+import type { DeviceIndex } from './observed.ts';
+import { assemble, indexOf, nodeOf } from './observed.ts';
+import type { DeviceRow } from './parse.ts';
+import { DEVICE_FIELDS, SEPARATOR, parseDevices, parseSnapshotStatus, parseTargets } from './parse.ts';
+import type { SnapshotStatus } from './status.ts';
+import type { Step } from './step.ts';
+import { stepText } from './step.ts';
+import type { Ref, Table } from './table.ts';
+import { refText, targetLine } from './table.ts';
+
+/** Makes stores' own devices come and go: LVM's business, but a step like the others for the planner. */
+export interface StoreActivation {
+  readonly activate: (store: StoreName) => Promise<void>;
+  readonly deactivate: (store: StoreName) => Promise<void>;
+}
+
+export interface KernelOptions {
+  readonly exec: Exec;
+  readonly lvm: StoreActivation;
+  readonly pool: PoolName;
+  readonly vgName: string;
+  readonly vgUuid: VgUuid;
+  /** Whether a udev daemon runs (see udev.ts). It then makes the /dev/mapper links; it is never waited for. */
+  readonly udev: boolean;
+  readonly sleep?: (ms: number) => Promise<void>;
+}
+
+/** Other families' devices come and go between two listings; a listing that saw half of that is taken again. */
+const OBSERVE_ATTEMPTS = 10;
+/** How long a device that must go may stay open: a probe that slipped in holds it for milliseconds. */
+const REMOVE_POLL_MS = 50;
+const REMOVE_POLLS = 100;
+/** Refusals of a device that nobody holds: more than a race, so a fault. */
+const REMOVE_ATTEMPTS = 5;
+
+/** Stands for any device where only the common beginning of the pool's device names matters. */
+const NO_DEVICE = deviceKey(volumeId('v-0000000000'), 'top');
+
+const LIST_DEVICES: Argv = ['dmsetup', 'info', '-c', '--noheadings', '--separator', SEPARATOR, '-o', DEVICE_FIELDS];
+const LIST_TABLES: Argv = ['dmsetup', 'table'];
+const LIST_INACTIVE: Argv = ['dmsetup', 'table', '--inactive'];
+/** Without --noflush the status of a stranger's thin pool would commit its metadata. */
+const LIST_STATUSES: Argv = ['dmsetup', 'status', '--noflush'];
+
+/** Device-mapper as one pool sees it. One value a pool and process: it remembers which device has which number. */
+export function createKernel(options: KernelOptions): Kernel {
+  const { exec, lvm, pool, vgName, vgUuid } = options;
+  const sleep = options.sleep ?? ((ms: number) => wait(ms));
+  const quiet = options.udev ? ['--noudevsync'] : ['--noudevsync', '--noudevrules'];
+  const scope = { vgName, vgUuid };
+
+  let index: DeviceIndex = { devices: new Map(), stores: new Map() };
+  // A listing taken while something is removed may still hold it, and its number may soon be another's. So what was
+  // listed is remembered only when no removal overlapped.
+  let removals = 0;
+  let removing = 0;
+
+  async function listRows(): Promise<readonly DeviceRow[]> {
+    const before = removals;
+    const rows = parseDevices(await listing(LIST_DEVICES));
+    if (removing === 0 && removals === before) index = indexOf(rows, scope);
+    return rows;
+  }
+
+  /** dmsetup fails at the end of a listing when a device vanished in the middle of it. */
+  async function listing(argv: Argv): Promise<string> {
+    let last = '';
+    for (let attempt = 0; attempt < OBSERVE_ATTEMPTS; attempt += 1) {
+      const result = await exec(argv);
+      if (result.code === 0) return result.stdout;
+      last = failureOf(result);
+    }
+    return fail('unavailable', `Cannot list device-mapper devices: '${argv.join(' ')}' says ${last}`);
+  }
+
+  async function withoutDevice<T>(forget: () => void, change: () => Promise<T>): Promise<T> {
+    forget();
+    removing += 1;
+    removals += 1;
+    try {
+      return await change();
+    } finally {
+      removing -= 1;
+      removals += 1;
+      forget();
+    }
+  }
+
+  const forgetDevice = (key: DeviceKey): void => {
+    index = { ...index, devices: new Map([...index.devices].filter(([other]) => other !== key)) };
+  };
+  const forgetStore = (store: StoreName): void => {
+    index = { ...index, stores: new Map([...index.stores].filter(([other]) => other !== store)) };
+  };
+
+  async function deviceRow(key: DeviceKey): Promise<DeviceRow> {
+    const known = index.devices.get(key) ?? indexOf(await listRows(), scope).devices.get(key);
+    return known ?? fail('internal', `Cannot find device '${key}' of pool '${pool}' in the kernel: it is not there`);
+  }
+
+  async function tableLines(table: Table): Promise<string> {
+    let current = index;
+    const known = (ref: Ref): string | undefined => {
+      if (ref.on === 'device') return current.devices.get(ref.device)?.majorMinor;
+      return ref.on === 'store' ? current.stores.get(ref.store)?.majorMinor : undefined;
+    };
+    const names = (): string => {
+      let start = 0n;
+      const lines: string[] = [];
+      for (const target of table) {
+        if (target.type === 'other') fail('internal', `it has a '${target.name}' target, which is none of ours`);
+        lines.push(
+          targetLine(
+            target,
+            start,
+            (ref) => known(ref) ?? fail('internal', `${refText(ref)} is no active device of ours`),
+          ),
+        );
+        start += target.length;
+      }
+      return lines.join('\n');
+    };
+    try {
+      return names();
+    } catch {
+      current = indexOf(await listRows(), scope);
+      return names();
+    }
+  }
+
+  async function load(step: Step & { readonly do: 'load' }): Promise<void> {
+    const lines = await tableLines(step.table);
+    const { name } = await deviceRow(step.device);
+    await output(exec, ['dmsetup', 'load', name, ...(step.readOnly ? ['--readonly'] : []), '--table', lines]);
+  }
+
+  async function remove(key: DeviceKey): Promise<void> {
+    const { name, majorMinor } = await deviceRow(key);
+    await withoutDevice(
+      () => forgetDevice(key),
+      async () => {
+        let said = '';
+        for (let attempt = 0; attempt < REMOVE_ATTEMPTS; attempt += 1) {
+          const result = await exec(['dmsetup', 'remove', ...quiet, name]);
+          if (result.code === 0) return;
+          said = failureOf(result);
+          if (await closed(key)) return;
+        }
+        fail('internal', `nobody holds it, yet the kernel refuses: ${said} (${nodeOf(majorMinor)})`);
+      },
+    );
+  }
+
+  /** Waits until nobody has the device open; true when it is gone altogether. */
+  async function closed(key: DeviceKey): Promise<boolean> {
+    let last: DeviceRow | undefined;
+    for (let poll = 0; poll < REMOVE_POLLS; poll += 1) {
+      last = indexOf(await listRows(), scope).devices.get(key);
+      if (last === undefined) return true;
+      if (last.openCount === 0) return false;
+      // A probe lets go by itself; a table does not.
+      if (poll === 0) await refuseHolders(last);
+      await sleep(REMOVE_POLL_MS);
+    }
+    const node = nodeOf(last?.majorMinor ?? '');
+    return fail(
+      'internal',
+      `it is still open (count ${last?.openCount}) after ${REMOVE_POLL_MS * REMOVE_POLLS} ms: a mount in some mount ` +
+        `namespace or a process holds it, see 'fuser -vm ${node}'`,
+    );
+  }
+
+  async function refuseHolders(row: DeviceRow): Promise<void> {
+    const node = nodeOf(row.majorMinor);
+    const { stdout } = await exec(['ls', `/sys/block/${node.slice('/dev/'.length)}/holders`]);
+    const holders = stdout.split('\n').filter((line) => line !== '');
+    if (holders.length > 0) fail('internal', `the tables of ${holders.join(', ')} lie on it (${node})`);
+  }
+
+  async function act(step: Step): Promise<void> {
+    switch (step.do) {
+      case 'activate':
+        return await lvm.activate(step.store);
+      case 'deactivate':
+        return await withoutDevice(
+          () => forgetStore(step.store),
+          async () => await lvm.deactivate(step.store),
+        );
+      case 'create': {
+        const uuid = dmUuid(vgUuid, step.device);
+        await output(exec, ['dmsetup', 'create', dmName(pool, step.device), '--uuid', uuid, '--notable', ...quiet]);
+        return;
+      }
+      case 'load':
+        return await load(step);
+      case 'clear':
+        return await simple(['dmsetup', 'clear'], step.device);
+      case 'suspend':
+        // The default: freezes a mounted file system and waits for all I/O under way.
+        return await simple(['dmsetup', 'suspend'], step.device);
+      case 'resume':
+        return await simple(['dmsetup', 'resume', ...quiet], step.device);
+      case 'flush': {
+        const { majorMinor } = await deviceRow(step.device);
+        await output(exec, ['sync', nodeOf(majorMinor)]);
+        return;
+      }
+      case 'remove':
+        return await remove(step.device);
+    }
+  }
+
+  async function simple(command: Argv, device: DeviceKey): Promise<void> {
+    const { name } = await deviceRow(device);
+    await output(exec, [...command, name]);
+  }
+
+  async function observeOnce(): Promise<Observed | undefined> {
+    const [rows, tables, statuses] = await Promise.all([listRows(), listing(LIST_TABLES), listing(LIST_STATUSES)]);
+    const { devices } = indexOf(rows, scope);
+    const loaded = [...devices.values()].some((row) => row.inactive);
+    const inactive = loaded ? await listing(LIST_INACTIVE) : '';
+    return assemble({ rows, tables, inactive, statuses }, scope);
+  }
+
+  return {
+    observe: async () => {
+      for (let attempt = 0; attempt < OBSERVE_ATTEMPTS; attempt += 1) {
+        const observed = await observeOnce();
+        if (observed !== undefined) return observed;
+      }
+      return fail(
+        'unavailable',
+        `Cannot observe pool '${pool}': its devices changed during each of ${OBSERVE_ATTEMPTS} listings`,
+      );
+    },
+
+    apply: async (step) => {
+      try {
+        await act(step);
+      } catch (error) {
+        const kind = error instanceof SnapmergeError ? error.kind : 'internal';
+        throw new SnapmergeError(kind, `Cannot apply '${stepText(step)}': ${messageOf(error)}`, { cause: error });
+      }
+    },
+
+    statuses: async () => {
+      const text = await listing(LIST_STATUSES);
+      const ours = dmName(pool, NO_DEVICE).slice(0, -NO_DEVICE.length);
+      const targets = parseTargets(text, (name) => name.startsWith(ours));
+      const keys = new Map([...index.devices].map(([key, row]) => [row.name, key]));
+      const unknown = [...targets.keys()].some((name) => !keys.has(name));
+      const fresh = unknown ? indexOf(await listRows(), scope) : index;
+      const statuses = new Map<DeviceKey, SnapshotStatus>();
+      for (const [key, row] of fresh.devices) {
+        const [only, ...more] = targets.get(row.name) ?? [];
+        if (only === undefined || more.length > 0) continue;
+        if (only.type !== 'snapshot' && only.type !== 'snapshot-merge') continue;
+        statuses.set(key, parseSnapshotStatus(row.name, only.params));
+      }
+      return statuses;
+    },
+  };
+}

@@ -1,0 +1,244 @@
+// The Lvm port over the lvm command. Each change is one command and, where LVM can, one metadata commit. Whether a
+// command that failed has failed is decided by the report afterwards, never by LVM's words.
+
+import { SnapmergeError, fail } from '../errors.ts';
+import type { Exec, ExecResult } from '../exec.ts';
+import { failureOf, output } from '../exec.ts';
+import type { StoreName } from '../ids.ts';
+
+import { bytes, formatBytes } from '../units.ts';
+import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
+import { findDisks } from './disks.ts';
+import type { Layout, Lvm, PoolReport, StoreReport } from './lvm.ts';
+import { parseReport, reportArgs } from './report.ts';
+import { fits } from './room.ts';
+import { hasFsOption } from './version.ts';
+
+export interface LvmOptions {
+  readonly exec: Exec;
+  readonly vgName: string;
+  readonly nowMs?: () => number;
+}
+
+/** The port, and what the kernel's adapter and the start of the driver need besides. */
+export interface LvmCommands extends Lvm {
+  /** Makes a store's device appear; already there is no error. No metadata commit. */
+  readonly activate: (store: StoreName) => Promise<void>;
+  /** Takes a store's device away; already gone is no error. LVM refuses while anything uses it. */
+  readonly deactivate: (store: StoreName) => Promise<void>;
+  /** The disks that every command is restricted to. */
+  readonly disks: () => Promise<readonly string[]>;
+}
+
+/**
+ * What is in a new store is the caller's affair: it cleans all of it before it decides that the store counts. Until the
+ * driver has composed it, a mount would write past its snapshots, so nobody else activates it: with the skip flag
+ * neither an autoactivation nor a plain `vgchange -ay` does.
+ */
+const NEW_STORE = [
+  '--wipesignatures',
+  'n',
+  '--zero',
+  'n',
+  '--activate',
+  'y',
+  '--setactivationskip',
+  'y',
+  '--ignoreactivationskip',
+] as const;
+
+/** While disks stay missing, how often to look for them again. */
+const LOOK_AGAIN_MS = 30_000;
+
+/** Does not need the group to be there yet: each call that finds no group looks for it and is `unavailable` meanwhile. */
+export function createLvm(options: LvmOptions): LvmCommands {
+  const { exec, vgName } = options;
+  const nowMs = options.nowMs ?? Date.now;
+  let known: readonly string[] | undefined;
+  let lookedMs = 0;
+  let metadataBytes = 0n;
+  let fsOption: Promise<boolean> | undefined;
+
+  async function disks(): Promise<readonly string[]> {
+    known ??= await look();
+    return known;
+  }
+
+  async function look(): Promise<readonly string[]> {
+    lookedMs = nowMs();
+    return await findDisks(exec, vgName);
+  }
+
+  /** Looks for the disks again; true when they are others than before. */
+  async function looksDifferent(): Promise<boolean> {
+    const before = known?.join();
+    known = await look();
+    return known.join() !== before;
+  }
+
+  async function lvm(command: string, args: readonly string[]): Promise<ExecResult> {
+    const call = { disks: await disks(), known: true, ioMemoryKib: ioMemoryKib(metadataBytes) };
+    return await exec(lvmArgv(call, command, args));
+  }
+
+  async function reportOnce(): Promise<PoolReport | string> {
+    const result = await lvm('fullreport', reportArgs(vgName));
+    if (result.code !== 0) return failureOf(result);
+    return parseReport(result.stdout, vgName) ?? 'the group is not on its disks';
+  }
+
+  async function report(): Promise<PoolReport> {
+    const first = await reportOnce();
+    const whole = typeof first !== 'string' && first.physicalVolumes.every(({ missing }) => !missing);
+    // A disk that was added elsewhere is a missing one to us until we look again.
+    const again = typeof first === 'string' || (!whole && nowMs() - lookedMs >= LOOK_AGAIN_MS);
+    const last = again && (await looksDifferent()) ? await reportOnce() : first;
+    if (typeof last === 'string') return fail('unavailable', `Cannot read volume group '${vgName}': ${last}`);
+    metadataBytes = last.metadataSize / 2n - last.metadataFree;
+    return last;
+  }
+
+  /** Runs a changing command. One that fails is judged by the state it leaves: done, no room, or a fault. */
+  async function change(
+    what: string,
+    command: string,
+    args: readonly string[],
+    judge: (report: PoolReport) => 'done' | 'no-room' | 'failed',
+  ): Promise<void> {
+    const before = await disks();
+    let result = await lvm(command, args);
+    if (result.code === 0) return;
+    let after = await report();
+    if ((await disks()).join() !== before.join() && judge(after) === 'failed') {
+      result = await lvm(command, args);
+      if (result.code === 0) return;
+      after = await report();
+    }
+    switch (judge(after)) {
+      case 'done':
+        return;
+      case 'no-room':
+        return fail(
+          'exhausted',
+          `Cannot ${what}: volume group '${vgName}' has ${formatBytes(after.free)} free (${failureOf(result)})`,
+        );
+      case 'failed':
+        return fail('internal', `Cannot ${what}: ${failureOf(result)}`);
+    }
+  }
+
+  const path = (store: StoreName): string => `${vgName}/${store}`;
+  const find = (report: PoolReport, store: StoreName): StoreReport | undefined =>
+    report.stores.find((other) => other.store === store);
+
+  /** From 2.03.17 on a reduction looks at the file system inside unless told not to. */
+  async function ignoreFs(): Promise<readonly string[]> {
+    fsOption ??= hasFsOption(exec);
+    return (await fsOption) ? ['--fs', 'ignore'] : [];
+  }
+
+  async function activation(store: StoreName, wanted: boolean): Promise<void> {
+    const verb = wanted ? 'activate' : 'deactivate';
+    const args = wanted ? ['--activate', 'y', '--ignoreactivationskip'] : ['--activate', 'n'];
+    await change(`${verb} store '${store}'`, 'lvchange', [...args, path(store)], (report) => {
+      const found = find(report, store);
+      return (found?.active ?? false) === wanted ? 'done' : 'failed';
+    });
+  }
+
+  return {
+    disks,
+    report,
+
+    create: async (store, size, layout, tags) => {
+      const stripes = layout === 'striped' ? (await disks()).length : 1;
+      const args = [
+        '--yes',
+        '--name',
+        store,
+        '--size',
+        `${size}b`,
+        ...layoutArgs(layout, stripes),
+        ...NEW_STORE,
+        ...tags.flatMap((tag) => ['--addtag', tag]),
+        vgName,
+      ];
+      await change(`create store '${store}' of ${formatBytes(size)}`, 'lvcreate', args, (report) => {
+        if (find(report, store) !== undefined) return 'failed';
+        return fits(report, layout, size) ? 'failed' : 'no-room';
+      });
+    },
+
+    remove: async (store) => {
+      await change(`remove store '${store}'`, 'lvremove', ['--yes', path(store)], (report) =>
+        find(report, store) === undefined ? 'done' : 'failed',
+      );
+    },
+
+    extend: async (store, size) => {
+      const args = ['--yes', '--size', `${size}b`, ...(await ignoreFs()), path(store)];
+      await change(`extend store '${store}' to ${formatBytes(size)}`, 'lvextend', args, (report) => {
+        const found = find(report, store);
+        if (found === undefined) return 'failed';
+        if (found.size >= size) return 'done';
+        return fits(report, found.layout, bytes(size - found.size)) ? 'failed' : 'no-room';
+      });
+    },
+
+    shrink: async (store, size) => {
+      const args = ['--yes', '--force', '--size', `${size}b`, ...(await ignoreFs()), path(store)];
+      await change(`shrink store '${store}' to ${formatBytes(size)}`, 'lvreduce', args, (report) => {
+        const found = find(report, store);
+        // LVM rounds up to whole extents, so a little more than asked is as small as it gets.
+        return found !== undefined && found.size < size + report.extent ? 'done' : 'failed';
+      });
+    },
+
+    retag: async (store, add, remove) => {
+      if (add.length === 0 && remove.length === 0) return;
+      const args = [...add.flatMap((tag) => ['--addtag', tag]), ...remove.flatMap((tag) => ['--deltag', tag])];
+      await change(`change tags of store '${store}'`, 'lvchange', [...args, path(store)], (report) => {
+        const tags = find(report, store)?.tags;
+        if (tags === undefined) return 'failed';
+        return add.every((tag) => tags.includes(tag)) && !remove.some((tag) => tags.includes(tag)) ? 'done' : 'failed';
+      });
+    },
+
+    flush: async () => {
+      try {
+        await output(exec, ['sync', ...(await disks())]);
+      } catch (cause) {
+        throw new SnapmergeError('internal', `Cannot flush the disks of volume group '${vgName}'`, { cause });
+      }
+    },
+
+    activate: async (store) => await activation(store, true),
+    deactivate: async (store) => await activation(store, false),
+  };
+}
+
+const LINEAR = ['--type', 'linear'] as const;
+const NO_AUTO = ['--setautoactivation', 'n'] as const;
+
+/**
+ * LVM refuses --setautoactivation for a raid (2.03.31), so there the skip flag alone has to do.
+ *
+ * A raid1 is made without its initial copy: what it would copy is undefined content, and every part of a store that is
+ * ever read was written before, to both halves.
+ */
+function layoutArgs(layout: Layout, stripes: number): readonly string[] {
+  switch (layout) {
+    case 'linear':
+      return [...LINEAR, ...NO_AUTO];
+    case 'striped':
+      return [...(stripes < 2 ? LINEAR : ['--type', 'striped', '--stripes', `${stripes}`]), ...NO_AUTO];
+    case 'raid1':
+      return ['--type', 'raid1', '--mirrors', '1', '--nosync'];
+  }
+}
+
+/** LVM needs a whole copy of the text in memory; twice what it is now leaves room for what a command adds. */
+function ioMemoryKib(metadataBytes: bigint): number {
+  const wanted = Number(metadataBytes / 1024n) * 2;
+  return Math.max(DEFAULT_IO_MEMORY_KIB, 2 ** Math.ceil(Math.log2(Math.max(1, wanted))));
+}

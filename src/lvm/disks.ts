@@ -1,0 +1,80 @@
+// Which disks a volume group lies on: asked of LVM once, over every block device of the node that may be a disk. LVM's
+// and our own devices are left out, so that a volume is never read, and so are suspended ones, which would not answer.
+
+import { z } from 'zod';
+import { fail } from '../errors.ts';
+import type { Exec } from '../exec.ts';
+import { failureOf, output } from '../exec.ts';
+import { DM_UUID_PREFIX } from '../ids.ts';
+import { DEVICE_FIELDS, SEPARATOR, parseDevices } from '../dm/parse.ts';
+import type { DeviceRow } from '../dm/parse.ts';
+import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
+
+/** Never a disk of a pool: optical drives, floppies, RAM disks and swap in RAM. */
+const NO_DISKS = /^(sr|fd|ram|zram)\d/;
+
+export interface GroupOnDisks {
+  readonly vgName: string;
+  /** As LVM prints it, with dashes. */
+  readonly vgUuid: string;
+  readonly disks: readonly string[];
+}
+
+/** Paths of the block devices in the text of /proc/partitions that may be disks of a pool. */
+export function candidateDisks(partitions: string, devices: readonly DeviceRow[]): readonly string[] {
+  const hidden = new Set(
+    devices
+      .filter(({ uuid, suspended }) => suspended || uuid.startsWith('LVM-') || uuid.startsWith(DM_UUID_PREFIX))
+      .map(({ majorMinor }) => majorMinor),
+  );
+  return partitions
+    .split('\n')
+    .map((line) => /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)$/.exec(line))
+    .flatMap((match) => {
+      const [, major, minor, blocks, name] = match ?? [];
+      if (name === undefined || blocks === '0' || NO_DISKS.test(name)) return [];
+      return hidden.has(`${major}:${minor}`) ? [] : [`/dev/${name.replaceAll('!', '/')}`];
+    });
+}
+
+const REPORT = z.object({
+  report: z.array(
+    z.object({ pv: z.array(z.object({ pv_name: z.string(), vg_name: z.string(), vg_uuid: z.string() })) }),
+  ),
+});
+
+/** All volume groups of the node with their disks. `unavailable` when LVM does not answer. */
+export async function findGroups(exec: Exec): Promise<readonly GroupOnDisks[]> {
+  const devices = await exec(['dmsetup', 'info', '-c', '--noheadings', '--separator', SEPARATOR, '-o', DEVICE_FIELDS]);
+  if (devices.code !== 0) fail('unavailable', `Cannot list device-mapper devices: ${failureOf(devices)}`);
+  const disks = candidateDisks(await output(exec, ['cat', '/proc/partitions']), parseDevices(devices.stdout));
+  if (disks.length === 0) return [];
+  const call = { disks, known: false, ioMemoryKib: 8 * DEFAULT_IO_MEMORY_KIB };
+  // --readonly takes no locks: nothing of other groups waits for this, nor this for them.
+  const args = ['--readonly', '--reportformat', 'json', '-o', 'pv_name,vg_name,vg_uuid'];
+  const result = await exec(lvmArgv(call, 'pvs', args));
+  if (result.code !== 0) fail('unavailable', `Cannot list physical volumes: ${failureOf(result)}`);
+  return groupsOf(result.stdout);
+}
+
+function groupsOf(text: string): readonly GroupOnDisks[] {
+  const rows = REPORT.parse(JSON.parse(text)).report.flatMap(({ pv }) => pv);
+  const groups = Map.groupBy(
+    rows.filter((row) => row.vg_name !== ''),
+    (row) => row.vg_uuid,
+  );
+  return [...groups].map(([vgUuid, members]) => ({
+    vgUuid,
+    vgName: members[0]?.vg_name ?? '',
+    disks: members.map((row) => row.pv_name).filter((path) => path.startsWith('/')),
+  }));
+}
+
+/** The disks of one group. `unavailable` when it is not there, `contradiction` when two have its name. */
+export async function findDisks(exec: Exec, vgName: string): Promise<readonly string[]> {
+  const [group, ...more] = (await findGroups(exec)).filter((found) => found.vgName === vgName);
+  if (group === undefined)
+    return fail('unavailable', `Cannot find volume group '${vgName}': no disk of this node has it`);
+  if (more.length > 0) fail('contradiction', `Cannot use volume group '${vgName}': ${more.length + 1} have that name`);
+  return group.disks;
+}

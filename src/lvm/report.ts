@@ -1,0 +1,139 @@
+// One `lvm fullreport` of a volume group, as a value. The only place that knows LVM's field names and spellings; checked
+// by a schema, so that a field which is not as expected stops here. Pure text.
+
+import { z } from 'zod';
+import { fail } from '../errors.ts';
+import { isStoreName, vgUuid } from '../ids.ts';
+import type { Bytes } from '../units.ts';
+import { bytes } from '../units.ts';
+import type { Layout, PhysicalVolume, PoolReport, StoreReport } from './lvm.ts';
+
+const VG_FIELDS = 'vg_name,vg_uuid,vg_extent_size,vg_size,vg_free,vg_seqno,vg_mda_size,vg_mda_free';
+const PV_FIELDS = 'pv_name,pv_size,pv_free,pv_missing';
+const LV_FIELDS = 'lv_name,lv_size,lv_tags,lv_layout,lv_active,lv_health_status';
+
+/** Arguments of the report; one process gives all state of the group. */
+export function reportArgs(vgName: string): readonly string[] {
+  const format = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '--binary'];
+  // The segments are of no use here, but LVM prints them: with the least that it accepts.
+  const sections = { vg: VG_FIELDS, pv: PV_FIELDS, lv: LV_FIELDS, pvseg: 'pvseg_start', seg: 'seg_start' };
+  return [
+    ...format,
+    ...Object.entries(sections).flatMap(([name, fields]) => ['--configreport', name, '-o', fields]),
+    vgName,
+  ];
+}
+
+const size = z
+  .string()
+  .regex(/^\d+$/)
+  .transform((text): Bytes => bytes(BigInt(text)));
+const count = z.string().regex(/^\d+$/).transform(Number);
+/** LVM prints -1 where it does not know. */
+const flag = z.enum(['0', '1', '-1', '']).transform((text) => text === '1');
+
+const GROUP = z.object({
+  vg_name: z.string(),
+  vg_uuid: z.string(),
+  vg_extent_size: size,
+  vg_size: size,
+  vg_free: size,
+  vg_seqno: count,
+  vg_mda_size: size,
+  vg_mda_free: size,
+});
+const DISK = z.object({ pv_name: z.string(), pv_size: size, pv_free: size, pv_missing: flag });
+const VOLUME = z.object({
+  lv_name: z.string(),
+  lv_size: size,
+  lv_tags: z.string(),
+  lv_layout: z.string(),
+  lv_active: z.string(),
+  lv_health_status: z.string(),
+});
+const REPORT = z.object({
+  report: z.array(
+    z.object({ vg: z.array(GROUP).optional(), pv: z.array(DISK).optional(), lv: z.array(VOLUME).optional() }),
+  ),
+});
+
+type Volume = z.infer<typeof VOLUME>;
+
+/** The tag of a store, decided or not: what LVM's own tools show of it begins so. */
+export function isOurTag(tag: string): boolean {
+  return tag === 'snapmerge' || tag.startsWith('sm.');
+}
+
+/** The state of group `vgName` from LVM's JSON; undefined when the group is not in it. Throws `internal` on odd fields. */
+export function parseReport(text: string, vgName: string): PoolReport | undefined {
+  const { report } = readJson(text);
+  const section = report.find(({ vg }) => vg?.some((group) => group.vg_name === vgName) === true);
+  const group = section?.vg?.[0];
+  if (section === undefined || group === undefined) return undefined;
+  const volumes = section.lv ?? [];
+  const stores = volumes.flatMap((volume) => storeOf(volume) ?? []);
+  return {
+    vgName,
+    vgUuid: vgUuid(group.vg_uuid),
+    extent: group.vg_extent_size,
+    size: group.vg_size,
+    free: group.vg_free,
+    seqno: group.vg_seqno,
+    metadataSize: group.vg_mda_size,
+    metadataFree: group.vg_mda_free,
+    physicalVolumes: (section.pv ?? []).map((disk): PhysicalVolume => ({
+      path: disk.pv_name,
+      size: disk.pv_size,
+      free: disk.pv_free,
+      missing: disk.pv_missing,
+    })),
+    stores,
+    strangers: volumes.length - stores.length,
+  };
+}
+
+function readJson(text: string): z.infer<typeof REPORT> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    return fail('internal', `Cannot read LVM's report: it is no JSON`, cause);
+  }
+  const result = REPORT.safeParse(json);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  return fail('internal', `Cannot read LVM's report: ${issue?.path.join('.')}: ${issue?.message}`, result.error);
+}
+
+function storeOf(volume: Volume): StoreReport | undefined {
+  const tags = volume.lv_tags === '' ? [] : volume.lv_tags.split(',');
+  if (!isStoreName(volume.lv_name) || !tags.some(isOurTag)) return undefined;
+  return {
+    store: volume.lv_name,
+    tags,
+    size: volume.lv_size,
+    active: isActive(volume.lv_active),
+    layout: layoutOf(volume),
+    damaged: isDamaged(volume.lv_health_status),
+  };
+}
+
+function isActive(text: string): boolean {
+  return text === '1' || text === 'active';
+}
+
+function layoutOf(volume: Volume): Layout {
+  const words = volume.lv_layout.split(',');
+  if (words.includes('raid1')) return 'raid1';
+  if (words.includes('striped')) return 'striped';
+  if (words.includes('linear')) return 'linear';
+  return fail(
+    'contradiction',
+    `Cannot use store '${volume.lv_name}': its layout is '${volume.lv_layout}', want linear, striped or raid1`,
+  );
+}
+
+/** A raid1 made without an initial copy may report mismatches in what was never written: no damage. */
+function isDamaged(health: string): boolean {
+  return health !== '' && health !== 'mismatches exist';
+}
