@@ -17,12 +17,20 @@ import { createWorld } from './world.ts';
 export const BLOCKS = 128;
 export const CHUNK = 2;
 
+const LETTERS: Readonly<Record<string, string>> = { i: 'j', l: 'k', o: 'q', u: 'v' };
+
+/** Ten characters that an id may have, from a short name. */
+function idOf(name: string): string {
+  const letters = Array.from(name.toLowerCase(), (letter) => LETTERS[letter] ?? letter);
+  return letters.join('').padStart(10, '0');
+}
+
 export function key(name: string, part: DevicePart = 'view'): DeviceKey {
-  return deviceKey(volumeId(`v-${name.toLowerCase().replace('l', 'k').padStart(10, '0')}`), part);
+  return deviceKey(volumeId(`v-${idOf(name)}`), part);
 }
 
 export function store(name: string): StoreName {
-  return storeName(`sm_${name.toLowerCase().padStart(10, '0')}`);
+  return storeName(`sm_${idOf(name)}`);
 }
 
 export const s = (name: string): Ref => onStore(store(name));
