@@ -1,0 +1,33 @@
+// CSI Controller: what it announces, and all of its calls. Publishing to nodes, expansion and modification are not
+// announced: a volume is on its node already, NodeExpandVolume grows it, and its parameters do not change.
+
+import { z } from 'zod';
+import type { Pools } from '../pools.ts';
+import { unary } from '../rpc.ts';
+import type { Service } from '../rpc.ts';
+import { snapshotCalls } from './snapshots.ts';
+import { volumeCalls } from './volumes.ts';
+
+const CAPABILITIES = [
+  'CREATE_DELETE_VOLUME',
+  'LIST_VOLUMES',
+  'GET_CAPACITY',
+  'CREATE_DELETE_SNAPSHOT',
+  'LIST_SNAPSHOTS',
+  'CLONE_VOLUME',
+  'GET_VOLUME',
+  'SINGLE_NODE_MULTI_WRITER',
+  'GET_SNAPSHOT',
+  'GET_VOLUME_HEALTH',
+  'LIST_VOLUME_HEALTH',
+] as const;
+
+export function controllerService(pools: Pools, nodeName: string): Service {
+  return {
+    ControllerGetCapabilities: unary(z.unknown(), async () => ({
+      capabilities: CAPABILITIES.map((type) => ({ rpc: { type } })),
+    })),
+    ...volumeCalls(pools, nodeName),
+    ...snapshotCalls(pools, nodeName),
+  };
+}

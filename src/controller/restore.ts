@@ -1,0 +1,109 @@
+// The restore service of proto/snapmerge.proto: parse, call the engine of the volume's pool, reply.
+
+import { z } from 'zod';
+import { optionalName, requiredText, timestamp } from '../csi/fields.ts';
+import { locateRestore, locateSnapshot, locateVolume, requireHere, restoreHandle } from '../csi/handles.ts';
+import type { Located } from '../csi/handles.ts';
+import type { Engine, Restore, RestoreMode, RestorePhase } from '../engine/engine.ts';
+import { fail } from '../errors.ts';
+import type { Pools } from '../pools.ts';
+import { stream, unary } from '../rpc.ts';
+import type { Reply, Service } from '../rpc.ts';
+import { handleOf } from '../csi/replies.ts';
+
+const startRequest = z.object({
+  volume_id: requiredText,
+  snapshot_id: requiredText,
+  mode: z.union([z.string(), z.number()]),
+  keep_snapshot: z.boolean().optional(),
+  safety_snapshot_name: optionalName,
+});
+const restoreOnly = z.object({ restore_id: requiredText });
+const listRequest = z.object({ volume_id: z.string() });
+
+const MODES: Readonly<Record<string, RestoreMode>> = {
+  RESTORE_MODE_UNSPECIFIED: 'origin',
+  RESTORE_MODE_ORIGIN: 'origin',
+  RESTORE_MODE_SNAPSHOT: 'snapshot',
+  RESTORE_MODE_ONACTIVATE: 'onactivate',
+};
+const MODE_NAMES: Readonly<Record<RestoreMode, string>> = {
+  origin: 'RESTORE_MODE_ORIGIN',
+  snapshot: 'RESTORE_MODE_SNAPSHOT',
+  onactivate: 'RESTORE_MODE_ONACTIVATE',
+};
+const PHASE_NAMES: Readonly<Record<RestorePhase, string>> = {
+  preparing: 'RESTORE_PHASE_PREPARING',
+  merging: 'RESTORE_PHASE_MERGING',
+  done: 'RESTORE_PHASE_DONE',
+  failed: 'RESTORE_PHASE_FAILED',
+};
+
+export function restoreService(pools: Pools): Service {
+  return {
+    StartRestore: unary(startRequest, async (request) => start(pools, request)),
+    GetRestore: unary(restoreOnly, async ({ restore_id: text }) => {
+      const { engine, id } = here(pools, text);
+      const restore = await engine.getRestore(id);
+      if (restore === undefined) fail('not-found', `Cannot find restore '${text}': it does not exist`);
+      return { restore: restoreReply(engine, restore) };
+    }),
+    ListRestores: unary(listRequest, async ({ volume_id: volume }) => {
+      const lists = await Promise.all([...pools.engines().values()].map(listOf));
+      const restores = lists.flat().filter((reply) => volume === '' || reply['volume_id'] === volume);
+      return { restores };
+    }),
+    WatchRestore: stream(restoreOnly, async function* watch({ restore_id: text }, { signal }) {
+      const { engine, id } = here(pools, text);
+      for await (const restore of engine.watchRestore(id, signal)) yield { restore: restoreReply(engine, restore) };
+    }),
+    CancelRestore: unary(restoreOnly, async ({ restore_id: text }) => {
+      const { engine, id } = here(pools, text);
+      await engine.cancelRestore(id);
+      return {};
+    }),
+  };
+}
+
+async function start(pools: Pools, request: z.output<typeof startRequest>): Promise<Reply> {
+  const mode = MODES[String(request.mode)];
+  if (mode === undefined) fail('invalid', `Cannot restore in mode ${request.mode}: it is not known`);
+  const volume = requireHere(locateVolume(pools, request.volume_id), 'volume', request.volume_id);
+  const snapshot = requireHere(locateSnapshot(pools, request.snapshot_id), 'snapshot', request.snapshot_id);
+  if (volume.engine !== snapshot.engine) {
+    fail('invalid', `Cannot restore '${request.volume_id}' to '${request.snapshot_id}': they are in different pools`);
+  }
+  const restore = await volume.engine.startRestore({
+    volume: volume.id,
+    snapshot: snapshot.id,
+    mode,
+    keepSnapshot: request.keep_snapshot ?? true,
+    safetySnapshotName: request.safety_snapshot_name === '' ? undefined : request.safety_snapshot_name,
+  });
+  return { restore: restoreReply(volume.engine, restore) };
+}
+
+function here(pools: Pools, text: string): Located<string> {
+  return requireHere(locateRestore(pools, text), 'restore', text);
+}
+
+async function listOf(engine: Engine): Promise<readonly Reply[]> {
+  return (await engine.listRestores()).map((restore) => restoreReply(engine, restore));
+}
+
+function restoreReply(engine: Engine, restore: Restore): Reply {
+  return {
+    restore_id: restoreHandle(engine, restore.id),
+    volume_id: handleOf(engine, restore.volume),
+    snapshot_id: handleOf(engine, restore.snapshot),
+    mode: MODE_NAMES[restore.mode],
+    phase: PHASE_NAMES[restore.phase],
+    keep_snapshot: restore.keepSnapshot,
+    safety_snapshot_id: restore.safetySnapshot === undefined ? '' : handleOf(engine, restore.safetySnapshot),
+    total_bytes: restore.totalBytes.toString(),
+    remaining_bytes: restore.remainingBytes.toString(),
+    started_at: timestamp(restore.startedMs),
+    ended_at: restore.endedMs === undefined ? null : timestamp(restore.endedMs),
+    message: restore.message,
+  };
+}

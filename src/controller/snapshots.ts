@@ -1,0 +1,98 @@
+// CSI Controller, the calls on snapshots: parse, call the engine of the right pool, reply.
+
+import { z } from 'zod';
+import { maxEntries, requiredName, requiredText, stringMap } from '../csi/fields.ts';
+import { hereOrGone, locateSnapshot, locateVolume, requireHere } from '../csi/handles.ts';
+import { createKeyed } from '../csi/keyed.ts';
+import { requireThisNode, topologyRequirement } from '../csi/topology.ts';
+import type { Engine, Snapshot } from '../engine/engine.ts';
+import { fail } from '../errors.ts';
+import type { Pools } from '../pools.ts';
+import { unary } from '../rpc.ts';
+import type { Reply, Service } from '../rpc.ts';
+import { page } from './paging.ts';
+import { refuseSnapshotParameters } from './parameters.ts';
+import { handleOf, snapshotReply } from '../csi/replies.ts';
+
+const createSnapshot = z.object({
+  source_volume_id: requiredText,
+  name: requiredName,
+  parameters: stringMap,
+  accessibility_requirements: topologyRequirement.nullable(),
+});
+type CreateSnapshotRequest = z.output<typeof createSnapshot>;
+
+const snapshotOnly = z.object({ snapshot_id: requiredText });
+
+const listRequest = z.object({
+  max_entries: maxEntries,
+  starting_token: z.string(),
+  source_volume_id: z.string(),
+  snapshot_id: z.string(),
+});
+
+export function snapshotCalls(pools: Pools, nodeName: string): Service {
+  const oneOfName = createKeyed('snapshot name');
+  return {
+    CreateSnapshot: unary(createSnapshot, async (request) =>
+      oneOfName(request.name, async () => create(pools, nodeName, request)),
+    ),
+    DeleteSnapshot: unary(snapshotOnly, async ({ snapshot_id: text }) => {
+      const found = hereOrGone(locateSnapshot(pools, text), 'snapshot', text);
+      if (found !== undefined) await found.engine.deleteSnapshot(found.id);
+      return {};
+    }),
+    GetSnapshot: unary(snapshotOnly, async ({ snapshot_id: text }) => {
+      const { engine, id } = requireHere(locateSnapshot(pools, text), 'snapshot', text);
+      const snapshot = await engine.getSnapshot(id);
+      if (snapshot === undefined) fail('not-found', `Cannot find snapshot '${text}': it does not exist`);
+      return { snapshot: snapshotReply(engine, snapshot) };
+    }),
+    ListSnapshots: unary(listRequest, async (request) => {
+      const listed = await listSnapshots(pools);
+      const wanted = listed.filter(
+        ({ handle, volumeHandle }) =>
+          (request.snapshot_id === '' || request.snapshot_id === handle) &&
+          (request.source_volume_id === '' || request.source_volume_id === volumeHandle),
+      );
+      const { items, nextToken } = page(wanted, request.starting_token, request.max_entries);
+      const entries = items.map(({ engine, snapshot }) => ({ snapshot: snapshotReply(engine, snapshot) }));
+      return { entries, next_token: nextToken };
+    }),
+  };
+}
+
+async function create(pools: Pools, nodeName: string, request: CreateSnapshotRequest): Promise<Reply> {
+  refuseSnapshotParameters(request.parameters);
+  requireThisNode(request.accessibility_requirements, nodeName);
+  const text = request.source_volume_id;
+  const { engine, id } = requireHere(locateVolume(pools, text), 'volume', text);
+  for (const [pool, other] of pools.engines()) {
+    if (other === engine || (await other.findSnapshot(request.name)) === undefined) continue;
+    fail('exists', `Cannot create snapshot '${request.name}' in pool '${engine.pool}': it exists in pool '${pool}'`);
+  }
+  return { snapshot: snapshotReply(engine, await engine.createSnapshot(id, request.name)) };
+}
+
+interface ListedSnapshot {
+  readonly engine: Engine;
+  readonly snapshot: Snapshot;
+  readonly createdMs: number;
+  readonly handle: string;
+  readonly volumeHandle: string;
+}
+
+async function listSnapshots(pools: Pools): Promise<readonly ListedSnapshot[]> {
+  const lists = await Promise.all(
+    [...pools.engines().values()].map(async (engine) =>
+      (await engine.listSnapshots()).map((snapshot) => ({
+        engine,
+        snapshot,
+        createdMs: snapshot.createdMs,
+        handle: handleOf(engine, snapshot.id),
+        volumeHandle: handleOf(engine, snapshot.volume),
+      })),
+    ),
+  );
+  return lists.flat();
+}

@@ -1,0 +1,57 @@
+// Volumes and snapshots as CSI shows them. Pure.
+
+import { FS_TYPE_CONTEXT } from './fstype.ts';
+import type { FsType } from './fstype.ts';
+import { topologyOf } from './topology.ts';
+import { timestamp } from './fields.ts';
+import type { Engine, Snapshot, Volume } from '../engine/engine.ts';
+import { handleText } from '../ids.ts';
+import type { SnapshotId, VolumeId } from '../ids.ts';
+import type { VolumeSource } from '../parameters.ts';
+import { unreachable } from '../errors.ts';
+import type { Reply } from '../rpc.ts';
+
+type At = Pick<Engine, 'pool' | 'vg'>;
+
+export function handleOf({ pool, vg }: At, id: VolumeId | SnapshotId): string {
+  return handleText(pool, vg, id);
+}
+
+export function volumeReply(at: At, volume: Volume, nodeName: string, fsType?: FsType): Reply {
+  return {
+    volume_id: handleOf(at, volume.id),
+    capacity_bytes: volume.size.toString(),
+    volume_context: fsType === undefined ? {} : { [FS_TYPE_CONTEXT]: fsType },
+    content_source: volume.source === undefined ? null : sourceReply(at, volume.source),
+    accessible_topology: [topologyOf(nodeName)],
+  };
+}
+
+function sourceReply(at: At, source: VolumeSource): Reply {
+  switch (source.from) {
+    case 'snapshot':
+      return { snapshot: { snapshot_id: handleOf(at, source.snapshot) } };
+    case 'volume':
+      return { volume: { volume_id: handleOf(at, source.volume) } };
+    default:
+      return unreachable(source);
+  }
+}
+
+export function snapshotReply(at: At, snapshot: Snapshot): Reply {
+  return {
+    snapshot_id: handleOf(at, snapshot.id),
+    source_volume_id: handleOf(at, snapshot.volume),
+    size_bytes: snapshot.size.toString(),
+    creation_time: timestamp(snapshot.createdMs),
+    ready_to_use: true,
+  };
+}
+
+/** What is wrong with a volume, in the words of the volume health calls; an empty list when nothing is known. */
+export function healthReply(at: At, volume: Volume, more: readonly Reply[] = []): Reply {
+  const { health } = volume;
+  const degraded =
+    health.state === 'healthy' ? [] : [{ status: 'DEGRADED', reason: 'Degraded', message: health.reason }];
+  return { volume_id: handleOf(at, volume.id), health_statuses: [...degraded, ...more] };
+}

@@ -1,0 +1,113 @@
+// The port to the node's files and devices, and its real form: what the node service reads and makes besides commands.
+
+import type { Stats } from 'node:fs';
+import { lstat, mkdir, open, readFile, realpath, rmdir, stat, statfs, unlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { parseMountinfo } from './mountinfo.ts';
+import type { MountEntry } from './mountinfo.ts';
+
+export type FileKind =
+  | { readonly kind: 'directory' | 'file' | 'symlink' | 'other' }
+  /** `253:3`. */
+  | { readonly kind: 'block'; readonly majorMinor: string };
+
+export interface Usage {
+  readonly bytes: { readonly total: bigint; readonly available: bigint; readonly used: bigint };
+  readonly inodes: { readonly total: bigint; readonly available: bigint; readonly used: bigint };
+}
+
+export interface Files {
+  readonly mounts: () => Promise<readonly MountEntry[]>;
+  /** Of the path itself, not of what a link points to; undefined when nothing is there. */
+  readonly kindOf: (path: string) => Promise<FileKind | undefined>;
+  /** As the kernel writes the path in mountinfo: links in the folders above are followed, the last part is kept. */
+  readonly canonical: (path: string) => Promise<string>;
+  readonly makeDirectory: (path: string) => Promise<void>;
+  /** An empty file to mount a device node on. */
+  readonly makeFile: (path: string) => Promise<void>;
+  readonly removeDirectory: (path: string) => Promise<void>;
+  readonly removeFile: (path: string) => Promise<void>;
+  readonly isEmptyFile: (path: string) => Promise<boolean>;
+  readonly usage: (path: string) => Promise<Usage>;
+  /** Fewer bytes at the end of the device. */
+  readonly read: (path: string, offset: bigint, length: number) => Promise<Uint8Array>;
+  /** Durable when it returns. */
+  readonly write: (path: string, offset: bigint, data: Uint8Array) => Promise<void>;
+}
+
+const DIRECTORY_MODE = 0o750;
+const FILE_MODE = 0o640;
+
+export const localFiles: Files = {
+  mounts: async () => parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')),
+  kindOf: async (path) => {
+    const found = await orUndefined(lstat(path));
+    return found === undefined ? undefined : kindOfStats(found);
+  },
+  canonical: async (path) => {
+    const parent = await orUndefined(realpath(dirname(path)));
+    return parent === undefined ? path : join(parent, basename(path));
+  },
+  makeDirectory: async (path) => {
+    await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });
+  },
+  makeFile: async (path) => {
+    await mkdir(dirname(path), { recursive: true, mode: DIRECTORY_MODE });
+    const file = await open(path, 'a', FILE_MODE);
+    await file.close();
+  },
+  removeDirectory: async (path) => rmdir(path),
+  removeFile: async (path) => unlink(path),
+  isEmptyFile: async (path) => (await stat(path)).size === 0,
+  usage: async (path) => {
+    const { bsize, blocks, bfree, bavail, files, ffree } = await statfs(path, { bigint: true });
+    return {
+      bytes: { total: blocks * bsize, available: bavail * bsize, used: (blocks - bfree) * bsize },
+      inodes: { total: files, available: ffree, used: files - ffree },
+    };
+  },
+  read: async (path, offset, length) => {
+    const file = await open(path, 'r');
+    try {
+      const buffer = new Uint8Array(length);
+      const { bytesRead } = await file.read(buffer, 0, length, offset);
+      return buffer.subarray(0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  },
+  write: async (path, offset, data) => {
+    const file = await open(path, 'r+');
+    try {
+      await file.write(data, 0, data.length, Number(offset));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  },
+};
+
+function kindOfStats(stats: Stats): FileKind {
+  if (stats.isBlockDevice()) return { kind: 'block', majorMinor: majorMinor(stats.rdev) };
+  if (stats.isDirectory()) return { kind: 'directory' };
+  if (stats.isFile()) return { kind: 'file' };
+  return { kind: stats.isSymbolicLink() ? 'symlink' : 'other' };
+}
+
+/** Linux splits a device number in two halves each: major 12 + 20 bits, minor 8 + 12 bits as glibc lays them out. */
+export function majorMinor(rdev: number): string {
+  const number = BigInt(rdev);
+  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn);
+  const minor = (number & 0xffn) | ((number >> 12n) & 0xffffff00n);
+  return `${major}:${minor}`;
+}
+
+async function orUndefined<T>(found: Promise<T>): Promise<T | undefined> {
+  try {
+    return await found;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
+      return undefined;
+    throw error;
+  }
+}

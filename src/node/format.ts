@@ -1,0 +1,70 @@
+// Making a file system on a device proven blank, so that being cut short leaves a device that may be formatted again: a
+// mark is written to it before mkfs begins and taken away when mkfs has ended, always before the first mount. The mark
+// names the volume, so a fork of a half-made volume is not formatted by mistake, and it travels with the disks.
+
+import type { FsType } from '../csi/fstype.ts';
+import { fail } from '../errors.ts';
+import { failureOf } from '../exec.ts';
+import type { Argv, Exec } from '../exec.ts';
+import type { VolumeId } from '../ids.ts';
+import type { Bytes } from '../units.ts';
+import type { Files } from './files.ts';
+import type { Content } from './probe.ts';
+
+const MARK_BYTES = 4096;
+
+/** Away from where ext4 and xfs put their own records, so that mkfs leaves it alone. */
+function markOffset(size: Bytes): bigint {
+  return ((size * 13n) / 16n / 4096n) * 4096n + 4096n;
+}
+
+function mark(volume: VolumeId): Uint8Array {
+  const block = new Uint8Array(MARK_BYTES);
+  block.set(new TextEncoder().encode(`snapmerge: mkfs has begun on ${volume}\n`));
+  return block;
+}
+
+async function isMarked(files: Files, device: string, size: Bytes, volume: VolumeId): Promise<boolean> {
+  const found = await files.read(device, markOffset(size), MARK_BYTES);
+  return Buffer.compare(found, mark(volume)) === 0;
+}
+
+/** Nothing is lost by formatting: blank, or only what a mkfs of ours left that did not end. */
+export async function mayFormat(
+  files: Files,
+  device: string,
+  size: Bytes,
+  volume: VolumeId,
+  content: Content,
+): Promise<boolean> {
+  if (content.holds === 'nothing') return true;
+  if (content.holds === 'filesystem' && content.superblock?.unfinished !== true) return false;
+  return isMarked(files, device, size, volume);
+}
+
+const MKFS: Readonly<Record<FsType, Argv>> = {
+  // No discard: the store is clean already, and a discard would take the mark with it.
+  ext4: ['mkfs.ext4', '-F', '-q', '-m', '0', '-E', 'nodiscard'],
+  xfs: ['mkfs.xfs', '-f', '-q', '-K'],
+};
+
+/** Only for a device of which `mayFormat` said yes. Durable when it returns. */
+export async function format(
+  exec: Exec,
+  files: Files,
+  device: string,
+  size: Bytes,
+  volume: VolumeId,
+  fsType: FsType,
+): Promise<void> {
+  await files.write(device, markOffset(size), mark(volume));
+  const result = await exec([...MKFS[fsType], device]);
+  if (result.code !== 0) fail('internal', `Cannot make ${fsType} on ${device}: ${failureOf(result)}`);
+  await takeMarkAway(files, device, size, volume);
+}
+
+/** Also of a mkfs that ended when nobody waited for it any more. */
+export async function takeMarkAway(files: Files, device: string, size: Bytes, volume: VolumeId): Promise<void> {
+  if (!(await isMarked(files, device, size, volume))) return;
+  await files.write(device, markOffset(size), new Uint8Array(MARK_BYTES));
+}

@@ -1,0 +1,163 @@
+// NodePublishVolume and NodeUnpublishVolume: the staged file system, or the device node, bind mounted at a target path.
+// What is published where is read from mountinfo and the target itself; nothing is remembered.
+
+import { z } from 'zod';
+import { requireCapability, volumeCapability } from '../csi/capability.ts';
+import type { Capability } from '../csi/capability.ts';
+import { optionalPath, requiredPath, requiredText } from '../csi/fields.ts';
+import { locateVolume } from '../csi/handles.ts';
+import type { ActiveVolume } from '../engine/engine.ts';
+import { fail } from '../errors.ts';
+import type { Reply } from '../rpc.ts';
+import { blockTargetsOf, isDevice, isMountOf, mountsOf, requireVolume } from './context.ts';
+import type { NodeContext } from './context.ts';
+import { bindMount, unmountAll } from './filesystem.ts';
+import { isReadOnly, mountAt } from './mountinfo.ts';
+
+export const publishRequest = z.object({
+  volume_id: requiredText,
+  staging_target_path: optionalPath,
+  target_path: requiredPath,
+  volume_capability: volumeCapability.nullable(),
+  readonly: z.boolean(),
+});
+export const unpublishRequest = z.object({ volume_id: requiredText, target_path: requiredPath });
+
+type PublishRequest = z.output<typeof publishRequest>;
+
+export async function publish(context: NodeContext, request: PublishRequest): Promise<Reply> {
+  const capability = requireCapability(request.volume_capability);
+  const { engine, volume } = await requireVolume(context, request.volume_id);
+  if (request.staging_target_path === '') {
+    fail('precondition', `Cannot publish '${request.volume_id}': staging_target_path is missing; stage it first`);
+  }
+  const staging = await context.files.canonical(request.staging_target_path);
+  const target = await context.files.canonical(request.target_path);
+  if (target === staging) fail('invalid', `Cannot publish at ${target}: it is the staging path`);
+  const active = await engine.active(volume.id);
+  if (active === undefined) fail('precondition', `Cannot publish '${request.volume_id}': it is not staged`);
+  const readOnly = request.readonly || capability.mode === 'reader';
+  if (await isPublished(context, active, target, capability, readOnly)) return {};
+  await refuseSecondTarget(context, active, capability, staging);
+  await (capability.type === 'block'
+    ? publishBlock(context, active, target, readOnly)
+    : publishMount(context, active, staging, target, readOnly, capability.mountFlags));
+  return {};
+}
+
+/** True: the same is there already. Throws `exists` when it is there in another way, `precondition` when it is a stranger. */
+async function isPublished(
+  { files }: NodeContext,
+  active: ActiveVolume,
+  target: string,
+  capability: Capability,
+  readOnly: boolean,
+): Promise<boolean> {
+  const entry = mountAt(await files.mounts(), target);
+  if (entry === undefined) return false;
+  const type = isMountOf(entry, active) ? 'mount' : (await isDevice(files, target, active)) ? 'block' : undefined;
+  if (type === undefined) fail('precondition', `Cannot publish at ${target}: ${entry.source} is mounted there`);
+  if (type !== capability.type)
+    fail('exists', `Cannot publish as ${capability.type} at ${target}: it is published there as ${type}`);
+  if (isReadOnly(entry) !== readOnly) {
+    fail(
+      'exists',
+      `Cannot publish at ${target}: it is published there ${isReadOnly(entry) ? 'read-only' : 'for writing'}`,
+    );
+  }
+  return true;
+}
+
+/** Only SINGLE_NODE_MULTI_WRITER is published at several targets of a node. */
+async function refuseSecondTarget(
+  context: NodeContext,
+  active: ActiveVolume,
+  capability: Capability,
+  staging: string,
+): Promise<void> {
+  if (capability.mode === 'multi-writer') return;
+  const published = [...(await mountsOf(context, active)), ...(await blockTargetsOf(context, active))];
+  const other = published.find(({ mountPoint }) => mountPoint !== staging);
+  if (other === undefined) return;
+  fail(
+    'precondition',
+    `Cannot publish a second time: the volume is at ${other.mountPoint}, and its access mode allows one target`,
+  );
+}
+
+async function publishMount(
+  { exec, files }: NodeContext,
+  active: ActiveVolume,
+  staging: string,
+  target: string,
+  readOnly: boolean,
+  flags: readonly string[],
+): Promise<void> {
+  const staged = mountAt(await files.mounts(), staging);
+  if (staged === undefined || !isMountOf(staged, active)) {
+    fail('precondition', `Cannot publish at ${target}: the volume is not staged at ${staging}`);
+  }
+  if (isReadOnly(staged) && !readOnly) {
+    fail('precondition', `Cannot publish at ${target} for writing: the volume is staged read-only`);
+  }
+  await requireKind(files, target, 'directory');
+  await files.makeDirectory(target);
+  await bindMount(exec, staging, target, readOnly, flags);
+}
+
+async function publishBlock(
+  { exec, files }: NodeContext,
+  active: ActiveVolume,
+  target: string,
+  readOnly: boolean,
+): Promise<void> {
+  await requireKind(files, target, 'file');
+  await files.makeFile(target);
+  await bindMount(exec, active.path, target, readOnly, []);
+}
+
+async function requireKind(files: NodeContext['files'], target: string, want: 'directory' | 'file'): Promise<void> {
+  const there = await files.kindOf(target);
+  if (there === undefined || there.kind === want) return;
+  fail('precondition', `Cannot publish at ${target}: it is a ${there.kind}, not a ${want}`);
+}
+
+/** Takes away what publishing made: the mount, and the directory or file under it. */
+export async function unpublish(context: NodeContext, request: z.output<typeof unpublishRequest>): Promise<Reply> {
+  const { exec, files } = context;
+  const target = await files.canonical(request.target_path);
+  const there = await files.kindOf(target);
+  const active = await activeOf(context, request.volume_id, there !== undefined);
+  if (there === undefined) return {};
+  await unmountAll(exec, files, target, async (at) => {
+    const entry = mountAt(await files.mounts(), at);
+    return (
+      active !== undefined && entry !== undefined && (isMountOf(entry, active) || (await isDevice(files, at, active)))
+    );
+  });
+  await removeTarget(files, target);
+  return {};
+}
+
+/** A volume that is gone is `not-found`, unless there is something left of it to take away. */
+async function activeOf(context: NodeContext, text: string, leftovers: boolean): Promise<ActiveVolume | undefined> {
+  const found = locateVolume(context.pools, text);
+  if (leftovers && found.at === 'here' && (await found.engine.getVolume(found.id)) === undefined) return undefined;
+  const { engine, volume } = await requireVolume(context, text);
+  return engine.active(volume.id);
+}
+
+async function removeTarget(files: NodeContext['files'], target: string): Promise<void> {
+  const there = await files.kindOf(target);
+  if (there === undefined) return;
+  if (there.kind === 'directory') {
+    await files.removeDirectory(target).catch((cause: unknown) => {
+      fail('precondition', `Cannot remove ${target}: it is not empty, and nothing is mounted there`, cause);
+    });
+    return;
+  }
+  if (there.kind !== 'file' || !(await files.isEmptyFile(target))) {
+    fail('precondition', `Cannot remove ${target}: it is not the empty file that publishing makes`);
+  }
+  await files.removeFile(target);
+}

@@ -1,0 +1,181 @@
+// NodeStageVolume and NodeUnstageVolume: from a volume to a device, and for a mount volume to a file system at the staging
+// path. Each step looks at what is there first, so a call that was cut short is simply called again.
+
+import { z } from 'zod';
+import { requireCapability, volumeCapability } from '../csi/capability.ts';
+import type { Capability } from '../csi/capability.ts';
+import { requiredPath, requiredText, stringMap } from '../csi/fields.ts';
+import { DEFAULT_FS_TYPE, FS_TYPE_CONTEXT, isFsType } from '../csi/fstype.ts';
+import type { FsType } from '../csi/fstype.ts';
+import type { ActiveVolume } from '../engine/engine.ts';
+import { fail } from '../errors.ts';
+import type { VolumeId } from '../ids.ts';
+import type { Reply } from '../rpc.ts';
+import { blockTargetsOf, isMountOf, mountsOf, requireVolume } from './context.ts';
+import type { NodeContext } from './context.ts';
+import { growMounted, mountDevice, unmountAll } from './filesystem.ts';
+import { format, mayFormat, takeMarkAway } from './format.ts';
+import { isReadOnly, mountAt } from './mountinfo.ts';
+import type { MountEntry } from './mountinfo.ts';
+import { probe, superblock } from './probe.ts';
+
+export const stageRequest = z.object({
+  volume_id: requiredText,
+  staging_target_path: requiredPath,
+  volume_capability: volumeCapability.nullable(),
+  volume_context: stringMap,
+});
+export const unstageRequest = z.object({ volume_id: requiredText, staging_target_path: requiredPath });
+
+type MountCapability = Extract<Capability, { readonly type: 'mount' }>;
+
+export async function stage(context: NodeContext, request: z.output<typeof stageRequest>): Promise<Reply> {
+  const capability = requireCapability(request.volume_capability);
+  const asked = capability.type === 'mount' ? (capability.fsType ?? contextFsType(request.volume_context)) : undefined;
+  const { engine, volume } = await requireVolume(context, request.volume_id);
+  const path = await context.files.canonical(request.staging_target_path);
+  const there = await context.files.kindOf(path);
+  if (there !== undefined && there.kind !== 'directory') {
+    fail('precondition', `Cannot stage at ${path}: it is a ${there.kind}, not a directory`);
+  }
+  const active = await engine.activate(volume.id);
+  const staged = mountAt(await context.files.mounts(), path);
+  if (capability.type === 'block') {
+    if (staged !== undefined && isMountOf(staged, active)) {
+      fail('exists', `Cannot stage '${request.volume_id}' for raw use: its file system is staged at ${path}`);
+    }
+    return {};
+  }
+  if (staged === undefined) {
+    await refuseOtherUse(context, active, path);
+    await stageMount(context, active, volume.id, path, capability, asked);
+  } else {
+    requireSame(staged, active, path, capability, asked);
+    if (!isReadOnly(staged)) await grow(context, active, path);
+  }
+  return {};
+}
+
+function contextFsType(volumeContext: Readonly<Record<string, string>>): FsType | undefined {
+  const text = volumeContext[FS_TYPE_CONTEXT] ?? '';
+  if (text === '') return undefined;
+  return isFsType(text)
+    ? text
+    : fail('invalid', `Cannot take volume_context ${FS_TYPE_CONTEXT}: '${text}': ext4 or xfs`);
+}
+
+async function refuseOtherUse(context: NodeContext, active: ActiveVolume, path: string): Promise<void> {
+  const [elsewhere] = [...(await mountsOf(context, active)), ...(await blockTargetsOf(context, active))];
+  if (elsewhere === undefined) return;
+  fail(
+    'precondition',
+    `Cannot stage at ${path}: the volume is in use at ${elsewhere.mountPoint}; unpublish and unstage that first`,
+  );
+}
+
+/** Staged already: the same again is done, anything else is refused. */
+function requireSame(
+  staged: MountEntry,
+  active: ActiveVolume,
+  path: string,
+  capability: MountCapability,
+  asked: FsType | undefined,
+): void {
+  if (!isMountOf(staged, active)) fail('precondition', `Cannot stage at ${path}: ${staged.source} is mounted there`);
+  if (asked !== undefined && asked !== staged.fsType) {
+    fail('exists', `Cannot stage with ${asked} at ${path}: the volume is staged there with ${staged.fsType}`);
+  }
+  if (isReadOnly(staged) !== isReadOnlyMode(capability)) {
+    fail(
+      'exists',
+      `Cannot stage at ${path}: the volume is staged there ${isReadOnly(staged) ? 'read-only' : 'for writing'}`,
+    );
+  }
+}
+
+function isReadOnlyMode({ mode }: MountCapability): boolean {
+  return mode === 'reader';
+}
+
+async function stageMount(
+  context: NodeContext,
+  active: ActiveVolume,
+  volume: VolumeId,
+  path: string,
+  capability: MountCapability,
+  asked: FsType | undefined,
+): Promise<void> {
+  const { exec, files } = context;
+  const fsType = await ensureFilesystem(context, active, volume, asked);
+  const readOnly = isReadOnlyMode(capability);
+  await files.makeDirectory(path);
+  const small = !readOnly && (await isSmaller(context, active, fsType));
+  await mountDevice(exec, active.path, path, { fsType, readOnly, flags: capability.mountFlags });
+  if (small) await growMounted(exec, fsType, active.path, path);
+}
+
+/** The file system that is there, or a new one on a device proven blank. Whatever else is there stays untouched. */
+async function ensureFilesystem(
+  { exec, files }: NodeContext,
+  { path, size }: ActiveVolume,
+  volume: VolumeId,
+  asked: FsType | undefined,
+): Promise<FsType> {
+  const content = await probe(exec, files, path, size);
+  if (await mayFormat(files, path, size, volume, content)) {
+    const fsType = asked ?? DEFAULT_FS_TYPE;
+    await format(exec, files, path, size, volume, fsType);
+    return fsType;
+  }
+  if (content.holds !== 'filesystem') {
+    return fail(
+      'precondition',
+      `Cannot stage as a file system: the volume holds ${describe(content)}, and is not formatted over it`,
+    );
+  }
+  if (asked !== undefined && asked !== content.fsType) {
+    fail(
+      'precondition',
+      `Cannot stage with ${asked}: the volume holds ${content.fsType}, and is not formatted over it`,
+    );
+  }
+  await takeMarkAway(files, path, size, volume);
+  return content.fsType;
+}
+
+function describe(content: Awaited<ReturnType<typeof probe>>): string {
+  return content.holds === 'other' ? content.what : content.holds;
+}
+
+/** A fork larger than its snapshot, or a volume that grew while it was not in use. */
+async function isSmaller({ files }: NodeContext, { path, size }: ActiveVolume, fsType: FsType): Promise<boolean> {
+  const found = await superblock(files, path, fsType);
+  return found !== undefined && found.sizeBytes < size;
+}
+
+/** Staged before; that call may have been cut short between mounting and growing. */
+async function grow(context: NodeContext, active: ActiveVolume, path: string): Promise<void> {
+  const fsType = mountAt(await context.files.mounts(), path)?.fsType ?? '';
+  if (!isFsType(fsType) || !(await isSmaller(context, active, fsType))) return;
+  await growMounted(context.exec, fsType, active.path, path);
+}
+
+export async function unstage(context: NodeContext, request: z.output<typeof unstageRequest>): Promise<Reply> {
+  const { engine, volume } = await requireVolume(context, request.volume_id);
+  const path = await context.files.canonical(request.staging_target_path);
+  const active = await engine.active(volume.id);
+  if (active === undefined) return {};
+  const published = [...(await mountsOf(context, active)), ...(await blockTargetsOf(context, active))];
+  const other = published.find(({ mountPoint }) => mountPoint !== path);
+  if (other !== undefined) {
+    fail('precondition', `Cannot unstage '${request.volume_id}': it is published at ${other.mountPoint}`);
+  }
+  if (published.length > 0) {
+    await unmountAll(context.exec, context.files, path, async (at) => {
+      const entry = mountAt(await context.files.mounts(), at);
+      return entry !== undefined && isMountOf(entry, active);
+    });
+  }
+  await engine.deactivate(volume.id);
+  return {};
+}

@@ -1,0 +1,115 @@
+// The node's calls on volumes in use: statistics, expansion, health.
+
+import { z } from 'zod';
+import { volumeCapability } from '../csi/capability.ts';
+import { capacityRange, lookedUpPath, requiredText, sizeRange } from '../csi/fields.ts';
+import { isFsType } from '../csi/fstype.ts';
+import type { ActiveVolume } from '../engine/engine.ts';
+import { fail } from '../errors.ts';
+import { healthReply } from '../csi/replies.ts';
+import type { Reply } from '../rpc.ts';
+import { isDevice, isMountOf, mountsOf, requireVolume } from './context.ts';
+import type { NodeContext } from './context.ts';
+import { growMounted } from './filesystem.ts';
+import { hasGivenUp, isReadOnly, mountAt } from './mountinfo.ts';
+
+export const statsRequest = z.object({ volume_id: requiredText, volume_path: lookedUpPath });
+export const expandRequest = z.object({
+  volume_id: requiredText,
+  volume_path: lookedUpPath,
+  capacity_range: capacityRange.nullable(),
+  volume_capability: volumeCapability.nullable(),
+});
+export const healthRequest = z.object({ volume_id: requiredText });
+
+export async function stats(context: NodeContext, request: z.output<typeof statsRequest>): Promise<Reply> {
+  const { engine, volume } = await requireVolume(context, request.volume_id);
+  const active = await engine.active(volume.id);
+  const use = await useAt(context, active, request.volume_path);
+  if (active === undefined || use === undefined) return notThere(request);
+  if (use === 'block') return { usage: [{ unit: 'BYTES', total: active.size.toString() }] };
+  const { bytes, inodes } = await context.files.usage(request.volume_path);
+  return { usage: [usageReply('BYTES', bytes), usageReply('INODES', inodes)] };
+}
+
+function usageReply(
+  unit: 'BYTES' | 'INODES',
+  { total, available, used }: { readonly total: bigint; readonly available: bigint; readonly used: bigint },
+): Reply {
+  return { unit, total: total.toString(), available: available.toString(), used: used.toString() };
+}
+
+function notThere(request: { readonly volume_id: string; readonly volume_path: string }): never {
+  fail(
+    'not-found',
+    `Cannot find volume '${request.volume_id}' at ${request.volume_path}: it is not staged or published there`,
+  );
+}
+
+/** How the volume is used at a path: staged or published there as a file system or as a device, or not at all. */
+async function useAt(
+  { files }: NodeContext,
+  active: ActiveVolume | undefined,
+  path: string,
+): Promise<'mount' | 'block' | undefined> {
+  if (active === undefined || !path.startsWith('/')) return undefined;
+  const canonical = await files.canonical(path);
+  const entry = mountAt(await files.mounts(), canonical);
+  if (entry !== undefined && isMountOf(entry, active)) return 'mount';
+  return (await isDevice(files, canonical, active)) ? 'block' : undefined;
+}
+
+/** The whole of an expansion: the volume, its device, and the file system where it is mounted for writing. */
+export async function expand(context: NodeContext, request: z.output<typeof expandRequest>): Promise<Reply> {
+  const range = sizeRange(request.capacity_range);
+  const { engine, volume } = await requireVolume(context, request.volume_id);
+  const before = await engine.active(volume.id);
+  const raw = request.volume_capability?.access_type === 'block';
+  const use = await useAt(context, before, request.volume_path);
+  // A raw volume that is staged only has no path of its own: kubelet then names the staging directory.
+  if (before === undefined || (use === undefined && !raw)) return notThere(request);
+  if (range?.limit !== undefined && range.limit < volume.size) {
+    fail(
+      'out-of-range',
+      `Cannot expand to at most ${range.limit} bytes: the volume has ${volume.size}, and does not shrink`,
+    );
+  }
+  const size =
+    range === undefined || range.required <= volume.size
+      ? volume.size
+      : await engine.expandVolume(volume.id, range.required, range.limit);
+  const active = await engine.active(volume.id);
+  if (active !== undefined) await growWhereMounted(context, active);
+  return { capacity_bytes: size.toString() };
+}
+
+// A file system that is mounted read-only grows when it is next staged for writing.
+async function growWhereMounted(context: NodeContext, active: ActiveVolume): Promise<void> {
+  const mounted = (await mountsOf(context, active)).find((entry) => !isReadOnly(entry) && !hasGivenUp(entry));
+  if (mounted === undefined || !isFsType(mounted.fsType)) return;
+  await growMounted(context.exec, mounted.fsType, active.path, mounted.mountPoint);
+}
+
+export async function volumeHealth(context: NodeContext, request: z.output<typeof healthRequest>): Promise<Reply> {
+  const { engine, volume } = await requireVolume(context, request.volume_id);
+  const active = await engine.active(volume.id);
+  const mounts = active === undefined ? [] : await mountsOf(context, active);
+  const stopped = mounts.find(hasGivenUp);
+  const message = `the file system at ${stopped?.mountPoint ?? ''} met an error and is read-only; unmount and check it`;
+  const more = stopped === undefined ? [] : [{ status: 'INACCESSIBLE', reason: 'FilesystemReadOnly', message }];
+  return { volume_health: healthReply(engine, volume, more) };
+}
+
+/** The pools of this node that do not answer. */
+export async function storageHealth({ pools }: NodeContext): Promise<Reply> {
+  const waiting = [...pools.waiting()].map(([pool, why]) => `pool '${pool}': ${why ?? 'it is being started'}`);
+  const answers = await Promise.all(
+    [...pools.engines()].map(async ([pool, engine]) => {
+      const health = await engine.health();
+      return health.ready ? [] : health.problems.map((problem) => `pool '${pool}': ${problem}`);
+    }),
+  );
+  const problems = [...waiting, ...answers.flat()];
+  if (problems.length === 0) return { backend_health: [] };
+  return { backend_health: [{ status: 'STORAGE_UNREACHABLE', reason: 'PoolNotReady', message: problems.join('; ') }] };
+}

@@ -1,0 +1,99 @@
+// The configured pools of this node, those that answer and those that do not yet. A pool that cannot be opened when the
+// driver starts is tried again until it can, so that Probe can say what is missing instead of the driver being gone.
+
+import type { Engine, Engines } from './engine/engine.ts';
+import { messageOf } from './errors.ts';
+import type { PoolName } from './ids.ts';
+import type { Logger } from './log.ts';
+
+export interface Pools {
+  /** Started engines by pool, in the order of the configuration. */
+  readonly engines: () => Engines;
+  /** Pools that are not started: why not, or undefined while the first attempt is under way. */
+  readonly waiting: () => ReadonlyMap<PoolName, string | undefined>;
+}
+
+export interface PoolOpener {
+  readonly name: PoolName;
+  /** Makes the engine and starts it; rejects when LVM, the kernel or the volume group does not answer. */
+  readonly open: () => Promise<Engine>;
+}
+
+export interface StartedPools extends Pools {
+  /** When every pool has been tried once. */
+  readonly tried: Promise<void>;
+  readonly stop: () => Promise<void>;
+}
+
+const RETRY_MS = 5_000;
+
+export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs: number = RETRY_MS): StartedPools {
+  const started = new Map<PoolName, Engine>();
+  const reasons = new Map<PoolName, string>();
+  const stopping = new AbortController();
+
+  const attempt = async ({ name, open }: PoolOpener): Promise<boolean> => {
+    try {
+      started.set(name, await open());
+      reasons.delete(name);
+      log.info({ pool: name }, 'pool started');
+      return true;
+    } catch (error) {
+      reasons.set(name, messageOf(error));
+      log.error({ pool: name, error: messageOf(error), retryMs }, 'pool not started');
+      return false;
+    }
+  };
+
+  const keepTrying = async (opener: PoolOpener): Promise<void> => {
+    while (!stopping.signal.aborted) {
+      await pause(retryMs, stopping.signal);
+      if (stopping.signal.aborted || (await attempt(opener))) return;
+    }
+  };
+
+  const retries: Promise<void>[] = [];
+  const tried = Promise.all(
+    openers.map(async (opener) => {
+      if (!(await attempt(opener))) retries.push(keepTrying(opener));
+    }),
+  ).then(() => undefined);
+
+  return {
+    engines: () =>
+      new Map(
+        openers.flatMap(({ name }): readonly (readonly [PoolName, Engine])[] => {
+          const engine = started.get(name);
+          return engine === undefined ? [] : [[name, engine]];
+        }),
+      ),
+    waiting: () =>
+      new Map(openers.filter(({ name }) => !started.has(name)).map(({ name }) => [name, reasons.get(name)] as const)),
+    tried,
+    stop: async () => {
+      stopping.abort();
+      await tried;
+      await Promise.all(retries);
+      await Promise.all([...started.values()].map(async (engine) => engine.stop()));
+    },
+  };
+}
+
+/** Pools that are all there: for tests and for tools with one engine. */
+export function readyPools(engines: Engines): Pools {
+  return { engines: () => engines, waiting: () => new Map() };
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
+}
