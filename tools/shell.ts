@@ -9,12 +9,12 @@ const USAGE = 'usage: ./dev shell [--name NAME]';
 export const shell = async (args: readonly string[]): Promise<number> => {
   const { name } = readOptions(USAGE, args, nameOption);
   const guest = await openGuest(name);
-  const { columns = 80, rows = 24 } = process.stdout;
+  const { columns, rows } = process.stdout;
   const term = process.env['TERM'] ?? 'vt100';
   process.stdin.setRawMode?.(true);
   try {
     const result = await guest.exec(['script', '-qec', '/run/guest/shell.sh', '/dev/null'], {
-      env: { TERM: term, COLUMNS: String(columns), ROWS: String(rows) },
+      env: { TERM: term, COLUMNS: String(columns || 80), ROWS: String(rows || 24) },
       stdin: process.stdin,
       onStdout: (bytes) => process.stdout.write(bytes),
       onStderr: (bytes) => process.stderr.write(bytes),

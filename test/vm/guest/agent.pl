@@ -73,7 +73,8 @@ sub start_command {
         open STDIN,  '<&', $in_reader;
         open STDOUT, '>&', $out_writer;
         open STDERR, '>&', $err_writer;
-        $SIG{$_} = 'DEFAULT' for qw(CHLD PIPE);
+        # A shell starts what runs in the background with INT and QUIT ignored, and that would be inherited.
+        $SIG{$_} = 'DEFAULT' for qw(CHLD PIPE INT QUIT);
         for my $pair (@env) { my ($name, $value) = split /=/, $pair, 2; $ENV{$name} = $value }
         if (chdir $cwd) { no warnings 'exec'; exec { $words[0] } @words }
         syswrite $fail_writer, $!{ENOENT} ? 'ENOENT' : $!{EACCES} ? 'EACCES' : $!{E2BIG} ? 'E2BIG' : "$!";
