@@ -2,8 +2,9 @@
 // Kernel.apply, one change of LVM, one flush, one zeroing.
 
 import { SnapmergeError } from '../../src/errors.ts';
-import { SimCrash } from './errors.ts';
+import { SimCrash, SimHang } from './errors.ts';
 import type { Machine } from './machine.ts';
+import { notice } from './machine.ts';
 
 /** A read: impossible for a dead driver, and no effect. */
 export function alive(m: Machine): void {
@@ -23,7 +24,12 @@ export function effect(m: Machine, text: string, run: () => void, after: () => v
   m.trace.push(text);
   if (fault === 'before')
     throw new SnapmergeError('internal', `Cannot ${text}: a fault was asked for, nothing happened`);
-  run();
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof SimHang) notice(m, 'hang', text, error.message);
+    throw error;
+  }
   after();
   if (fault === 'after') throw new SnapmergeError('internal', `Cannot ${text}: a fault was asked for, and it happened`);
 }

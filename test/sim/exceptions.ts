@@ -112,7 +112,7 @@ export function allocate(m: Machine, s: Snapshot): number | undefined {
 
 /** Makes an exception durable with all that was written to the store before; false invalidates the snapshot. */
 export function commit(m: Machine, io: Io, s: Snapshot, oldChunk: number, newChunk: number): boolean {
-  if (s.cow.cowUsers.length > 1) noticeStale(m, s);
+  if (s.base.cowUsers.length > 1) noticeStale(m, s);
   const { store, chunkBlocks } = s;
   if (!store.persistent) return true;
   const block = areaChunk(chunkBlocks, store.area) * chunkBlocks + Math.floor(store.committed / EXCEPTIONS_PER_BLOCK);
@@ -129,7 +129,7 @@ export function commit(m: Machine, io: Io, s: Snapshot, oldChunk: number, newChu
 }
 
 function noticeStale(m: Machine, s: Snapshot): void {
-  for (const other of s.cow.cowUsers) {
+  for (const other of s.base.cowUsers) {
     if (other === s || !other.valid || other.chunkBlocks === 0) continue;
     notice(m, 'stale-exceptions', other.holder.key, `${s.holder.key} changed ${nameOf(s.cow)} after it was loaded`);
   }

@@ -31,7 +31,7 @@ export interface Metadata {
 export interface Openable {
   /** Snapshot and merge tables, live or inactive, whose origin this is: the kernel's list of one origin. */
   readonly snapshots: Snapshot[];
-  /** Those whose cow device this is. */
+  /** Those whose exceptions lie here, by way of whatever cow device. */
   readonly cowUsers: Snapshot[];
   /** The resumed device whose snapshot-origin lies on this one. */
   originTop: Device | undefined;
@@ -76,6 +76,8 @@ export interface Snapshot {
   readonly holder: Device;
   readonly origin: Under;
   readonly cow: Under;
+  /** What the store's first block really lies on: tables by way of different devices show one store all the same. */
+  readonly base: Under;
   mode: CowMode;
   readonly lengthBlocks: number;
   /** 0 while the exceptions are still to be handed over. */
@@ -152,6 +154,8 @@ export interface Notice {
     /** A merge over a store whose header says invalid: it shows the bare origin. */
     | 'merge-of-invalid'
     | 'handover-cancelled'
+    /** SimHang was thrown, and perhaps swallowed by whoever caught it. */
+    | 'hang'
     /** A shrink cut off chunks that a loaded snapshot uses. */
     | 'cut-store';
   readonly key: string;
@@ -179,6 +183,8 @@ export interface Machine {
   stack: Device[];
   peeking: boolean;
   merging: boolean;
+  /** Merges stop between writing a chunk and forgetting its exception. */
+  halfway: boolean;
 }
 
 export function notice(m: Machine, kind: Notice['kind'], key: string, text: string): void {
@@ -193,9 +199,15 @@ export function sizeBlocks(m: Machine, under: Under): number {
   return under.kind === 'store' ? under.extents.length * m.space.blocksPerExtent : (under.live?.lengthBlocks ?? 0);
 }
 
-/** The persistent store's own logical volume, for the header: 0 when it is a composition. */
-export function ownerOf(under: Under): number {
-  if (under.kind === 'store') return under.uid;
+/** What the first block of a device lies on, through linear tables. */
+export function baseOf(under: Under): Under {
+  if (under.kind === 'store') return under;
   const first = under.live?.parts[0];
-  return first?.type === 'linear' ? ownerOf(first.under) : 0;
+  return first?.type === 'linear' ? baseOf(first.under) : under;
+}
+
+/** The logical volume that a header is written to; 0 when it lies on a composition. */
+export function ownerOf(under: Under): number {
+  const base = baseOf(under);
+  return base.kind === 'store' ? base.uid : 0;
 }

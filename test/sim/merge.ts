@@ -63,6 +63,7 @@ function advance(m: Machine, io: Io, s: Snapshot): boolean {
   const values = readChunk(io, s, newChunk, count);
   if (values === undefined) return failed(m, s, 'its store cannot be read');
   if (!io.write(s.origin, start, values, 0, count, true)) return failed(m, s, 'its origin cannot be written');
+  if (m.halfway) return stop(s);
   io.flush(s.origin);
   if (!commitMerge(io, s)) return failed(m, s, 'its store cannot be written');
   if (!s.exceptions.delete(oldChunk)) return failed(m, s, 'an exception is on disk but not in memory');

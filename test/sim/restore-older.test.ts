@@ -144,7 +144,8 @@ test.each([1, 2, 3])('power cuts in the middle of four stacked merges (seed %i)'
     rig.fill('v', v, 10);
     rig.world.control.merge(chunks);
     await rig.world.lvm.flush();
-    rig.world.control.crashPower({ contents: 'some' });
+    if (chunks === 11) rig.world.control.crashInMerge();
+    else rig.world.control.crashPower({ contents: 'some' });
     await boot(f, true);
     checkAll(f);
   }

@@ -8,7 +8,7 @@ import { SimHang, Stuck, refuse } from './errors.ts';
 import { emptyExceptions, readStore } from './exceptions.ts';
 import type { Io } from './io.ts';
 import type { Device, LoadedTable, Machine, Part, Snapshot, Under } from './machine.ts';
-import { SECTORS_PER_BLOCK, nameOf, notice, sizeBlocks } from './machine.ts';
+import { SECTORS_PER_BLOCK, baseOf, nameOf, notice, sizeBlocks } from './machine.ts';
 import { smallestChunk } from './snapshot-target.ts';
 
 function blocks(value: Sectors, what: string): number {
@@ -106,6 +106,7 @@ function newSnapshot(
     holder,
     origin,
     cow,
+    base: baseOf(cow),
     mode,
     lengthBlocks,
     chunkBlocks,
@@ -176,12 +177,12 @@ function loadSnapshot(m: Machine, io: Io, s: Snapshot, chunkBlocks: number): voi
 function register(s: Snapshot): void {
   s.origin.snapshots.push(s);
   s.origin.snapshots.sort((a, b) => b.chunkBlocks - a.chunkBlocks);
-  s.cow.cowUsers.push(s);
+  s.base.cowUsers.push(s);
 }
 
 function unregister(s: Snapshot): void {
   drop(s.origin.snapshots, s);
-  drop(s.cow.cowUsers, s);
+  drop(s.base.cowUsers, s);
 }
 
 function drop(list: Snapshot[], s: Snapshot): void {
@@ -284,7 +285,7 @@ function handOver(source: Snapshot, destination: Snapshot): void {
 }
 
 function noticeShared(m: Machine, s: Snapshot): void {
-  for (const other of s.cow.cowUsers) {
+  for (const other of s.base.cowUsers) {
     const live = other.active && other.valid && !other.holder.suspended && other.holder !== s.holder;
     if (live) notice(m, 'shared-store', s.holder.key, `${other.holder.key} is live over ${nameOf(s.cow)} too`);
   }

@@ -51,6 +51,8 @@ export interface Control {
   readonly merge: (chunks: number, device?: DeviceKey) => number;
   /** Lets all merges run to their ends; false when one of them cannot get there. */
   readonly finishMerges: () => boolean;
+  /** Cuts the power while every running merge has written its next chunk and has not forgotten the exception yet. */
+  readonly crashInMerge: (lose?: PowerCut) => void;
   /** How many chunks running merges move by themselves from now on. */
   readonly eager: (onResume: number, perEffect: number) => void;
   readonly effects: () => number;
@@ -69,6 +71,8 @@ export interface Control {
   readonly step: (step: Step) => void;
   readonly save: () => Moment;
   readonly restore: (moment: Moment) => void;
+  /** Another draw of what the next power cut takes, after a restore. */
+  readonly reseed: (seed: number) => void;
 }
 
 export interface Inspect {
@@ -132,6 +136,12 @@ export function createWorld(options: WorldOptions = {}): World {
         for (let round = 0; round < 1_000_000; round += 1) if (mergeAll(m, 64, undefined) === 0) break;
         return world.inspect.merging().length === 0;
       },
+      crashInMerge: (lose = {}) => {
+        m.halfway = true;
+        mergeAll(m, 1, undefined);
+        m.halfway = false;
+        crashPower(m, lose);
+      },
       eager: (onResume, perEffect) => {
         m.eager = { onResume, perEffect };
       },
@@ -157,6 +167,9 @@ export function createWorld(options: WorldOptions = {}): World {
       save: () => structuredClone(m),
       restore: (moment) => {
         Object.assign(m, structuredClone(moment));
+      },
+      reseed: (seed) => {
+        m.random.state = seed;
       },
     },
     inspect: {
@@ -222,6 +235,7 @@ function createMachine(options: WorldOptions): Machine {
     stack: [],
     peeking: false,
     merging: false,
+    halfway: false,
   };
 }
 
