@@ -1,25 +1,11 @@
 // The use cases of one pool, as an interface: what the CSI services, the restore service and the command line call. All
 // sizes are bytes, all times are Unix milliseconds. Types only; src/engine/pool.ts is the form that works.
 
-import type { Handle, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
-import type { Layout } from '../lvm/lvm.ts';
+import type { PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
+import type { Layout, OnFull, VolumeParameters, VolumeSource } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
 
-export type OnFull = 'wait' | 'drop';
-
-/** What a StorageClass fixes for a volume and for the snapshots and forks that come of it. */
-export interface VolumeParameters {
-  readonly layout: Layout;
-  readonly chunk: Bytes;
-  /** Room given to a new snapshot or fork store at first, as a share of the volume's size in percent (1 to 100). */
-  readonly snapshotReservePercent: number;
-  readonly onFull: OnFull;
-  /** Forks with a transient store: fresh again after every reboot. Only for a volume made from a snapshot or volume. */
-  readonly scratch: boolean;
-}
-
-export type VolumeSource =
-  { readonly from: 'snapshot'; readonly snapshot: SnapshotId } | { readonly from: 'volume'; readonly volume: VolumeId };
+export type { Layout, OnFull, VolumeParameters, VolumeSource };
 
 export interface CreateVolume {
   /** The CSI name: 1 to 128 characters, any characters. Idempotent by it. */
@@ -114,6 +100,8 @@ export interface Engine {
   /** A volume that is not there is no error; one whose top device is in use is `precondition`. */
   readonly deleteVolume: (id: VolumeId) => Promise<void>;
   readonly getVolume: (id: VolumeId) => Promise<Volume | undefined>;
+  /** The volume of this CSI name, also where the name is known only by its hash; deleted ones are left out. */
+  readonly findVolume: (name: string) => Promise<Volume | undefined>;
   /** By creation time, then id; deleted ones are left out. */
   readonly listVolumes: () => Promise<readonly Volume[]>;
   /** Grows to at least `requiredBytes` (at most `limitBytes`) and returns the new size. */
@@ -124,6 +112,8 @@ export interface Engine {
   readonly createSnapshot: (volume: VolumeId, name: string) => Promise<Snapshot>;
   readonly deleteSnapshot: (id: SnapshotId) => Promise<void>;
   readonly getSnapshot: (id: SnapshotId) => Promise<Snapshot | undefined>;
+  /** The snapshot of this CSI name, of any volume of this pool; deleted ones are left out. */
+  readonly findSnapshot: (name: string) => Promise<Snapshot | undefined>;
   readonly listSnapshots: () => Promise<readonly Snapshot[]>;
 
   /** Makes the volume's top device and all it reads through appear; idempotent. `precondition` while a restore is being set up. */
@@ -150,5 +140,3 @@ export interface Engine {
 
 /** All pools of this node by name. */
 export type Engines = ReadonlyMap<PoolName, Engine>;
-
-export type { Handle };

@@ -2,9 +2,10 @@
 // Two forms: the lvm commands, and the simulation in test/sim. No effects in this file.
 
 import type { StoreName, VgUuid } from '../ids.ts';
+import type { Layout } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
 
-export type Layout = 'linear' | 'striped' | 'raid1';
+export type { Layout };
 
 /** A logical volume that carries our tag, decided or not. */
 export interface StoreReport {

@@ -1,0 +1,245 @@
+// Family and what is in use -> the tables that the kernel should hold. Pure, total and deterministic: this is the whole
+// meaning of the records. Where a device hangs is decided here and nowhere else.
+
+import { assert } from '../errors.ts';
+import type { DeviceKey, EntityId, StoreName, VolumeId } from '../ids.ts';
+import { deviceKey } from '../ids.ts';
+import type { Bytes } from '../units.ts';
+import { minBytes, sectors, toSectors } from '../units.ts';
+import type { Family, Node } from './family.ts';
+import { chainOf } from './family.ts';
+import type { StoreRecord } from '../lvm/record.ts';
+import type { CowMode, Ref, Table, Target } from './table.ts';
+import { onDevice, onStore, refsOf } from './table.ts';
+
+export interface DesiredDevice {
+  readonly key: DeviceKey;
+  readonly table: Table;
+  readonly readOnly: boolean;
+}
+
+/** Devices from the bottom up: each lies only on stores and on devices before it. */
+export interface Desired {
+  readonly devices: readonly DesiredDevice[];
+  readonly stores: ReadonlySet<StoreName>;
+}
+
+/** Volumes with a top device, and images to be shown although nobody uses them now (to be measured or read). */
+export interface InUse {
+  readonly volumes: ReadonlySet<VolumeId>;
+  readonly pinned: ReadonlySet<EntityId>;
+}
+
+export const NOTHING_IN_USE: InUse = { volumes: new Set(), pinned: new Set() };
+
+export function desired(family: Family, inUse: InUse): Desired {
+  const needed = neededNodes(family, inUse);
+  const devices: DesiredDevice[] = [];
+  // A pad belongs to its reader and lies over the parent; levels belong to the restored volume: all before their users.
+  for (const node of parentsFirst(family, needed)) {
+    devices.push(...viewDevices(family, node));
+  }
+  for (const id of [...inUse.volumes].sort()) {
+    const node = family.nodes.get(id);
+    if (node !== undefined) devices.push(topDevice(family, node));
+  }
+  const sorted = bottomUp(devices);
+  return { devices: sorted, stores: storesOf(sorted) };
+}
+
+/** Does anything write to this node's view: its own top, a restore of it, or a child that is being merged into it? */
+export function isWritten(family: Family, node: Node, inUse: InUse): boolean {
+  if (node.record.entity.kind === 'volume' && inUse.volumes.has(node.record.entity.id)) return true;
+  return node.record.restore !== undefined || absorbing(family, node) !== undefined;
+}
+
+/** The child that is being merged into this node, if any. */
+export function absorbing(family: Family, node: Node): Node | undefined {
+  return node.readers.map((id) => family.nodes.get(id)).find((reader) => reader?.record.merging === node.record.store);
+}
+
+/** What directly takes the old contents when this node's view is written: the nearest member of its chain. */
+export function fedBy(family: Family, node: Node): Node | undefined {
+  const volumes = anchoredVolumes(node);
+  for (const volume of volumes) {
+    const nearest = chainOf(family, volume).find((member) => member.parent === node.id && member.level === undefined);
+    if (nearest !== undefined) return nearest;
+  }
+  return undefined;
+}
+
+function anchoredVolumes(node: Node): readonly VolumeId[] {
+  const { entity, anchors } = node.record;
+  return entity.kind === 'volume' ? [entity.id, ...anchors] : anchors;
+}
+
+function neededNodes(family: Family, inUse: InUse): ReadonlySet<EntityId> {
+  const needed = new Set<EntityId>();
+  const want = (id: EntityId): void => {
+    const node = family.nodes.get(id);
+    if (node === undefined || needed.has(id)) return;
+    needed.add(id);
+    if (node.parent !== undefined) want(node.parent);
+    if (isWritten(family, node, inUse)) {
+      const fed = fedBy(family, node);
+      if (fed !== undefined) want(fed.id);
+    }
+    if (node.record.restore !== undefined) {
+      for (const reader of node.readers) if (family.nodes.get(reader)?.level !== undefined) want(reader);
+    }
+  };
+  for (const id of [...inUse.volumes, ...inUse.pinned]) want(id);
+  for (const node of family.nodes.values()) {
+    if (node.record.restore !== undefined || node.record.merging !== undefined) want(node.id);
+  }
+  return needed;
+}
+
+function parentsFirst(family: Family, needed: ReadonlySet<EntityId>): readonly Node[] {
+  const depth = (node: Node): number => {
+    const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+    return parent === undefined ? 0 : 1 + depth(parent);
+  };
+  return [...needed]
+    .flatMap((id) => family.nodes.get(id) ?? [])
+    .map((node) => ({ node, depth: depth(node) }))
+    .sort((a, b) => a.depth - b.depth || (a.node.id < b.node.id ? -1 : 1))
+    .map(({ node }) => node);
+}
+
+function storesOf(devices: readonly DesiredDevice[]): ReadonlySet<StoreName> {
+  const refs = devices.flatMap(({ table }) => refsOf(table));
+  return new Set(refs.flatMap((ref) => (ref.on === 'store' ? [ref.store] : [])));
+}
+
+/** The view of a node with what only it needs below: a pad, the levels of a running restore. */
+function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
+  const { record, id } = node;
+  const { size } = record.entity;
+  const view = deviceKey(id, 'view');
+  const restore = record.restore;
+  if (restore === undefined) {
+    const parent = parentImage(family, node);
+    const readOnly = record.entity.kind === 'snapshot' && absorbing(family, node) === undefined;
+    return [...parent.devices, { key: view, table: [baseTarget(node, parent.ref)], readOnly }];
+  }
+  const devices: DesiredDevice[] = [];
+  let below: Ref;
+  if (record.place.kind === 'root') {
+    below = onStore(record.store);
+  } else {
+    const parent = parentImage(family, node);
+    const key = deviceKey(id, 'level0');
+    devices.push(...parent.devices, { key, table: [baseTarget(node, parent.ref)], readOnly: false });
+    below = onDevice(key);
+  }
+  restore.stack.forEach((store, index) => {
+    const last = index === restore.stack.length - 1;
+    const key = last ? view : deviceKey(id, `level${index + 1}`);
+    const chunk = family.records.get(store)?.chunk;
+    assert(chunk !== undefined, `store '${store}' is merged and has no chunk size`);
+    const table: Table = [
+      {
+        type: 'snapshot-merge',
+        length: toSectors(size),
+        origin: below,
+        cow: onStore(store),
+        mode: 'P',
+        chunk: toSectors(chunk),
+      },
+    ];
+    devices.push({ key, table, readOnly: false });
+    below = onDevice(key);
+  });
+  return devices;
+}
+
+function baseTarget(node: Node, parent: Ref | undefined): Target {
+  const { record } = node;
+  const length = toSectors(record.entity.size);
+  if (record.place.kind === 'root') return { type: 'linear', length, on: onStore(record.store), offset: sectors(0) };
+  assert(parent !== undefined && record.chunk !== undefined, `'${node.id}' is a cow store and hangs on nothing`);
+  return {
+    type: record.merging === undefined ? 'snapshot' : 'snapshot-merge',
+    length,
+    origin: parent,
+    cow: onStore(record.store),
+    mode: cowMode(record),
+    chunk: toSectors(record.chunk),
+  };
+}
+
+/** A volume's own write that finds no room fails without invalidating it; a store being merged takes the plain form. */
+function cowMode({ entity, merging }: StoreRecord): CowMode {
+  if (entity.kind === 'snapshot' || merging !== undefined) return 'P';
+  return entity.parameters.scratch ? 'N' : 'PO';
+}
+
+interface Image {
+  readonly ref: Ref | undefined;
+  readonly devices: readonly DesiredDevice[];
+}
+
+/** What a node reads through: its parent's view, or a level of its restore, made longer with zeroes where it is shorter. */
+function parentImage(family: Family, node: Node): Image {
+  const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+  if (parent === undefined) return { ref: undefined, devices: [] };
+  const ref = onDevice(parentDevice(parent, node.level));
+  const { size } = node.record.entity;
+  if (parent.record.entity.size >= size) return { ref, devices: [] };
+  const key = deviceKey(node.id, 'pad');
+  return {
+    ref: onDevice(key),
+    devices: [{ key, table: padTable(ref, parent.record.entity.size, size), readOnly: false }],
+  };
+}
+
+function parentDevice(parent: Node, level: number | undefined): DeviceKey {
+  const restore = parent.record.restore;
+  if (level === undefined || restore === undefined || level >= restore.stack.length)
+    return deviceKey(parent.id, 'view');
+  return deviceKey(parent.id, `level${level}`);
+}
+
+function padTable(ref: Ref, below: Bytes, size: Bytes): Table {
+  const shown = toSectors(minBytes(below, size));
+  return [
+    { type: 'linear', length: shown, on: ref, offset: sectors(0) },
+    { type: 'zero', length: sectors(toSectors(size) - shown) },
+  ];
+}
+
+function topDevice(family: Family, node: Node): DesiredDevice {
+  const length = toSectors(node.record.entity.size);
+  const view = onDevice(deviceKey(node.id, 'view'));
+  const target: Target =
+    fedBy(family, node) === undefined
+      ? { type: 'linear', length, on: view, offset: sectors(0) }
+      : { type: 'snapshot-origin', length, origin: view };
+  return { key: deviceKey(node.id, 'top'), table: [target], readOnly: false };
+}
+
+/** Devices ordered so that each comes after those it lies on; deterministic, and keeps the given order where it can. */
+export function bottomUp<D extends { readonly key: DeviceKey; readonly table: Table }>(
+  devices: readonly D[],
+): readonly D[] {
+  const byKey = new Map(devices.map((device) => [device.key, device]));
+  const done = new Set<DeviceKey>();
+  const sorted: D[] = [];
+  const visit = (device: D): void => {
+    if (done.has(device.key)) return;
+    done.add(device.key);
+    for (const below of devicesBelow(device.table)) {
+      const lower = byKey.get(below);
+      if (lower !== undefined) visit(lower);
+    }
+    sorted.push(device);
+  };
+  for (const device of devices) visit(device);
+  return sorted;
+}
+
+/** Devices of ours that a table lies on. */
+export function devicesBelow(table: Table): readonly DeviceKey[] {
+  return refsOf(table).flatMap((ref) => (ref.on === 'device' ? [ref.device] : []));
+}

@@ -1,0 +1,279 @@
+// Records -> families: which images there are, what each hangs on, what is rubbish, and where the records contradict each
+// other. A contradiction stops its family alone. Pure.
+
+import { SnapmergeError, messageOf } from '../errors.ts';
+import type { EntityId, StoreName, VolumeId } from '../ids.ts';
+import { isVolumeId } from '../ids.ts';
+import type { StoreReport } from '../lvm/lvm.ts';
+import type { StoreRecord } from '../lvm/record.ts';
+import { TAG_PREFIX, readTags } from '../lvm/tags.ts';
+
+/** One image of a family: a volume, a snapshot, or the ghost of either. */
+export interface Node {
+  readonly id: EntityId;
+  /** Its home store. */
+  readonly record: StoreRecord;
+  /** The node whose image this one reads through; undefined for a data store. */
+  readonly parent: EntityId | undefined;
+  /** When set, it hangs on that level of its parent's running restore, not on the parent's view. */
+  readonly level: number | undefined;
+  /** Nodes that read through this one. */
+  readonly readers: readonly EntityId[];
+}
+
+export interface Family {
+  readonly id: VolumeId;
+  readonly nodes: ReadonlyMap<EntityId, Node>;
+  /** Stores that show nothing any more and are to be removed: superseded homes, and ghosts that nothing reads. */
+  readonly rubbish: readonly StoreName[];
+  /** Prepared by an operation that has not been decided. Rubbish too, unless that operation still runs. */
+  readonly undecided: readonly { readonly store: StoreName; readonly token: string }[];
+  /** Stores to make unconditional: what they waited for has been decided. */
+  readonly settled: readonly StoreRecord[];
+  /** All records by store, whatever became of them. */
+  readonly records: ReadonlyMap<StoreName, StoreRecord>;
+}
+
+export interface Trouble {
+  /** Undefined when not even the family can be read. */
+  readonly family: VolumeId | undefined;
+  readonly stores: readonly StoreName[];
+  /** The volumes and snapshots that its stores name, as far as the tags could be read. */
+  readonly entities: ReadonlySet<string>;
+  readonly reason: string;
+}
+
+export interface Forest {
+  readonly families: ReadonlyMap<VolumeId, Family>;
+  readonly troubles: readonly Trouble[];
+}
+
+export function buildForest(stores: readonly StoreReport[]): Forest {
+  const readable = new Map<VolumeId, StoreRecord[]>();
+  const unreadable = new Map<VolumeId, string>();
+  const troubles: Trouble[] = [];
+  const trouble = (family: VolumeId | undefined, of: readonly StoreReport[], reason: string): void => {
+    const entities = new Set(of.flatMap(({ tags }) => [...rawTags(tags, 'volume'), ...rawTags(tags, 'snapshot')]));
+    troubles.push({ family, stores: of.map(({ store }) => store), entities, reason });
+  };
+  for (const report of stores) {
+    try {
+      const record = readTags(report.store, report.tags);
+      readable.set(record.family, [...(readable.get(record.family) ?? []), record]);
+    } catch (error) {
+      const family = rawTags(report.tags, 'family').find(isVolumeId);
+      if (family === undefined) trouble(undefined, [report], messageOf(error));
+      else unreadable.set(family, messageOf(error));
+    }
+  }
+  const inFamily = (id: VolumeId): readonly StoreReport[] =>
+    stores.filter(({ tags }) => rawTags(tags, 'family').includes(id));
+  for (const [id, reason] of unreadable) trouble(id, inFamily(id), reason);
+  const families = new Map<VolumeId, Family>();
+  for (const [id, records] of readable) {
+    if (unreadable.has(id)) continue;
+    try {
+      families.set(id, buildFamily(id, records));
+    } catch (error) {
+      if (!(error instanceof SnapmergeError)) throw error;
+      trouble(id, inFamily(id), error.message);
+    }
+  }
+  return { families, troubles };
+}
+
+/** The values of one key, without any belief in the rest. */
+function rawTags(tags: readonly string[], key: string): readonly string[] {
+  const prefix = `${TAG_PREFIX}${key}=`;
+  return tags.flatMap((tag) => (tag.startsWith(prefix) ? [tag.slice(prefix.length)] : []));
+}
+
+/** Throws `contradiction` where the records cannot all be true. */
+export function buildFamily(id: VolumeId, all: readonly StoreRecord[]): Family {
+  const tokens = new Set(
+    all.flatMap((r) => (r.pending === undefined && r.restore !== undefined ? [r.restore.token] : [])),
+  );
+  const counts = (r: StoreRecord): boolean => r.pending === undefined || tokens.has(r.pending);
+  const decided = all.filter(counts);
+  // A store that a restore merges away is nobody's home, not even when the snapshot's new one is gone already.
+  const stacked = new Set(decided.flatMap((r) => r.restore?.stack ?? []));
+  const homes = homesOf(
+    id,
+    decided.filter((r) => !stacked.has(r.store)),
+  );
+  checkRestores(homes, new Set(all.map((r) => r.store)));
+
+  const living = new Map(homes);
+  const rubbish = decided.filter((r) => homes.get(r.entity.id) !== r && !stacked.has(r.store)).map((r) => r.store);
+  for (;;) {
+    const nodes = link(id, living);
+    const dropped = [...nodes.values()].filter(
+      ({ record, readers }) => record.deleted && readers.length === 0 && record.restore === undefined,
+    );
+    if (dropped.length === 0) {
+      checkMerges(nodes);
+      return {
+        id,
+        nodes,
+        rubbish,
+        undecided: all.flatMap((r) =>
+          counts(r) || r.pending === undefined ? [] : [{ store: r.store, token: r.pending }],
+        ),
+        settled: decided.filter((r) => r.pending !== undefined),
+        records: new Map(all.map((r) => [r.store, r])),
+      };
+    }
+    for (const node of dropped) {
+      living.delete(node.id);
+      rubbish.push(node.record.store);
+    }
+  }
+}
+
+function contradiction(family: VolumeId, what: string): never {
+  throw new SnapmergeError('contradiction', `Cannot trust the records of family '${family}': ${what}`);
+}
+
+function homesOf(family: VolumeId, decided: readonly StoreRecord[]): ReadonlyMap<EntityId, StoreRecord> {
+  const homes = new Map<EntityId, StoreRecord>();
+  for (const record of decided) {
+    const other = homes.get(record.entity.id);
+    if (other !== undefined && other.generation === record.generation) {
+      contradiction(
+        family,
+        `both '${other.store}' and '${record.store}' are generation ${record.generation} of '${record.entity.id}'`,
+      );
+    }
+    if (other === undefined || other.generation < record.generation) homes.set(record.entity.id, record);
+  }
+  return homes;
+}
+
+function checkRestores(homes: ReadonlyMap<EntityId, StoreRecord>, stores: ReadonlySet<StoreName>): void {
+  for (const record of homes.values()) {
+    for (const store of record.restore?.stack ?? []) {
+      if (!stores.has(store)) {
+        contradiction(
+          record.family,
+          `the restore of '${record.entity.id}' merges store '${store}', which is not there`,
+        );
+      }
+    }
+  }
+}
+
+function checkMerges(nodes: ReadonlyMap<EntityId, Node>): void {
+  for (const node of nodes.values()) {
+    const into = node.record.merging;
+    if (into === undefined) continue;
+    const parent = node.parent === undefined ? undefined : nodes.get(node.parent);
+    if (parent?.record.store !== into) {
+      contradiction(node.record.family, `'${node.id}' is being merged into store '${into}', which is not its parent's`);
+    }
+    if (!parent.record.deleted || parent.readers.length !== 1) {
+      contradiction(node.record.family, `'${node.id}' is being merged into '${parent.id}', which others still need`);
+    }
+  }
+}
+
+/** Parents and readers of the given homes. */
+function link(family: VolumeId, homes: ReadonlyMap<EntityId, StoreRecord>): ReadonlyMap<EntityId, Node> {
+  const chains = chainsOf(family, homes);
+  const anchors = anchorsOf(family, homes);
+  const parents = new Map<EntityId, { parent: EntityId | undefined; level: number | undefined }>();
+  for (const record of homes.values()) parents.set(record.entity.id, parentOf(record, homes, chains, anchors));
+
+  const readers = new Map<EntityId, EntityId[]>();
+  for (const [child, { parent }] of parents) {
+    if (parent !== undefined) readers.set(parent, [...(readers.get(parent) ?? []), child]);
+  }
+  const nodes = new Map<EntityId, Node>();
+  for (const [id, record] of homes) {
+    const { parent, level } = parents.get(id) ?? { parent: undefined, level: undefined };
+    nodes.set(id, { id, record, parent, level, readers: readers.get(id) ?? [] });
+  }
+  checkNoCycle(family, nodes);
+  return nodes;
+}
+
+type Chains = ReadonlyMap<VolumeId, readonly { readonly seq: number; readonly id: EntityId }[]>;
+
+/** Members of each volume's chain, nearest to the volume first. */
+function chainsOf(family: VolumeId, homes: ReadonlyMap<EntityId, StoreRecord>): Chains {
+  const chains = new Map<VolumeId, { seq: number; id: EntityId }[]>();
+  for (const { place, entity } of homes.values()) {
+    if (place.kind !== 'chain') continue;
+    chains.set(place.volume, [...(chains.get(place.volume) ?? []), { seq: place.seq, id: entity.id }]);
+  }
+  for (const [volume, members] of chains) {
+    members.sort((a, b) => b.seq - a.seq);
+    members.forEach((member, index) => {
+      if (members[index + 1]?.seq === member.seq) {
+        contradiction(family, `two images are number ${member.seq} in the chain of '${volume}'`);
+      }
+    });
+  }
+  return chains;
+}
+
+function anchorsOf(family: VolumeId, homes: ReadonlyMap<EntityId, StoreRecord>): ReadonlyMap<VolumeId, EntityId> {
+  const anchors = new Map<VolumeId, EntityId>();
+  for (const { anchors: held, entity } of homes.values()) {
+    for (const volume of entity.kind === 'volume' ? [entity.id, ...held] : held) {
+      const other = anchors.get(volume);
+      if (other !== undefined)
+        contradiction(family, `the chain of '${volume}' hangs on both '${other}' and '${entity.id}'`);
+      anchors.set(volume, entity.id);
+    }
+  }
+  return anchors;
+}
+
+function parentOf(
+  record: StoreRecord,
+  homes: ReadonlyMap<EntityId, StoreRecord>,
+  chains: Chains,
+  anchors: ReadonlyMap<VolumeId, EntityId>,
+): { parent: EntityId | undefined; level: number | undefined } {
+  const { place, level, entity, family } = record;
+  if (level !== undefined) {
+    const restoring = [...homes.values()].find((home) => home.restore?.token === level.token);
+    if (restoring !== undefined) return { parent: restoring.entity.id, level: level.index };
+  }
+  switch (place.kind) {
+    case 'root':
+      return { parent: undefined, level: undefined };
+    case 'fork':
+      if (!homes.has(place.snapshot))
+        contradiction(family, `'${entity.id}' hangs on '${place.snapshot}', which is not there`);
+      return { parent: place.snapshot, level: undefined };
+    case 'chain': {
+      const members = chains.get(place.volume) ?? [];
+      const index = members.findIndex((member) => member.id === entity.id);
+      const parent = index > 0 ? members[index - 1]?.id : anchors.get(place.volume);
+      if (parent === undefined) contradiction(family, `'${entity.id}' hangs on '${place.volume}', which is not there`);
+      return { parent, level: undefined };
+    }
+  }
+}
+
+function checkNoCycle(family: VolumeId, nodes: ReadonlyMap<EntityId, Node>): void {
+  for (const node of nodes.values()) {
+    let at: Node | undefined = node;
+    for (let steps = 0; at?.parent !== undefined; steps += 1) {
+      if (steps > nodes.size) contradiction(family, `'${node.id}' hangs on itself`);
+      at = nodes.get(at.parent);
+    }
+  }
+}
+
+/** Members of the chain of `volume`, nearest to it first. */
+export function chainOf(family: Family, volume: VolumeId): readonly Node[] {
+  return [...family.nodes.values()]
+    .flatMap((node) => {
+      const { place } = node.record;
+      return place.kind === 'chain' && place.volume === volume ? [{ node, seq: place.seq }] : [];
+    })
+    .sort((a, b) => b.seq - a.seq)
+    .map(({ node }) => node);
+}

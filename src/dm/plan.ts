@@ -1,0 +1,189 @@
+// Observed and desired tables -> the steps between them, in the only order that is safe. Pure, total and deterministic:
+// whatever is found (half-done plans included), the steps end in what is wanted, and planning again gives none.
+//
+// The order, and why:
+//   1. inactive tables left over are cleared, because a plain resume would activate them;
+//   2. stores appear, new devices are made and loaded: all that may be done before anybody has to wait;
+//   3. what changes is suspended, users before what they use, writers before the snapshots they feed; then what was
+//      acknowledged is flushed, so that a new snapshot shows nothing that no disk has;
+//   4. tables over stores that another table held are loaded only now: loading reads the store;
+//   5. everything is resumed from the bottom up, a fed snapshot before whatever writes to its origin;
+//   6. what is not wanted goes: an old holder of a store only after the new one has been resumed.
+
+import type { DeviceKey, StoreName } from '../ids.ts';
+import type { Desired, DesiredDevice } from './desired.ts';
+import { bottomUp, devicesBelow } from './desired.ts';
+import type { Observed, ObservedDevice } from './kernel.ts';
+import type { Step } from './step.ts';
+import type { Ref, Table } from './table.ts';
+import { refText, refsOf, sameTable } from './table.ts';
+
+/** `observed` holds one family's devices and stores and nothing else. */
+export function plan(observed: Observed, desired: Desired): readonly Step[] {
+  const found = [...observed.devices.values()];
+  const wanted = new Map(desired.devices.map((device) => [device.key, device]));
+  const changed = desired.devices.filter((device) => isChanged(device, observed.devices.get(device.key)));
+  const extras = found.filter(({ key }) => !wanted.has(key));
+  const quiet = devicesToSuspend(found, changed, extras);
+  const early = changed.filter((device) => mayLoadEarly(device, found));
+  const late = changed.filter((device) => !early.includes(device));
+
+  const clears = found
+    .filter(({ inactive }) => inactive !== undefined)
+    .map(({ key }): Step => ({ do: 'clear', device: key }));
+  const appear = [...desired.stores]
+    .filter((store) => !observed.stores.has(store))
+    .map((store): Step => ({ do: 'activate', store }));
+  const vanish = [...observed.stores.keys()]
+    .filter((store) => !desired.stores.has(store))
+    .map((store): Step => ({ do: 'deactivate', store }));
+  const creates = changed
+    .filter(({ key }) => !observed.devices.has(key))
+    .map(({ key }): Step => ({ do: 'create', device: key }));
+  const suspends = topDown(found.filter(({ key }) => quiet.has(key)))
+    .filter(({ suspended }) => !suspended)
+    .map(({ key }): Step => ({ do: 'suspend', device: key }));
+  const flushes = originsToFlush(changed, observed, quiet).map((device): Step => ({ do: 'flush', device }));
+  const resumed = desired.devices.filter(
+    (device) =>
+      changed.includes(device) || quiet.has(device.key) || observed.devices.get(device.key)?.suspended === true,
+  );
+  const resumes = order(desired.devices)
+    .filter((device) => resumed.includes(device))
+    .map(({ key }): Step => ({ do: 'resume', device: key }));
+  const removes = topDown(extras).map(({ key }): Step => ({ do: 'remove', device: key }));
+
+  const middle: readonly Step[] =
+    quiet.size === 0
+      ? [...creates, ...oneByOne(changed, resumes)]
+      : [...creates, ...early.map(load), ...suspends, ...flushes, ...late.map(load), ...resumes];
+  return [...clears, ...appear, ...middle, ...removes, ...vanish];
+}
+
+function load({ key, table, readOnly }: DesiredDevice): Step {
+  return { do: 'load', device: key, table, readOnly };
+}
+
+/** Nobody waits: each device is loaded just before it is resumed, so that it lies on live devices only. */
+function oneByOne(changed: readonly DesiredDevice[], resumes: readonly Step[]): readonly Step[] {
+  return resumes.flatMap((step): readonly Step[] => {
+    const device = step.do === 'resume' ? changed.find(({ key }) => key === step.device) : undefined;
+    return device === undefined ? [step] : [load(device), step];
+  });
+}
+
+function isChanged(want: DesiredDevice, have: ObservedDevice | undefined): boolean {
+  return have?.live === undefined || have.readOnly !== want.readOnly || !sameTable(have.live, want.table);
+}
+
+/** Stores whose exceptions a table holds in memory: at most one table may, except in a handover. */
+function heldStores(table: Table | undefined): readonly StoreName[] {
+  return (table ?? []).flatMap((target) => ('cow' in target && target.cow.on === 'store' ? [target.cow.store] : []));
+}
+
+function devicesToSuspend(
+  found: readonly ObservedDevice[],
+  changed: readonly DesiredDevice[],
+  extras: readonly ObservedDevice[],
+): ReadonlySet<DeviceKey> {
+  const quiet = new Set<DeviceKey>();
+  const rereads = new Set(changed.flatMap(({ table }) => heldStores(table)));
+  const fedAgain = new Set(changed.flatMap(({ table }) => snapshotOrigins(table)).map(refText));
+  const changedKeys = new Set(changed.map(({ key }) => key));
+  for (const device of found) {
+    if (device.live === undefined) continue;
+    const isChanging = changedKeys.has(device.key);
+    const holds = heldStores(device.live);
+    // Tables without a store are swapped by one resume; the others must stand still while their stores change hands.
+    if (isChanging && (holds.length > 0 || heldStores(wantedTable(changed, device.key)).length > 0))
+      quiet.add(device.key);
+    if (extras.includes(device) && holds.some((store) => rereads.has(store))) quiet.add(device.key);
+    // A writer works out how to split its writes only in its own resume, which must come after that of what it feeds.
+    if (writes(device, isChanging).some((origin) => fedAgain.has(refText(origin)))) quiet.add(device.key);
+  }
+  return quiet;
+}
+
+function wantedTable(changed: readonly DesiredDevice[], key: DeviceKey): Table | undefined {
+  return changed.find((device) => device.key === key)?.table;
+}
+
+function snapshotOrigins(table: Table): readonly Ref[] {
+  return table.flatMap((target) => (target.type === 'snapshot' ? [target.origin] : []));
+}
+
+/** The origins that a live device writes to: those of an origin or merge, and what lies under a top that becomes one. */
+function writes(device: ObservedDevice, isChanging: boolean): readonly Ref[] {
+  return (device.live ?? []).flatMap((target): readonly Ref[] => {
+    if (target.type === 'snapshot-origin' || target.type === 'snapshot-merge') return [target.origin];
+    return target.type === 'linear' && isChanging ? [target.on] : [];
+  });
+}
+
+/** Before anybody is suspended: tables that read no store, or a store that no live table has. */
+function mayLoadEarly(device: DesiredDevice, found: readonly ObservedDevice[]): boolean {
+  const stores = heldStores(device.table);
+  return !found.some(({ live }) => heldStores(live).some((store) => stores.includes(store)));
+}
+
+function originsToFlush(
+  changed: readonly DesiredDevice[],
+  observed: Observed,
+  quiet: ReadonlySet<DeviceKey>,
+): readonly DeviceKey[] {
+  const origins = changed
+    .filter(({ key }) => observed.devices.get(key)?.live === undefined)
+    .flatMap(({ table }) => snapshotOrigins(table))
+    .flatMap((ref) => (ref.on === 'device' ? [ref.device] : []));
+  const written = new Set([...quiet].flatMap((key) => refsOf(observed.devices.get(key)?.live ?? []).map(refText)));
+  return [...new Set(origins)].filter((key) => {
+    const origin = observed.devices.get(key);
+    return origin?.live !== undefined && !origin.suspended && !quiet.has(key) && written.has(`device:${key}`);
+  });
+}
+
+interface Placed {
+  readonly key: DeviceKey;
+  readonly table: Table;
+}
+
+/** Users before what they use, and writers before the snapshots they feed. */
+function topDown(found: readonly ObservedDevice[]): readonly ObservedDevice[] {
+  const byKey = new Map(found.map((device) => [device.key, device]));
+  return order(found.map(({ key, live }) => ({ key, table: live ?? [] })))
+    .toReversed()
+    .flatMap(({ key }) => byKey.get(key) ?? []);
+}
+
+/** Each device after those it lies on and after the snapshots that its writes feed. */
+function order<D extends Placed>(devices: readonly D[]): readonly D[] {
+  const byKey = new Map(devices.map((device) => [device.key, device]));
+  const snapshotsOn = new Map<string, D[]>();
+  for (const device of devices) {
+    for (const origin of snapshotOrigins(device.table).map(refText)) {
+      snapshotsOn.set(origin, [...(snapshotsOn.get(origin) ?? []), device]);
+    }
+  }
+  const sorted: D[] = [];
+  const seen = new Set<DeviceKey>();
+  const visit = (device: D): void => {
+    if (seen.has(device.key)) return;
+    seen.add(device.key);
+    for (const key of devicesBelow(device.table)) {
+      const below = byKey.get(key);
+      if (below !== undefined) visit(below);
+    }
+    for (const origin of feeds(device.table)) for (const fed of snapshotsOn.get(refText(origin)) ?? []) visit(fed);
+    sorted.push(device);
+  };
+  for (const device of bottomUp(devices)) visit(device);
+  return sorted;
+}
+
+/** Origins whose snapshots a table's writes feed. A linear top feeds nothing, but what is under it may be about to be. */
+function feeds(table: Table): readonly Ref[] {
+  return table.flatMap((target): readonly Ref[] => {
+    if (target.type === 'snapshot-origin' || target.type === 'snapshot-merge') return [target.origin];
+    return target.type === 'linear' ? [target.on] : [];
+  });
+}

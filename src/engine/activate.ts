@@ -1,0 +1,68 @@
+// Staging and unstaging as the engine sees them: a volume's top device appears with all it reads through, and goes with
+// whatever nothing else needs.
+
+import { fail } from '../errors.ts';
+import type { VolumeId } from '../ids.ts';
+import { deviceKey } from '../ids.ts';
+import { bytes } from '../units.ts';
+import type { Bytes } from '../units.ts';
+import type { Context } from './context.ts';
+import { convergeFamily, withFamilyOf } from './context.ts';
+import type { ActiveVolume } from './engine.ts';
+
+export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume> {
+  if (ctx.settingUp.has(id)) {
+    fail('precondition', `Cannot stage volume '${id}': a restore of it is being set up; try again in a moment`);
+  }
+  return withFamilyOf(ctx, id, async ({ family, node }) => {
+    const known = ctx.active.has(id);
+    ctx.active.add(id);
+    try {
+      await convergeFamily(ctx, family);
+    } catch (error) {
+      if (!known) ctx.active.delete(id);
+      throw error;
+    }
+    const shown = await shownAs(ctx, id, node.record.entity.size);
+    return shown ?? fail('internal', `Cannot find the device of volume '${id}' after making it`);
+  });
+}
+
+export async function active(ctx: Context, id: VolumeId, size: Bytes): Promise<ActiveVolume | undefined> {
+  return ctx.active.has(id) ? shownAs(ctx, id, size) : undefined;
+}
+
+async function shownAs(ctx: Context, id: VolumeId, size: Bytes): Promise<ActiveVolume | undefined> {
+  const top = (await ctx.kernel.observe()).devices.get(deviceKey(id, 'top'));
+  if (top === undefined) return undefined;
+  const [, minor] = top.majorMinor.split(':');
+  return { path: `/dev/dm-${minor}`, majorMinor: top.majorMinor, size: bytes(size) };
+}
+
+/** A volume that is not active, or not there, is no error; one whose device somebody holds open is `precondition`. */
+export async function deactivate(ctx: Context, id: VolumeId): Promise<void> {
+  await withFamilyOf(
+    ctx,
+    id,
+    async ({ family }) => {
+      if (!ctx.active.has(id)) return;
+      const openers = await openersOf(ctx, id);
+      if (openers > 0) {
+        fail('precondition', `Cannot take volume '${id}' away: its device is open ${openers} times (still mounted?)`);
+      }
+      ctx.active.delete(id);
+      await convergeFamily(ctx, family);
+    },
+    () => undefined,
+  );
+}
+
+/** Open count of the top device: mounts and processes. */
+export async function openersOf(ctx: Context, id: VolumeId): Promise<number> {
+  return (await ctx.kernel.observe()).devices.get(deviceKey(id, 'top'))?.openCount ?? 0;
+}
+
+export function refuseInUse(ctx: Context, id: VolumeId, doing: string): void {
+  if (ctx.active.has(id)) fail('precondition', `Cannot ${doing} volume '${id}': it is staged on this node`);
+  if (ctx.settingUp.has(id)) fail('precondition', `Cannot ${doing} volume '${id}': a restore of it is being set up`);
+}

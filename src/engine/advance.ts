@@ -1,0 +1,197 @@
+// What is left to do in a family, one commit at a time, until nothing is: leftovers are swept, merges that the kernel has
+// finished are written down, and a ghost with one reader is merged into. Called after changes, by the monitor, at start.
+
+import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
+import type { Family, Node } from '../dm/family.ts';
+import type { SnapshotStatus } from '../dm/status.ts';
+import { mergeFinished } from '../dm/status.ts';
+import type { DeviceKey, VolumeId } from '../ids.ts';
+import { deviceKey } from '../ids.ts';
+import type { PoolReport } from '../lvm/lvm.ts';
+import type { RestoreMark } from '../lvm/record.ts';
+import { deletedTag, mergingTag, restoreTag, restoredTag, sizeTag } from '../lvm/tags.ts';
+import type { Bytes } from '../units.ts';
+import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
+import type { Context } from './context.ts';
+import { commit, commitRecord, convergeFamily, copiesOf, readPool, settle, storeReport } from './context.ts';
+import { growStore } from './expand.ts';
+import { sweepFamily } from './sweep.ts';
+
+/** Each turn ends in a commit or in nothing left to do; a family has no more to do than a few turns for each member. */
+const MAX_TURNS = 1000;
+
+/** Under the family's lock. A family that is gone, or not to be trusted, is left alone. */
+export async function advance(ctx: Context, id: VolumeId): Promise<void> {
+  for (let turn = 0; turn < MAX_TURNS; turn += 1) {
+    const { report, forest } = await readPool(ctx);
+    const family = forest.families.get(id);
+    if (family === undefined) {
+      ctx.watched.delete(id);
+      return;
+    }
+    await settle(ctx, family);
+    await convergeFamily(ctx, family);
+    await sweepFamily(ctx, family);
+    if (!(await takeTurn(ctx, report, family))) return;
+  }
+}
+
+/** True when something was committed, so that there may be more to do. */
+async function takeTurn(ctx: Context, report: PoolReport, family: Family): Promise<boolean> {
+  // What was just settled or swept is read again before anything is built on it.
+  if (family.settled.length > 0 || family.rubbish.length > 0) return true;
+  const nodes = [...family.nodes.values()];
+  const restoring = nodes.find(({ record }) => record.restore !== undefined);
+  if (restoring?.record.restore !== undefined) return finishRestore(ctx, family, restoring, restoring.record.restore);
+  const merging = nodes.find(({ record }) => record.merging !== undefined);
+  if (merging !== undefined) return finishAbsorption(ctx, family, merging);
+  for (const ghost of nodes) {
+    const reader = soleReader(family, ghost);
+    if (reader !== undefined && (await beginAbsorption(ctx, report, family, ghost, reader))) return true;
+  }
+  await shrinkUnfed(ctx, report, family);
+  return false;
+}
+
+/** Devices of a restore that merge, the lowest first. */
+export function mergeDevices(volume: VolumeId, mark: RestoreMark): readonly DeviceKey[] {
+  return mark.stack.map((_, index) =>
+    deviceKey(volume, index === mark.stack.length - 1 ? 'view' : `level${index + 1}`),
+  );
+}
+
+async function finishRestore(ctx: Context, family: Family, node: Node, mark: RestoreMark): Promise<boolean> {
+  const { entity, store, restored } = node.record;
+  if (entity.kind !== 'volume') return false;
+  const statuses = await ctx.kernel.statuses();
+  if (!mergeDevices(entity.id, mark).every((key) => isDone(statuses.get(key)))) return false;
+  // The merged stores are empty husks of snapshots that live elsewhere; they must not become anybody's home again.
+  for (const merged of mark.stack) {
+    if (family.records.get(merged)?.deleted !== true) await commit(ctx, merged, [deletedTag], []);
+  }
+  const { token, snapshot, keepSnapshot, safetySnapshot, totalBytes, startedMs } = mark;
+  const ended = { token, snapshot, keepSnapshot, safetySnapshot, totalBytes, startedMs, endedMs: ctx.clock.nowMs() };
+  await commit(
+    ctx,
+    store,
+    [restoredTag(ended)],
+    [restoreTag(mark), ...(restored === undefined ? [] : [restoredTag(restored)])],
+  );
+  ctx.log.info({ volume: entity.id, snapshot, bytes: totalBytes.toString() }, 'restore done');
+  return true;
+}
+
+function isDone(status: SnapshotStatus | undefined): boolean {
+  return status !== undefined && mergeFinished(status);
+}
+
+/** The reader takes the ghost's store and place, in one commit on that store; its own store is superseded by it. */
+async function finishAbsorption(ctx: Context, family: Family, reader: Node): Promise<boolean> {
+  const statuses = await ctx.kernel.statuses();
+  if (!isDone(statuses.get(deviceKey(reader.id, 'view')))) return false;
+  const ghost = reader.parent === undefined ? undefined : family.nodes.get(reader.parent);
+  if (ghost === undefined) return false;
+  const { record: parent } = ghost;
+  const held = parent.entity.kind === 'volume' ? [parent.entity.id, ...parent.anchors] : parent.anchors;
+  const others = [...family.nodes.values()].filter(({ id }) => id !== reader.id);
+  const stillHung = held.filter((volume) =>
+    others.some(({ record }) => record.place.kind === 'chain' && record.place.volume === volume),
+  );
+  await commitRecord(ctx, parent, {
+    ...reader.record,
+    store: parent.store,
+    generation: reader.record.generation + 1,
+    place: parent.place,
+    chunk: parent.chunk,
+    level: parent.level,
+    anchors: [...reader.record.anchors, ...stillHung],
+    merging: undefined,
+    decides: undefined,
+  });
+  ctx.log.info({ reader: reader.id, ghost: ghost.id }, 'absorption done');
+  return true;
+}
+
+/** The only thing that reads through a ghost, if there is one and it can be merged into it. */
+function soleReader(family: Family, ghost: Node): Node | undefined {
+  const [only, ...others] = ghost.readers;
+  if (!ghost.record.deleted || only === undefined || others.length > 0) return undefined;
+  const reader = family.nodes.get(only);
+  if (reader === undefined || reader.level !== undefined || reader.record.chunk === undefined) return undefined;
+  const { entity } = reader.record;
+  // A transient store cannot be merged, and is thrown away at the next reboot anyway.
+  if (entity.kind === 'volume' && entity.parameters.scratch) return undefined;
+  return reader;
+}
+
+/** False when the ghost has to stay for now: no room, or it cannot be made as large as its reader. */
+async function beginAbsorption(
+  ctx: Context,
+  report: PoolReport,
+  family: Family,
+  ghost: Node,
+  reader: Node,
+): Promise<boolean> {
+  if (reader.record.entity.size > ghost.record.entity.size)
+    return growGhost(ctx, report, family, ghost, reader.record.entity.size);
+  if (!(await makeRoom(ctx, report, family, ghost, reader))) return false;
+  await commit(ctx, reader.record.store, [mergingTag(ghost.record.store)], []);
+  ctx.log.info({ reader: reader.id, ghost: ghost.id }, 'absorption begun');
+  return true;
+}
+
+/**
+ * A merge into zeroes would lose its chunks, so the ghost must be as large as its reader first. One that a living volume
+ * feeds cannot be: made longer than its volume it would be fed no more. It stays until the volume is gone.
+ */
+async function growGhost(ctx: Context, report: PoolReport, family: Family, ghost: Node, size: Bytes): Promise<boolean> {
+  const { place, store, entity } = ghost.record;
+  const parent = ghost.parent === undefined ? undefined : family.nodes.get(ghost.parent);
+  if (place.kind === 'root') {
+    const more = (size - entity.size) * copiesOf(entity.parameters.layout);
+    if (more > report.free) return false;
+    await growStore(ctx, report, ghost, size);
+  } else if (parent?.record.entity.kind === 'volume' && !parent.record.deleted) {
+    return false;
+  }
+  await commit(ctx, store, [sizeTag(size)], [sizeTag(entity.size)]);
+  return true;
+}
+
+/** Makes the ghost's store large enough for all that the reader's will bring. */
+async function makeRoom(ctx: Context, report: PoolReport, family: Family, ghost: Node, reader: Node): Promise<boolean> {
+  const { chunk, store, entity } = ghost.record;
+  if (chunk === undefined) return true;
+  await convergeFamily(ctx, family, [reader.id]);
+  const statuses = await ctx.kernel.statuses();
+  const usedBy = (node: Node): Bytes => {
+    const status = statuses.get(deviceKey(node.id, 'view'));
+    return status?.state === 'counts' ? toBytes(status.used) : storeReport(report, node.record.store).size;
+  };
+  const readerChunk = reader.record.chunk ?? chunk;
+  const brought = dataBytesIn(usedBy(reader), readerChunk);
+  const asChunks = bytes((brought / readerChunk) * maxBytes(readerChunk, chunk));
+  const most = storeBytesFor(entity.size, chunk);
+  const needed = roundUp(minBytes(bytes(usedBy(ghost) + storeBytesFor(asChunks, chunk)), most), report.extent);
+  const present = storeReport(report, store).size;
+  if (needed <= present) return true;
+  if ((needed - present) * copiesOf(entity.parameters.layout) > report.free) {
+    ctx.log.warn({ ghost: ghost.id, reader: reader.id, needed: needed.toString() }, 'no room to absorb a ghost yet');
+    return false;
+  }
+  await ctx.lvm.extend(store, needed);
+  return true;
+}
+
+/** A snapshot that is shown but no longer fed keeps only what it uses. */
+async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Promise<void> {
+  const idle = (ctx.watched.get(family.id) ?? []).filter(({ fed, kind }) => !fed && kind === 'snapshot');
+  if (idle.length === 0) return;
+  const statuses = await ctx.kernel.statuses();
+  for (const { device, store } of idle) {
+    const status = statuses.get(device);
+    if (status?.state !== 'counts') continue;
+    const size = fittingSize(toBytes(status.used), report.extent);
+    if (size < storeReport(report, store).size) await ctx.lvm.shrink(store, size);
+  }
+}

@@ -1,0 +1,340 @@
+// What every use case of a pool shares: the ports, what is known of the running state, and the few moves that all of
+// them are made of: read, prepare a store, commit, converge.
+
+import { converge } from '../dm/converge.ts';
+import type { Measured } from '../dm/converge.ts';
+import { STORE_HEAD_BYTES, storeBytesFor } from '../dm/cow.ts';
+import type { Desired, InUse } from '../dm/desired.ts';
+import { absorbing, desired, fedBy } from '../dm/desired.ts';
+import type { Family, Forest, Node } from '../dm/family.ts';
+import { buildForest } from '../dm/family.ts';
+import type { Kernel } from '../dm/kernel.ts';
+import { SnapmergeError, fail, messageOf } from '../errors.ts';
+import type { Host } from '../host.ts';
+import type { DeviceKey, DrawId, EntityId, PoolName, StoreName, VgUuid, VolumeId } from '../ids.ts';
+import { entityOf, isVolumeId, storeName } from '../ids.ts';
+import type { Lvm, PoolReport, StoreReport } from '../lvm/lvm.ts';
+import type { StoreRecord } from '../lvm/record.ts';
+import { pendingTag, writeTags } from '../lvm/tags.ts';
+import type { Layout } from '../parameters.ts';
+import type { Clock, Log } from '../ports.ts';
+import type { Bytes } from '../units.ts';
+import { MAX_CHUNK_BYTES, bytes, formatBytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
+import type { Locks } from './locks.ts';
+
+export interface Context {
+  readonly pool: PoolName;
+  readonly vg: VgUuid;
+  readonly lvm: Lvm;
+  readonly kernel: Kernel;
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly drawId: DrawId;
+  readonly log: Log;
+  /** Share of the pool, in percent, that new volumes may not take: room for snapshots to grow into. */
+  readonly reservePercent: number;
+  readonly locks: Locks;
+  /** Volumes that have a top device. */
+  readonly active: Set<VolumeId>;
+  /** Images shown although no volume in use reads through them: somebody wants to look at them. */
+  readonly pinned: Set<EntityId>;
+  /** Volumes for which a restore is being set up: they cannot be staged. */
+  readonly settingUp: Set<VolumeId>;
+  /** Tokens of operations under way in this process: what they prepare is not rubbish. */
+  readonly underWay: Set<string>;
+  /** What is being zeroed now, for those who ask again. */
+  readonly zeroing: Map<string, { done: Bytes; readonly total: Bytes }>;
+  /** Bytes that a store used when its device was last taken away. */
+  readonly measured: Map<StoreName, Bytes>;
+  /** Sizes of stores as the last report gave them. */
+  readonly sizes: Map<StoreName, Bytes>;
+  /** The pool's extent, from the last report. */
+  readonly extent: { size: Bytes };
+  /** Stores of exceptions that the kernel holds now, by family: what the monitor watches. */
+  readonly watched: Map<VolumeId, readonly WatchedStore[]>;
+  /** A new store of exceptions is at least this large, or as large as it can ever need. */
+  readonly leastCow: Bytes;
+  /** Families that would not converge, and why. */
+  readonly stuck: Map<VolumeId, string>;
+  /** Asks the background to go on with what is left to do in a family. */
+  readonly goOn: (family: VolumeId) => void;
+}
+
+export interface WatchedStore {
+  readonly device: DeviceKey;
+  readonly store: StoreName;
+  /** What the store can need at most. */
+  readonly most: Bytes;
+  /** Takes what its volume overwrites, now or when the volume is staged again. */
+  readonly fed: boolean;
+  readonly kind: 'snapshot' | 'volume' | 'merge';
+  readonly copies: bigint;
+}
+
+export interface PoolState {
+  readonly report: PoolReport;
+  readonly forest: Forest;
+}
+
+export async function readPool(ctx: Context): Promise<PoolState> {
+  const report = await ctx.lvm.report();
+  noteSizes(ctx, report);
+  return { report, forest: buildForest(report.stores) };
+}
+
+export function noteSizes(ctx: Context, report: PoolReport): void {
+  ctx.sizes.clear();
+  for (const { store, size } of report.stores) ctx.sizes.set(store, size);
+  ctx.extent.size = report.extent;
+}
+
+/** The family of an entity, read anew. Throws `not-found`, and `contradiction` for one whose records cannot be trusted. */
+export async function readFamily(ctx: Context, id: VolumeId): Promise<PoolState & { readonly family: Family }> {
+  const state = await readPool(ctx);
+  const trouble = state.forest.troubles.find((one) => one.family === id);
+  if (trouble !== undefined) fail('contradiction', `${trouble.reason}; nothing of it is touched`);
+  const family = state.forest.families.get(id);
+  if (family === undefined) fail('not-found', `Cannot find family '${id}' in pool '${ctx.pool}'`);
+  return { ...state, family };
+}
+
+/** The node of a volume or snapshot whose user has not deleted it. */
+export function livingNode(forest: Forest, id: EntityId): { readonly family: Family; readonly node: Node } | undefined {
+  for (const family of forest.families.values()) {
+    const node = family.nodes.get(id);
+    if (node !== undefined && !node.record.deleted) return { family, node };
+  }
+  return undefined;
+}
+
+/** All volumes and snapshots, ghosts left out. */
+export function livingNodes(forest: Forest): readonly Node[] {
+  return [...forest.families.values()].flatMap((family) =>
+    [...family.nodes.values()].filter(({ record }) => !record.deleted),
+  );
+}
+
+/**
+ * Runs `work` with the family of `id` to itself. The family is found first and read again under its lock, because it may
+ * have changed while we waited.
+ */
+export async function withFamilyOf<T>(
+  ctx: Context,
+  id: EntityId,
+  work: (state: PoolState & { readonly family: Family; readonly node: Node }) => Promise<T>,
+  missing: () => T | Promise<T> = () => notFound(ctx, id),
+): Promise<T> {
+  const before = await readPool(ctx);
+  const found = livingNode(before.forest, id);
+  if (found === undefined) {
+    refuseTroubled(before.forest, id);
+    return missing();
+  }
+  return withFamily(ctx, found.family.id, async () => {
+    const state = await readFamily(ctx, found.family.id);
+    const node = state.family.nodes.get(id);
+    if (node === undefined || node.record.deleted) return missing();
+    return work({ ...state, node });
+  });
+}
+
+/** An entity of a family that cannot be trusted is not "not found": it is there, and nothing of it is touched. */
+export function refuseTroubled(forest: Forest, id: EntityId): void {
+  const trouble = forest.troubles.find(({ entities }) => entities.has(id));
+  if (trouble !== undefined) fail('contradiction', `${trouble.reason}; nothing of it is touched`);
+}
+
+export function notFound(ctx: Context, id: EntityId): never {
+  const what = isVolumeId(id) ? 'volume' : 'snapshot';
+  return fail('not-found', `Cannot find ${what} '${id}' in pool '${ctx.pool}'`);
+}
+
+export async function withFamily<T>(ctx: Context, family: VolumeId, work: () => Promise<T>): Promise<T> {
+  return ctx.locks.run(`family:${family}`, async () => {
+    try {
+      return await work();
+    } catch (error) {
+      // What was prepared, or half shown, is put right in the background.
+      ctx.goOn(family);
+      throw error;
+    }
+  });
+}
+
+export function drawStore(ctx: Context): StoreName {
+  return storeName(`sm_${ctx.drawId()}`);
+}
+
+/** Volume sizes are multiples of this, so that no chunk ever reaches over an end. */
+export function sizeUnit(report: PoolReport): Bytes {
+  return maxBytes(report.extent, MAX_CHUNK_BYTES);
+}
+
+export function reserved(ctx: Context, report: PoolReport): Bytes {
+  return bytes((report.size * BigInt(ctx.reservePercent)) / 100n);
+}
+
+/** Bytes of free extents that a new volume may take. */
+export function freeForNew(ctx: Context, report: PoolReport): Bytes {
+  const kept = reserved(ctx, report);
+  return report.free > kept ? bytes(report.free - kept) : bytes(0);
+}
+
+export function copiesOf(layout: Layout): bigint {
+  return layout === 'raid1' ? 2n : 1n;
+}
+
+/** Throws `exhausted` with the missing bytes when `size` more would not leave the reserve. */
+export function needRoom(ctx: Context, report: PoolReport, size: bigint, what: string): void {
+  const free = freeForNew(ctx, report);
+  if (size <= free) return;
+  fail(
+    'exhausted',
+    `Cannot make ${what}: pool '${ctx.pool}' has ${formatBytes(free)} free beside its reserve of ` +
+      `${ctx.reservePercent} %, ${formatBytes(size - free)} are missing`,
+  );
+}
+
+/** First size of a cow store: the reserve of its class, at least one extent, never more than it can ever need. */
+export function firstCowSize(ctx: Context, report: PoolReport, size: Bytes, percent: number, most: Bytes): Bytes {
+  const share = bytes((size * BigInt(percent)) / 100n);
+  return roundUp(minBytes(maxBytes(share, ctx.leastCow), most), report.extent);
+}
+
+/**
+ * Makes a store for `record` that does not count yet (its `pending` tag), and zeroes it as far as it must be: wholly for
+ * data, its head for exceptions. When anything fails, what was made is taken away again.
+ */
+export async function prepareStore(
+  ctx: Context,
+  record: StoreRecord,
+  size: Bytes,
+  progressKey?: string,
+): Promise<void> {
+  const isData = record.place.kind === 'root';
+  const total = isData ? size : minBytes(STORE_HEAD_BYTES, size);
+  const { layout } = record.entity.parameters;
+  await ctx.lvm.create(record.store, size, layout, writeTags(record));
+  try {
+    const progress = { done: bytes(0), total };
+    if (progressKey !== undefined) ctx.zeroing.set(progressKey, progress);
+    await ctx.host.zero(record.store, bytes(0), total, (done) => {
+      progress.done = done;
+    });
+  } catch (error) {
+    await discardStore(ctx, record.store);
+    throw error;
+  } finally {
+    if (progressKey !== undefined) ctx.zeroing.delete(progressKey);
+  }
+}
+
+export async function discardStore(ctx: Context, store: StoreName): Promise<void> {
+  try {
+    await ctx.lvm.remove(store);
+  } catch (error) {
+    ctx.log.warn({ store, error: messageOf(error) }, 'cannot remove a store now; it will be swept later');
+  }
+}
+
+/** The commit point of an operation that prepared one store: its `pending` tag goes, durably. */
+export async function decide(ctx: Context, store: StoreName, token: string): Promise<void> {
+  await commit(ctx, store, [], [pendingTag(token)]);
+}
+
+/** One metadata commit on one store, then a flush of every disk that holds the metadata. */
+export async function commit(
+  ctx: Context,
+  store: StoreName,
+  add: readonly string[],
+  remove: readonly string[],
+): Promise<void> {
+  await ctx.lvm.retag(store, add, remove);
+  await ctx.lvm.flush();
+  ctx.log.info({ store, add, remove }, 'commit');
+}
+
+/** Turns the tags of a store from those of one record into those of another, in one commit. */
+export async function commitRecord(ctx: Context, before: StoreRecord, after: StoreRecord): Promise<void> {
+  const old = writeTags(before);
+  const now = writeTags(after);
+  await commit(
+    ctx,
+    after.store,
+    now.filter((tag) => !old.includes(tag)),
+    old.filter((tag) => !now.includes(tag)),
+  );
+}
+
+/** Stores that count because another store decided them are made to count by themselves. */
+export async function settle(ctx: Context, family: Family): Promise<void> {
+  for (const { store, pending } of family.settled) {
+    if (pending !== undefined) await ctx.lvm.retag(store, [], [pendingTag(pending)]);
+  }
+  if (family.settled.length > 0) await ctx.lvm.flush();
+}
+
+/** Runs `work` with a fresh token whose stores no sweep takes for rubbish. */
+export async function withToken<T>(ctx: Context, token: string, work: () => Promise<T>): Promise<T> {
+  ctx.underWay.add(token);
+  try {
+    return await work();
+  } finally {
+    ctx.underWay.delete(token);
+  }
+}
+
+export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[] = []): InUse {
+  const volumes = [...ctx.active].filter((id) => {
+    const node = family.nodes.get(id);
+    return node !== undefined && !node.record.deleted;
+  });
+  return { volumes: new Set(volumes), pinned: new Set([...ctx.pinned, ...pinned]) };
+}
+
+/** Brings the family's devices to what its records say, and remembers what the devices that went away had used. */
+export async function convergeFamily(
+  ctx: Context,
+  family: Family,
+  pinned: readonly EntityId[] = [],
+): Promise<Measured> {
+  const wanted = desired(family, inUseOf(ctx, family, pinned));
+  ctx.watched.set(family.id, watchedStores(family, wanted));
+  try {
+    const measured = await converge(ctx.kernel, family, wanted, ctx.log);
+    for (const [store, used] of measured) ctx.measured.set(store, toBytes(used));
+    ctx.stuck.delete(family.id);
+    return measured;
+  } catch (error) {
+    ctx.stuck.set(family.id, messageOf(error));
+    throw error;
+  }
+}
+
+function watchedStores(family: Family, wanted: Desired): readonly WatchedStore[] {
+  return wanted.devices.flatMap(({ key, table }): readonly WatchedStore[] => {
+    const [target] = table;
+    const node = family.nodes.get(entityOf(key));
+    if (node === undefined || target === undefined || !('cow' in target) || target.cow.on !== 'store') return [];
+    const { entity } = node.record;
+    const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+    return [
+      {
+        device: key,
+        store: target.cow.store,
+        most: storeBytesFor(entity.size, toBytes(target.chunk)),
+        fed: parent !== undefined && (node.level !== undefined || fedBy(family, parent)?.id === node.id),
+        kind:
+          target.type === 'snapshot-merge' ? 'merge' : absorbing(family, node) === undefined ? entity.kind : 'volume',
+        copies: copiesOf(entity.parameters.layout),
+      },
+    ];
+  });
+}
+
+export function storeReport(report: PoolReport, store: StoreName): StoreReport {
+  const found = report.stores.find((one) => one.store === store);
+  if (found === undefined)
+    throw new SnapmergeError('internal', `Cannot find store '${store}' in the report of its pool`);
+  return found;
+}

@@ -1,0 +1,92 @@
+// Expansion: room first, zeroed, then one commit that makes the size true, then longer tables.
+
+import type { Family, Node } from '../dm/family.ts';
+import { fedBy } from '../dm/desired.ts';
+import { fail } from '../errors.ts';
+import type { StoreName, VolumeId } from '../ids.ts';
+import type { PoolReport } from '../lvm/lvm.ts';
+import { sizeTag } from '../lvm/tags.ts';
+import type { Bytes } from '../units.ts';
+import { bytes, formatBytes, roundUp } from '../units.ts';
+import type { Context } from './context.ts';
+import {
+  commit,
+  convergeFamily,
+  copiesOf,
+  needRoom,
+  readFamily,
+  sizeUnit,
+  storeReport,
+  withFamilyOf,
+} from './context.ts';
+import { takeSnapshot } from './snapshots.ts';
+
+/** Returns the size it has afterwards; a volume that is large enough is left as it is. */
+export async function expandVolume(
+  ctx: Context,
+  id: VolumeId,
+  requiredBytes: Bytes,
+  limitBytes: Bytes | undefined,
+): Promise<Bytes> {
+  return withFamilyOf(ctx, id, async (state) => {
+    const { report, forest, family, node } = state;
+    const { size: present } = node.record.entity;
+    const size = roundUp(requiredBytes, sizeUnit(report));
+    if (size <= present) return present;
+    if (limitBytes !== undefined && size > limitBytes) {
+      fail(
+        'out-of-range',
+        `Cannot expand volume '${id}': sizes are multiples of ${formatBytes(sizeUnit(report))}, so it needs ` +
+          `${formatBytes(size)}, the limit is ${formatBytes(limitBytes)}`,
+      );
+    }
+    refuseMerging(node, id);
+    if (node.record.place.kind === 'root') await growStore(ctx, report, node, size);
+    const feeder = feederLost(family, node, size);
+    if (feeder !== undefined)
+      await takeSnapshot(ctx, { report, forest, family, node: feeder }, `under ${id}`, { hidden: true });
+    await commit(ctx, node.record.store, [sizeTag(size)], [sizeTag(present)]);
+    await convergeFamily(ctx, (await readFamily(ctx, family.id)).family);
+    ctx.goOn(family.id);
+    return size;
+  });
+}
+
+function refuseMerging(node: Node, id: VolumeId): void {
+  const { restore, merging } = node.record;
+  if (restore !== undefined) {
+    fail('precondition', `Cannot expand volume '${id}': its restore to '${restore.snapshot}' is still merging`);
+  }
+  if (merging !== undefined) {
+    fail(
+      'precondition',
+      `Cannot expand volume '${id}': it is taking over the storage of what it was forked from; try again when that merge is done`,
+    );
+  }
+}
+
+/**
+ * A fork that took a snapshot's place is fed by its volume directly. Made longer than the volume, it would hang on a pad
+ * and be fed no more: a hidden snapshot takes the place next to the volume first.
+ */
+function feederLost(family: Family, node: Node, size: Bytes): Node | undefined {
+  const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+  if (parent === undefined || size <= parent.record.entity.size) return undefined;
+  const isFed = fedBy(family, parent)?.id === node.id && !parent.record.deleted;
+  return isFed ? parent : undefined;
+}
+
+/** Extends a data store and zeroes what is new before anything shows it. */
+export async function growStore(ctx: Context, report: PoolReport, node: Node, size: Bytes): Promise<void> {
+  const { store, entity } = node.record;
+  const more = size - entity.size;
+  needRoom(ctx, report, more * copiesOf(entity.parameters.layout), `${formatBytes(more)} more for '${node.id}'`);
+  if (storeReport(report, store).size < size) await ctx.lvm.extend(store, size);
+  await zeroPart(ctx, store, entity.size, size);
+}
+
+async function zeroPart(ctx: Context, store: StoreName, from: Bytes, to: Bytes): Promise<void> {
+  const observed = await ctx.kernel.observe();
+  if (!observed.stores.has(store)) await ctx.kernel.apply({ do: 'activate', store });
+  await ctx.host.zero(store, from, bytes(to - from));
+}

@@ -1,0 +1,127 @@
+// Watches all stores of exceptions with one call a round: extends what would fill before the next look, hears of finished
+// merges, and looks the more often the sooner something could be full. It takes no family's lock, so that an extension
+// never waits for anybody.
+
+import { fittingSize } from '../dm/cow.ts';
+import type { SnapshotStatus } from '../dm/status.ts';
+import { mergeFinished } from '../dm/status.ts';
+import { messageOf } from '../errors.ts';
+import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
+import type { Bytes } from '../units.ts';
+import { bytes, maxBytes, mib, minBytes, roundUp, toBytes } from '../units.ts';
+import type { Context, WatchedStore } from './context.ts';
+import { noteSizes } from './context.ts';
+
+/** Nothing is expected to write faster than this to one volume; a store must last for two looks at this speed. */
+const FULL_SPEED_BYTES_PER_SECOND = mib(512);
+const SHORTEST_MS = 200;
+const LONGEST_MS = 5000;
+const MERGING_MS = 1000;
+/** An extension lasts for so many seconds of what was written since the last look. */
+const AHEAD_SECONDS = 20n;
+
+export interface Monitor {
+  /** One look. Returns how long to wait until the next, in milliseconds. */
+  readonly look: () => Promise<number>;
+  /** What the last look saw. */
+  readonly last: () => ReadonlyMap<DeviceKey, SnapshotStatus>;
+}
+
+interface Seen {
+  readonly used: Bytes;
+  readonly atMs: number;
+}
+
+export function createMonitor(ctx: Context): Monitor {
+  const seen = new Map<StoreName, Seen>();
+  let last: ReadonlyMap<DeviceKey, SnapshotStatus> = new Map();
+  return {
+    last: () => last,
+    look: async () => {
+      const watched = [...ctx.watched].flatMap(([family, stores]) => stores.map((store) => ({ family, ...store })));
+      if (watched.length === 0) return LONGEST_MS;
+      last = await ctx.kernel.statuses();
+      let delayMs = LONGEST_MS;
+      for (const one of watched) {
+        const status = last.get(one.device);
+        if (status === undefined) continue;
+        delayMs = Math.min(delayMs, await consider(ctx, seen, one, status));
+      }
+      return Math.max(SHORTEST_MS, delayMs);
+    },
+  };
+}
+
+/** Deals with one store; returns when it must be looked at again. */
+async function consider(
+  ctx: Context,
+  seen: Map<StoreName, Seen>,
+  watched: WatchedStore & { readonly family: VolumeId },
+  status: SnapshotStatus,
+): Promise<number> {
+  const { family, store, kind, fed } = watched;
+  if (status.state !== 'counts') {
+    ctx.log.error({ family, store, state: status.state }, 'store has lost its contents');
+    return LONGEST_MS;
+  }
+  if (kind === 'merge') {
+    if (!mergeFinished(status)) return MERGING_MS;
+    ctx.goOn(family);
+    return SHORTEST_MS;
+  }
+  const used = toBytes(status.used);
+  const size = ctx.sizes.get(store);
+  if (size === undefined) return LONGEST_MS;
+  if (kind === 'snapshot' && !fed) {
+    if (fittingSize(used, ctx.extent.size) < size) ctx.goOn(family);
+    return LONGEST_MS;
+  }
+  return keepAhead(ctx, seen, watched, used, size);
+}
+
+async function keepAhead(
+  ctx: Context,
+  seen: Map<StoreName, Seen>,
+  watched: WatchedStore,
+  used: Bytes,
+  size: Bytes,
+): Promise<number> {
+  const { store, most } = watched;
+  const nowMs = ctx.clock.nowMs();
+  const before = seen.get(store);
+  seen.set(store, { used, atMs: nowMs });
+  if (size >= most) return LONGEST_MS;
+  const elapsedMs = BigInt(Math.max(1, nowMs - (before?.atMs ?? nowMs)));
+  const grown = before === undefined || used < before.used ? 0n : used - before.used;
+  const ahead = maxBytes(ctx.leastCow, bytes((grown * 1000n * AHEAD_SECONDS) / elapsedMs));
+  const left = size > used ? size - used : 0n;
+  if (left >= ahead) return timeToFill(left);
+  const wanted = minBytes(most, bytes(used + 2n * ahead));
+  const reached = await extend(ctx, watched, wanted, size);
+  return timeToFill(reached > used ? reached - used : 0n);
+}
+
+function timeToFill(left: bigint): number {
+  return Number((left * 1000n) / (2n * FULL_SPEED_BYTES_PER_SECOND));
+}
+
+/** As far as there is room; returns the size reached. */
+async function extend(ctx: Context, { store, copies }: WatchedStore, wanted: Bytes, size: Bytes): Promise<Bytes> {
+  try {
+    const report = await ctx.lvm.report();
+    noteSizes(ctx, report);
+    const possible = bytes(size + report.free / copies);
+    const target = minBytes(roundUp(wanted, report.extent), possible);
+    if (target <= size) {
+      ctx.log.error({ store, size: size.toString() }, 'no room to extend a store');
+      return size;
+    }
+    await ctx.lvm.extend(store, target);
+    ctx.sizes.set(store, target);
+    ctx.log.info({ store, from: size.toString(), to: target.toString() }, 'extended a store');
+    return target;
+  } catch (error) {
+    ctx.log.error({ store, error: messageOf(error) }, 'cannot extend a store');
+    return size;
+  }
+}

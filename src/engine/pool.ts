@@ -1,0 +1,292 @@
+// One pool's engine: puts the use cases over one shared context, and runs the background that goes on with merges, sweeps
+// and extensions.
+
+import { desired } from '../dm/desired.ts';
+import type { Family } from '../dm/family.ts';
+import type { Kernel, Observed } from '../dm/kernel.ts';
+import { ofFamily } from '../dm/converge.ts';
+import { plan } from '../dm/plan.ts';
+import { fail, messageOf } from '../errors.ts';
+import type { Host } from '../host.ts';
+import type { DrawId, EntityId, PoolName, VgUuid, VolumeId } from '../ids.ts';
+import { entityOf, isVolumeId } from '../ids.ts';
+import type { Lvm } from '../lvm/lvm.ts';
+import type { Clock, Log } from '../ports.ts';
+import type { Bytes } from '../units.ts';
+import { bytes, mib, roundDown } from '../units.ts';
+import { activate, active, deactivate } from './activate.ts';
+import { advance } from './advance.ts';
+import type { Context, PoolState } from './context.ts';
+import {
+  convergeFamily,
+  copiesOf,
+  freeForNew,
+  inUseOf,
+  livingNode,
+  livingNodes,
+  readFamily,
+  readPool,
+  sizeUnit,
+} from './context.ts';
+import type { Capacity, Engine, Health, Layout, PoolHealth, Snapshot, Volume } from './engine.ts';
+import { expandVolume } from './expand.ts';
+import { createLocks } from './locks.ts';
+import type { Monitor } from './monitor.ts';
+import { createMonitor } from './monitor.ts';
+import { healthOf, presentSnapshot, presentVolume } from './present.ts';
+import { deleteSnapshot, deleteVolume } from './remove.ts';
+import { startRestore } from './restore.ts';
+import { cancelRestore, getRestore, listRestores, watchRestore } from './restores.ts';
+import { createSnapshot, snapshotByName } from './snapshots.ts';
+import type { FoundVolume } from './volumes.ts';
+import { createVolume, volumeByName, volumeEntity } from './volumes.ts';
+
+export interface PoolPorts {
+  readonly pool: PoolName;
+  readonly vg: VgUuid;
+  readonly lvm: Lvm;
+  readonly kernel: Kernel;
+  readonly host: Host;
+  readonly clock: Clock;
+  readonly drawId: DrawId;
+  readonly log: Log;
+  /** Share of the pool, in percent, that new volumes may not take. */
+  readonly reservePercent: number;
+  /** Least size of a new store of exceptions; 64 MiB when not given. */
+  readonly leastCow?: Bytes;
+}
+
+/** An engine whose background can also be driven by hand: `settle` runs all that is due now, `look` is one monitor round. */
+export interface PoolEngine extends Engine {
+  /** Shows exactly these images (their view devices) although nobody uses them; snapshots are shown read-only. */
+  readonly show: (images: ReadonlySet<EntityId>) => Promise<void>;
+  /** Start without the background. */
+  readonly open: () => Promise<void>;
+  readonly settle: () => Promise<void>;
+  readonly look: () => Promise<number>;
+}
+
+export function createPoolEngine(ports: PoolPorts): PoolEngine {
+  const due = new Set<VolumeId>();
+  let stopped = false;
+  let nudge = new AbortController();
+  const ctx: Context = {
+    ...ports,
+    log: ports.log.child({ pool: ports.pool }),
+    locks: createLocks(),
+    active: new Set(),
+    pinned: new Set(),
+    settingUp: new Set(),
+    underWay: new Set(),
+    zeroing: new Map(),
+    measured: new Map(),
+    sizes: new Map(),
+    extent: { size: bytes(4194304) },
+    watched: new Map(),
+    leastCow: ports.leastCow ?? mib(64),
+    stuck: new Map(),
+    goOn: (family) => {
+      due.add(family);
+      nudge.abort();
+    },
+  };
+  const monitor = createMonitor(ctx);
+  let background: Promise<void> = Promise.resolve();
+
+  const advanceDue = async (): Promise<void> => {
+    for (const family of due) {
+      due.delete(family);
+      await advanceFamily(ctx, family);
+    }
+  };
+  const loop = async (): Promise<void> => {
+    while (!stopped) {
+      let delayMs = 5000;
+      try {
+        await advanceDue();
+        delayMs = await monitor.look();
+      } catch (error) {
+        ctx.log.error({ error: messageOf(error) }, 'monitor failed');
+      }
+      nudge = new AbortController();
+      if (due.size === 0 && !stopped) await ctx.clock.sleep(delayMs, nudge.signal);
+    }
+  };
+
+  return {
+    pool: ctx.pool,
+    vg: ctx.vg,
+    createVolume: (request) => createVolume(ctx, request),
+    deleteVolume: (id) => deleteVolume(ctx, id),
+    getVolume: (id) => getVolume(ctx, monitor, id),
+    findVolume: async (name) => {
+      const state = await readPool(ctx);
+      const entity = volumeByName(state, name);
+      return entity === undefined ? undefined : present(ctx, monitor, state, entity);
+    },
+    listVolumes: () => listVolumes(ctx, monitor),
+    expandVolume: (id, required, limit) => expandVolume(ctx, id, required, limit),
+    capacity: (layout) => capacity(ctx, layout),
+    createSnapshot: (volume, name) => createSnapshot(ctx, volume, name),
+    deleteSnapshot: (id) => deleteSnapshot(ctx, id),
+    getSnapshot: async (id) => (await listSnapshots(ctx)).find((snapshot) => snapshot.id === id),
+    findSnapshot: async (name) => {
+      const entity = snapshotByName(await readPool(ctx), name);
+      return entity === undefined ? undefined : presentSnapshot(entity);
+    },
+    listSnapshots: () => listSnapshots(ctx),
+    activate: (id) => activate(ctx, id),
+    active: async (id) => {
+      const found = volumeEntity(await readPool(ctx), id);
+      return found === undefined ? undefined : active(ctx, id, found.entity.size);
+    },
+    deactivate: (id) => deactivate(ctx, id),
+    startRestore: (request) => startRestore(ctx, request),
+    getRestore: (id) => getRestore(ctx, id),
+    listRestores: () => listRestores(ctx),
+    watchRestore: (id, signal) => watchRestore(ctx, id, signal),
+    cancelRestore: (id) => cancelRestore(ctx, id),
+    health: () => health(ctx),
+    show: (images) => show(ctx, images),
+    open: async () => {
+      await begin(ctx);
+      await advanceDue();
+    },
+    settle: advanceDue,
+    look: monitor.look,
+    start: async () => {
+      await begin(ctx);
+      await advanceDue();
+      background = loop();
+    },
+    stop: async () => {
+      stopped = true;
+      nudge.abort();
+      await background;
+      await ctx.locks.idle();
+    },
+  };
+}
+
+async function advanceFamily(ctx: Context, family: VolumeId): Promise<void> {
+  try {
+    await ctx.locks.run(`family:${family}`, () => advance(ctx, family));
+  } catch (error) {
+    ctx.stuck.set(family, messageOf(error));
+    ctx.log.error({ family, error: messageOf(error) }, 'family cannot go on');
+  }
+}
+
+async function show(ctx: Context, images: ReadonlySet<EntityId>): Promise<void> {
+  const changed = new Set([...ctx.pinned, ...images]);
+  ctx.pinned.clear();
+  for (const id of images) ctx.pinned.add(id);
+  const { forest } = await readPool(ctx);
+  for (const family of forest.families.values()) {
+    if (![...changed].some((id) => family.nodes.has(id))) continue;
+    await ctx.locks.run(`family:${family.id}`, async () => {
+      await convergeFamily(ctx, (await readFamily(ctx, family.id)).family);
+    });
+  }
+}
+
+/** What is staged is what has a top device: the kernel remembers it for as long as it must be remembered. */
+async function begin(ctx: Context): Promise<void> {
+  const { report, forest } = await readPool(ctx);
+  for (const { family, reason, stores } of forest.troubles)
+    ctx.log.error({ family, stores, reason }, 'family is left alone');
+  const observed = await ctx.kernel.observe();
+  for (const key of observed.devices.keys()) {
+    const id = entityOf(key);
+    if (key.endsWith('-top') && isVolumeId(id)) ctx.active.add(id);
+  }
+  ctx.log.info(
+    {
+      families: forest.families.size,
+      active: ctx.active.size,
+      stores: report.stores.length,
+      strangers: report.strangers,
+    },
+    'pool read',
+  );
+  for (const family of forest.families.values()) if (hasWork(ctx, family, observed)) ctx.goOn(family.id);
+}
+
+/** Not exactly as it should be, or on its way somewhere. */
+function hasWork(ctx: Context, family: Family, observed: Observed): boolean {
+  const leftovers = family.rubbish.length + family.undecided.length + family.settled.length;
+  const unfinished = [...family.nodes.values()].some(
+    ({ record, readers }) =>
+      record.restore !== undefined || record.merging !== undefined || (record.deleted && readers.length === 1),
+  );
+  const steps = plan(ofFamily(observed, family), desired(family, inUseOf(ctx, family)));
+  return leftovers > 0 || unfinished || steps.length > 0 || ofFamily(observed, family).devices.size > 0;
+}
+
+async function getVolume(ctx: Context, monitor: Monitor, id: VolumeId): Promise<Volume | undefined> {
+  const state = await readPool(ctx);
+  const found = volumeEntity(state, id);
+  return found === undefined ? undefined : present(ctx, monitor, state, found.entity);
+}
+
+function present(ctx: Context, monitor: Monitor, state: PoolState, entity: FoundVolume['entity']): Volume {
+  return presentVolume(entity, ctx.active.has(entity.id), volumeHealth(ctx, monitor, state, entity.id));
+}
+
+function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: VolumeId): Health {
+  const found = livingNode(state.forest, id);
+  if (found === undefined) return { state: 'healthy' };
+  const lost = (ctx.watched.get(found.family.id) ?? []).find(({ device, kind }) => {
+    const status = monitor.last().get(device)?.state;
+    return kind !== 'snapshot' && status !== undefined && status !== 'counts' && entityOf(device) === id;
+  });
+  if (lost !== undefined) return { state: 'degraded', reason: `The kernel reports trouble with store '${lost.store}'` };
+  return healthOf(found.family, found.node, state.report, ctx.stuck.get(found.family.id));
+}
+
+async function listVolumes(ctx: Context, monitor: Monitor): Promise<readonly Volume[]> {
+  const state = await readPool(ctx);
+  return livingNodes(state.forest)
+    .flatMap(({ record }) => (record.entity.kind === 'volume' ? [record.entity] : []))
+    .map((entity) => present(ctx, monitor, state, entity))
+    .sort(byAge);
+}
+
+async function listSnapshots(ctx: Context): Promise<readonly Snapshot[]> {
+  const { forest } = await readPool(ctx);
+  return livingNodes(forest)
+    .flatMap(({ record }) => (record.entity.kind === 'snapshot' ? [presentSnapshot(record.entity)] : []))
+    .sort(byAge);
+}
+
+function byAge(
+  a: { readonly createdMs: number; readonly id: string },
+  b: { readonly createdMs: number; readonly id: string },
+): number {
+  return a.createdMs - b.createdMs || (a.id < b.id ? -1 : 1);
+}
+
+async function capacity(ctx: Context, layout: Layout): Promise<Capacity> {
+  const { report } = await readPool(ctx);
+  const unit = sizeUnit(report);
+  const available = bytes(freeForNew(ctx, report) / copiesOf(layout));
+  return { available, maximumVolume: roundDown(available, unit), minimumVolume: unit };
+}
+
+async function health(ctx: Context): Promise<PoolHealth> {
+  const problems: string[] = [];
+  const ask = async (what: string, question: () => Promise<unknown>): Promise<void> => {
+    try {
+      await question();
+    } catch (error) {
+      problems.push(`${what} of pool '${ctx.pool}' does not answer: ${messageOf(error)}`);
+    }
+  };
+  await ask('LVM', async () => {
+    const { physicalVolumes, vgName } = await ctx.lvm.report();
+    const missing = physicalVolumes.filter((pv) => pv.missing).length;
+    if (missing > 0) fail('unavailable', `${missing} disks of volume group '${vgName}' are missing`);
+  });
+  await ask('Device-mapper', () => ctx.kernel.statuses());
+  return { ready: problems.length === 0, problems };
+}

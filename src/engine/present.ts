@@ -1,0 +1,83 @@
+// Records -> what the use cases answer with. Pure.
+
+import type { Family, Node } from '../dm/family.ts';
+import type { VolumeId } from '../ids.ts';
+import type { PoolReport } from '../lvm/lvm.ts';
+import type { Entity, Name, RestoredMark, RestoreMark } from '../lvm/record.ts';
+import { bytes } from '../units.ts';
+import type { Bytes } from '../units.ts';
+import type { Health, Restore, Snapshot, Volume } from './engine.ts';
+
+type VolumeEntity = Extract<Entity, { kind: 'volume' }>;
+type SnapshotEntity = Extract<Entity, { kind: 'snapshot' }>;
+
+export function presentVolume(entity: VolumeEntity, active: boolean, health: Health): Volume {
+  const { id, size, createdMs, parameters, source } = entity;
+  return { id, name: textOf(entity.name), size, createdMs, parameters, source, active, health };
+}
+
+export function presentSnapshot(entity: SnapshotEntity): Snapshot {
+  const { id, volume, size, createdMs } = entity;
+  return { id, name: textOf(entity.name), volume, size, createdMs };
+}
+
+function textOf(name: Name): string | undefined {
+  return name.as === 'text' ? name.text : undefined;
+}
+
+export function restoreId(token: string): string {
+  return `r-${token}`;
+}
+
+export function presentRunning(volume: VolumeId, mark: RestoreMark, remaining: Bytes, trouble: string): Restore {
+  return {
+    ...presentMark(volume, mark),
+    phase: trouble === '' ? 'merging' : 'failed',
+    remainingBytes: remaining,
+    endedMs: undefined,
+    message: trouble === '' ? 'Merging in the background; the volume can be used' : trouble,
+  };
+}
+
+export function presentEnded(volume: VolumeId, mark: RestoredMark): Restore {
+  return {
+    ...presentMark(volume, mark),
+    phase: 'done',
+    remainingBytes: bytes(0),
+    endedMs: mark.endedMs,
+    message: '',
+  };
+}
+
+function presentMark(
+  volume: VolumeId,
+  mark: RestoreMark | RestoredMark,
+): Omit<Restore, 'phase' | 'remainingBytes' | 'endedMs' | 'message'> {
+  return {
+    id: restoreId(mark.token),
+    volume,
+    snapshot: mark.snapshot,
+    mode: 'origin',
+    keepSnapshot: mark.keepSnapshot,
+    safetySnapshot: mark.safetySnapshot,
+    totalBytes: mark.totalBytes,
+    startedMs: mark.startedMs,
+  };
+}
+
+/** What is wrong with a volume: a disk under one of the stores it reads through, or a family that would not converge. */
+export function healthOf(family: Family, node: Node, report: PoolReport, stuck: string | undefined): Health {
+  if (stuck !== undefined) return { state: 'degraded', reason: stuck };
+  const stores = new Map(report.stores.map((store) => [store.store, store]));
+  for (
+    let at: Node | undefined = node;
+    at !== undefined;
+    at = at.parent === undefined ? undefined : family.nodes.get(at.parent)
+  ) {
+    const { store } = at.record;
+    if (stores.get(store)?.damaged === true) {
+      return { state: 'degraded', reason: `A disk under store '${store}' of '${at.id}' is missing or has failed` };
+    }
+  }
+  return { state: 'healthy' };
+}

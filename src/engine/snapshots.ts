@@ -1,0 +1,159 @@
+// CreateSnapshot: a new store next to the volume in its chain. The moment is the freeze inside converge.
+
+import { storeBytesFor } from '../dm/cow.ts';
+import type { Family, Node } from '../dm/family.ts';
+import { chainOf } from '../dm/family.ts';
+import { fail } from '../errors.ts';
+import type { VolumeId } from '../ids.ts';
+import { snapshotId } from '../ids.ts';
+import type { PoolReport } from '../lvm/lvm.ts';
+import type { Entity, StoreRecord } from '../lvm/record.ts';
+import { nameOf, sameName } from '../lvm/tags.ts';
+import type { Bytes } from '../units.ts';
+import { fittingSize } from '../dm/cow.ts';
+import type { Context, PoolState } from './context.ts';
+import {
+  convergeFamily,
+  copiesOf,
+  decide,
+  drawStore,
+  firstCowSize,
+  livingNodes,
+  needRoom,
+  prepareStore,
+  readFamily,
+  readPool,
+  storeReport,
+  withFamilyOf,
+  withToken,
+} from './context.ts';
+import type { Snapshot } from './engine.ts';
+import { presentSnapshot } from './present.ts';
+
+type SnapshotEntity = Extract<Entity, { kind: 'snapshot' }>;
+type FamilyState = PoolState & { readonly family: Family; readonly node: Node };
+
+/** Idempotent by name; the name of another volume's snapshot is `exists`. */
+export async function createSnapshot(ctx: Context, volume: VolumeId, name: string): Promise<Snapshot> {
+  return ctx.locks.run(`name:${name}`, async () => {
+    const existing = snapshotByName(await readPool(ctx), name);
+    if (existing !== undefined) return presentSnapshot(sameSnapshot(existing, volume, name));
+    return withFamilyOf(ctx, volume, async (state) => presentSnapshot(await takeSnapshot(ctx, state, name)));
+  });
+}
+
+export function snapshotByName(state: PoolState, name: string): SnapshotEntity | undefined {
+  const wanted = nameOf(name);
+  for (const { record } of livingNodes(state.forest)) {
+    if (record.entity.kind === 'snapshot' && sameName(record.entity.name, wanted)) return record.entity;
+  }
+  return undefined;
+}
+
+export function sameSnapshot(entity: SnapshotEntity, volume: VolumeId, name: string): SnapshotEntity {
+  if (entity.volume === volume) return entity;
+  return fail('exists', `Cannot create snapshot '${name}': it exists as a snapshot of volume '${entity.volume}'`);
+}
+
+/**
+ * Takes a snapshot of `state.node` under the family's lock. A hidden one is a ghost from the start: only for where
+ * something will read through it at once.
+ */
+export async function takeSnapshot(
+  ctx: Context,
+  state: FamilyState,
+  name: string,
+  { hidden }: { readonly hidden: boolean } = { hidden: false },
+): Promise<SnapshotEntity> {
+  const token = ctx.drawId();
+  const prepared = newSnapshot(ctx, state, name, token);
+  needRoom(ctx, state.report, prepared.room, `a snapshot of '${state.node.id}'`);
+  await withToken(ctx, token, async () => {
+    await prepareStore(ctx, { ...prepared.record, deleted: hidden }, prepared.storeSize);
+    await decide(ctx, prepared.record.store, token);
+  });
+  await showSnapshot(ctx, state);
+  return prepared.entity;
+}
+
+/** The freeze: the decided snapshot gets its place in the kernel; the one that is fed no longer shrinks to what it uses. */
+export async function showSnapshot(ctx: Context, { family, node }: FamilyState): Promise<void> {
+  const after = await readFamily(ctx, family.id);
+  await convergeFamily(ctx, after.family);
+  const [former] = node.record.entity.kind === 'volume' ? chainOf(family, node.record.entity.id) : [];
+  if (former !== undefined) await shrinkMeasured(ctx, after.report, former);
+}
+
+export interface NewSnapshot {
+  readonly entity: SnapshotEntity;
+  readonly record: StoreRecord;
+  readonly storeSize: Bytes;
+  /** Bytes of extents, copies included. */
+  readonly room: bigint;
+}
+
+/** Checks that the volume can be snapshotted now, and gives the record of a store that does not count yet. */
+export function newSnapshot(
+  ctx: Context,
+  { report, family, node }: FamilyState,
+  name: string,
+  token: string,
+): NewSnapshot {
+  const { entity: volume, restore } = node.record;
+  if (volume.kind !== 'volume') fail('invalid', `Cannot snapshot '${node.id}': it is a snapshot itself`);
+  if (restore !== undefined) {
+    fail(
+      'precondition',
+      `Cannot snapshot volume '${node.id}': its restore to '${restore.snapshot}' is still merging; ` +
+        `try again when the restore is done`,
+    );
+  }
+  if (volume.parameters.scratch) {
+    fail(
+      'precondition',
+      `Cannot snapshot volume '${node.id}': it is a scratch fork, whose changes do not outlive a reboot`,
+    );
+  }
+  const { chunk, snapshotReservePercent, layout } = volume.parameters;
+  const entity: SnapshotEntity = {
+    kind: 'snapshot',
+    id: snapshotId(`s-${ctx.drawId()}`),
+    name: nameOf(name),
+    size: volume.size,
+    createdMs: ctx.clock.nowMs(),
+    parameters: volume.parameters,
+    volume: volume.id,
+  };
+  const record: StoreRecord = {
+    store: drawStore(ctx),
+    family: family.id,
+    generation: 1,
+    entity,
+    place: { kind: 'chain', volume: volume.id, seq: nextSeq(chainOf(family, volume.id)) },
+    chunk,
+    anchors: [],
+    pending: token,
+    decides: undefined,
+    level: undefined,
+    deleted: false,
+    merging: undefined,
+    restore: undefined,
+    restored: undefined,
+  };
+  const storeSize = firstCowSize(ctx, report, volume.size, snapshotReservePercent, storeBytesFor(volume.size, chunk));
+  return { entity, record, storeSize, room: storeSize * copiesOf(layout) };
+}
+
+function nextSeq(chain: readonly Node[]): number {
+  const [nearest] = chain;
+  return nearest?.record.place.kind === 'chain' ? nearest.record.place.seq + 1 : 1;
+}
+
+/** Gives back what a snapshot's store does not use, where its device is gone and its use was read when it went. */
+export async function shrinkMeasured(ctx: Context, report: PoolReport, node: Node): Promise<void> {
+  const { store, entity } = node.record;
+  const used = ctx.measured.get(store);
+  if (used === undefined || entity.kind !== 'snapshot') return;
+  const size = fittingSize(used, report.extent);
+  if (size < storeReport(report, store).size) await ctx.lvm.shrink(store, size);
+}

@@ -1,0 +1,88 @@
+// What the tags of one store say, as a value: which entity (volume or snapshot) lives here, where the store's image hangs
+// in the tree, and the few marks that change. Types only; tags.ts is the text, dm/family.ts makes the tree.
+
+import type { EntityId, SnapshotId, StoreName, VolumeId } from '../ids.ts';
+import type { VolumeParameters, VolumeSource } from '../parameters.ts';
+import type { Bytes } from '../units.ts';
+
+/** Where a store's image gets what it does not hold itself. */
+export type Place =
+  /** Nowhere: a data store holds everything. */
+  | { readonly kind: 'root' }
+  /**
+   * In the chain of a volume's snapshots: over the member with the next higher number, and the highest over the view of
+   * the volume (or of what took the volume's place).
+   */
+  | { readonly kind: 'chain'; readonly volume: VolumeId; readonly seq: number }
+  /** Over the view of one snapshot. */
+  | { readonly kind: 'fork'; readonly snapshot: SnapshotId };
+
+/** A CSI name as text where LVM allows all its characters, by its SHA-256 otherwise. */
+export type Name = { readonly as: 'text'; readonly text: string } | { readonly as: 'hash'; readonly hash: string };
+
+interface EntityFacts {
+  readonly name: Name;
+  readonly size: Bytes;
+  readonly createdMs: number;
+  /** A snapshot carries its volume's. */
+  readonly parameters: VolumeParameters;
+}
+
+export type Entity =
+  | (EntityFacts & { readonly kind: 'volume'; readonly id: VolumeId; readonly source: VolumeSource | undefined })
+  | (EntityFacts & { readonly kind: 'snapshot'; readonly id: SnapshotId; readonly volume: VolumeId });
+
+/**
+ * A restore that has been decided: written on the volume's home store, and by being there it makes the stores that carry
+ * `pending` with its token count.
+ */
+export interface RestoreMark {
+  readonly token: string;
+  readonly snapshot: SnapshotId;
+  /** Stores to merge, the lowest (first merged into the volume's base) first; the last one is the restored snapshot's. */
+  readonly stack: readonly StoreName[];
+  readonly keepSnapshot: boolean;
+  readonly safetySnapshot: SnapshotId | undefined;
+  readonly totalBytes: Bytes;
+  readonly startedMs: number;
+}
+
+/** The last restore that ended, for those who ask later. */
+export interface RestoredMark {
+  readonly token: string;
+  readonly snapshot: SnapshotId;
+  readonly keepSnapshot: boolean;
+  readonly safetySnapshot: SnapshotId | undefined;
+  readonly totalBytes: Bytes;
+  readonly startedMs: number;
+  readonly endedMs: number;
+}
+
+export interface StoreRecord {
+  readonly store: StoreName;
+  /** The volume that the family began with; it stays the family's name when that volume is gone. */
+  readonly family: VolumeId;
+  /** Of the stores that name one entity, the one with the highest generation is its home. */
+  readonly generation: number;
+  readonly entity: Entity;
+  readonly place: Place;
+  /** Chunk of a cow store; undefined for a data store. */
+  readonly chunk: Bytes | undefined;
+  /** Volumes that are gone and whose chain now hangs on this image. */
+  readonly anchors: readonly VolumeId[];
+  /** Not decided: counts only when a decided store carries this token in its restore mark or in `decides`. */
+  readonly pending: string | undefined;
+  /** The token of other stores that count because this one does: a clone's hidden snapshot. */
+  readonly decides: string | undefined;
+  /** While the restore of this token runs, the image hangs on that level of the restored volume instead of its place. */
+  readonly level: { readonly token: string; readonly index: number } | undefined;
+  readonly deleted: boolean;
+  /** Being merged into the store named here, which belongs to the parent; the parent's place is taken at the end. */
+  readonly merging: StoreName | undefined;
+  readonly restore: RestoreMark | undefined;
+  readonly restored: RestoredMark | undefined;
+}
+
+export function idOf(record: StoreRecord): EntityId {
+  return record.entity.id;
+}

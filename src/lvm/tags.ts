@@ -1,0 +1,289 @@
+// Tags <-> record, pure: `readTags(store, writeTags(record))` is the record. The format is documented in
+// docs/tags.md and readable in `lvs -o lv_name,lv_tags`. What is not understood is refused, never guessed.
+
+import { createHash } from 'node:crypto';
+import { SnapmergeError } from '../errors.ts';
+import type { StoreName } from '../ids.ts';
+import { isSnapshotId, isVolumeId, snapshotId, storeName, volumeId } from '../ids.ts';
+import type { Layout, VolumeParameters, VolumeSource } from '../parameters.ts';
+import type { Bytes } from '../units.ts';
+import { bytes } from '../units.ts';
+import type { Entity, Name, Place, RestoredMark, RestoreMark, StoreRecord } from './record.ts';
+
+/** Every tag of ours begins so. */
+export const TAG_PREFIX = 'sm.';
+export const TAG_VERSION = '1';
+/** What LVM takes as a tag at most, in characters. */
+const MAX_TAG = 1024;
+const TAG_TEXT = /^[A-Za-z0-9_+./=!:&#-]+$/;
+
+export function nameOf(text: string): Name {
+  const plain = TAG_TEXT.test(text) && text.length <= 256;
+  return plain ? { as: 'text', text } : { as: 'hash', hash: createHash('sha256').update(text).digest('hex') };
+}
+
+export function sameName(a: Name, b: Name): boolean {
+  return nameTag(a) === nameTag(b);
+}
+
+function nameTag(name: Name): string {
+  return name.as === 'text' ? `name=${name.text}` : `namehash=${name.hash}`;
+}
+
+export const pendingTag = (token: string): string => `${TAG_PREFIX}pending=${token}`;
+export const decidesTag = (token: string): string => `${TAG_PREFIX}decides=${token}`;
+export const deletedTag = `${TAG_PREFIX}deleted`;
+export const mergingTag = (into: StoreName): string => `${TAG_PREFIX}merging=${into}`;
+export const sizeTag = (size: Bytes): string => `${TAG_PREFIX}size=${size}`;
+
+export function restoreTag(mark: RestoreMark): string {
+  const fields = [
+    mark.token,
+    mark.snapshot,
+    mark.stack.join('+'),
+    mark.keepSnapshot ? 'keep' : 'drop',
+    mark.safetySnapshot ?? '',
+    mark.totalBytes,
+    mark.startedMs,
+  ];
+  return `${TAG_PREFIX}restore=${fields.join(':')}`;
+}
+
+export function restoredTag(mark: RestoredMark): string {
+  const fields = [
+    mark.token,
+    mark.snapshot,
+    mark.keepSnapshot ? 'keep' : 'drop',
+    mark.safetySnapshot ?? '',
+    mark.totalBytes,
+    mark.startedMs,
+    mark.endedMs,
+  ];
+  return `${TAG_PREFIX}restored=${fields.join(':')}`;
+}
+
+/** Tags in a fixed order, each at most 1024 characters of LVM's alphabet. */
+export function writeTags(record: StoreRecord): readonly string[] {
+  const { entity } = record;
+  const tags = [
+    `v=${TAG_VERSION}`,
+    `family=${record.family}`,
+    `${entity.kind}=${entity.id}`,
+    `gen=${record.generation}`,
+    nameTag(entity.name),
+    `size=${entity.size}`,
+    `created=${entity.createdMs}`,
+    `class=${classText(entity.parameters)}`,
+    `place=${placeText(record.place)}`,
+  ];
+  if (entity.kind === 'snapshot') tags.push(`of=${entity.volume}`);
+  else if (entity.source !== undefined) tags.push(`source=${sourceText(entity.source)}`);
+  if (record.chunk !== undefined) tags.push(`chunk=${record.chunk}`);
+  if (record.anchors.length > 0) tags.push(`anchors=${record.anchors.join('+')}`);
+  if (record.level !== undefined) tags.push(`level=${record.level.token}:${record.level.index}`);
+  const full = tags.map((tag) => TAG_PREFIX + tag);
+  if (record.pending !== undefined) full.push(pendingTag(record.pending));
+  if (record.decides !== undefined) full.push(decidesTag(record.decides));
+  if (record.deleted) full.push(deletedTag);
+  if (record.merging !== undefined) full.push(mergingTag(record.merging));
+  if (record.restore !== undefined) full.push(restoreTag(record.restore));
+  if (record.restored !== undefined) full.push(restoredTag(record.restored));
+  for (const tag of full) {
+    if (tag.length > MAX_TAG || !TAG_TEXT.test(tag)) {
+      throw new SnapmergeError('internal', `Cannot write tag '${tag}': LVM takes at most ${MAX_TAG} of its characters`);
+    }
+  }
+  return full;
+}
+
+const KNOWN = new Set([
+  ...[
+    'v',
+    'family',
+    'volume',
+    'snapshot',
+    'gen',
+    'name',
+    'namehash',
+    'size',
+    'created',
+    'class',
+    'place',
+    'of',
+    'source',
+  ],
+  ...['chunk', 'anchors', 'level', 'pending', 'decides', 'deleted', 'merging', 'restore', 'restored'],
+]);
+
+/** Throws `contradiction` with the store's name and what is wrong with which tag. */
+export function readTags(store: StoreName, tags: readonly string[]): StoreRecord {
+  const refuse = (what: string): never => {
+    throw new SnapmergeError('contradiction', `Cannot read the tags of store '${store}': ${what}`);
+  };
+  const fields = new Map<string, string>();
+  for (const tag of tags) {
+    if (!tag.startsWith(TAG_PREFIX)) continue;
+    const [key, value] = split(tag.slice(TAG_PREFIX.length), '=');
+    if (!KNOWN.has(key)) refuse(`'${tag}' is unknown to this version`);
+    if (fields.has(key)) refuse(`there are two of '${TAG_PREFIX}${key}'`);
+    fields.set(key, value);
+  }
+  const need = (key: string): string => fields.get(key) ?? refuse(`'${TAG_PREFIX}${key}' is missing`);
+  const count = (key: string, text: string): number => {
+    const value = Number(text);
+    return /^\d{1,16}$/.test(text) && Number.isSafeInteger(value)
+      ? value
+      : refuse(`'${TAG_PREFIX}${key}' is no number`);
+  };
+  if (need('v') !== TAG_VERSION) refuse(`version '${need('v')}' is unknown, want '${TAG_VERSION}'`);
+  try {
+    const text = fields.get('name');
+    const name: Name = text === undefined ? { as: 'hash', hash: need('namehash') } : { as: 'text', text };
+    const facts = {
+      name,
+      size: bytes(count('size', need('size'))),
+      createdMs: count('created', need('created')),
+      parameters: readClass(need('class')),
+    };
+    const source = fields.get('source');
+    const snapshot = fields.get('snapshot');
+    if ((snapshot === undefined) === (fields.get('volume') === undefined))
+      refuse('want one of sm.volume and sm.snapshot');
+    const entity: Entity =
+      snapshot === undefined
+        ? {
+            kind: 'volume',
+            id: volumeId(need('volume')),
+            source: source === undefined ? undefined : readSource(source),
+            ...facts,
+          }
+        : { kind: 'snapshot', id: snapshotId(snapshot), volume: volumeId(need('of')), ...facts };
+    const level = fields.get('level');
+    const chunk = fields.get('chunk');
+    const place = readPlace(need('place'));
+    if ((place.kind === 'root') !== (chunk === undefined)) refuse('only a cow store has a chunk size');
+    const merging = fields.get('merging');
+    const restore = fields.get('restore');
+    const restored = fields.get('restored');
+    return {
+      store,
+      family: volumeId(need('family')),
+      generation: count('gen', need('gen')),
+      entity,
+      place,
+      chunk: chunk === undefined ? undefined : bytes(count('chunk', chunk)),
+      anchors: (fields.get('anchors') ?? '').split('+').filter(Boolean).map(volumeId),
+      pending: fields.get('pending'),
+      decides: fields.get('decides'),
+      level: level === undefined ? undefined : readLevel(level),
+      deleted: fields.has('deleted'),
+      merging: merging === undefined ? undefined : storeName(merging),
+      restore: restore === undefined ? undefined : readRestore(restore),
+      restored: restored === undefined ? undefined : readRestored(restored),
+    };
+  } catch (error) {
+    if (error instanceof SnapmergeError && error.kind === 'contradiction') throw error;
+    return refuse(error instanceof Error ? error.message : String(error));
+  }
+}
+
+function split(text: string, by: string): readonly [string, string] {
+  const at = text.indexOf(by);
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function placeText(place: Place): string {
+  switch (place.kind) {
+    case 'root':
+      return 'root';
+    case 'chain':
+      return `chain:${place.volume}:${place.seq}`;
+    case 'fork':
+      return `fork:${place.snapshot}`;
+  }
+}
+
+function readPlace(text: string): Place {
+  const [kind, id = '', seq = ''] = text.split(':');
+  if (kind === 'root') return { kind: 'root' };
+  if (kind === 'fork') return { kind: 'fork', snapshot: snapshotId(id) };
+  if (kind === 'chain') return { kind: 'chain', volume: volumeId(id), seq: whole(seq) };
+  throw new SnapmergeError('contradiction', `place '${text}' is unknown`);
+}
+
+function sourceText(source: VolumeSource): string {
+  return source.from === 'snapshot' ? source.snapshot : source.volume;
+}
+
+function readSource(text: string): VolumeSource {
+  if (isSnapshotId(text)) return { from: 'snapshot', snapshot: text };
+  if (isVolumeId(text)) return { from: 'volume', volume: text };
+  throw new SnapmergeError('contradiction', `source '${text}' is neither a volume nor a snapshot`);
+}
+
+function classText(p: VolumeParameters): string {
+  return [p.layout, p.chunk, p.snapshotReservePercent, p.onFull, p.scratch ? 'scratch' : 'durable'].join(':');
+}
+
+const LAYOUTS: readonly Layout[] = ['linear', 'striped', 'raid1'];
+
+function readClass(text: string): VolumeParameters {
+  const [layoutText, chunk = '', reserve = '', onFull, scratch] = text.split(':');
+  const layout = LAYOUTS.find((known) => known === layoutText);
+  if (layout === undefined) throw new SnapmergeError('contradiction', `layout '${layoutText}' is unknown`);
+  if (onFull !== 'wait' && onFull !== 'drop')
+    throw new SnapmergeError('contradiction', `onFull '${onFull}' is unknown`);
+  if (scratch !== 'scratch' && scratch !== 'durable') {
+    throw new SnapmergeError('contradiction', `'${scratch}' is neither scratch nor durable`);
+  }
+  return {
+    layout,
+    chunk: bytes(whole(chunk)),
+    snapshotReservePercent: whole(reserve),
+    onFull,
+    scratch: scratch === 'scratch',
+  };
+}
+
+function readLevel(text: string): { readonly token: string; readonly index: number } {
+  const [token, index] = split(text, ':');
+  return { token, index: whole(index) };
+}
+
+function readRestore(text: string): RestoreMark {
+  const [token = '', snapshot = '', stack = '', keep, safety = '', total = '', started = ''] = text.split(':');
+  return {
+    token,
+    snapshot: snapshotId(snapshot),
+    stack: stack.split('+').map(storeName),
+    keepSnapshot: readKeep(keep),
+    safetySnapshot: safety === '' ? undefined : snapshotId(safety),
+    totalBytes: bytes(whole(total)),
+    startedMs: whole(started),
+  };
+}
+
+function readRestored(text: string): RestoredMark {
+  const [token = '', snapshot = '', keep, safety = '', total = '', started = '', ended = ''] = text.split(':');
+  return {
+    token,
+    snapshot: snapshotId(snapshot),
+    keepSnapshot: readKeep(keep),
+    safetySnapshot: safety === '' ? undefined : snapshotId(safety),
+    totalBytes: bytes(whole(total)),
+    startedMs: whole(started),
+    endedMs: whole(ended),
+  };
+}
+
+function readKeep(text: string | undefined): boolean {
+  if (text === 'keep') return true;
+  if (text === 'drop') return false;
+  throw new SnapmergeError('contradiction', `'${text}' is neither keep nor drop`);
+}
+
+function whole(text: string): number {
+  const value = Number(text);
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(value)) return value;
+  throw new SnapmergeError('contradiction', `'${text}' is no whole number`);
+}
