@@ -2,7 +2,14 @@
 
 import { z } from 'zod';
 import { optionalName, requiredText, timestamp } from '../csi/fields.ts';
-import { locateRestore, locateSnapshot, locateVolume, requireHere, restoreHandle } from '../csi/handles.ts';
+import {
+  locateRestore,
+  locateSnapshot,
+  locateVolume,
+  requireAllPools,
+  requireHere,
+  restoreHandle,
+} from '../csi/handles.ts';
 import type { Located } from '../csi/handles.ts';
 import type { Engine, Restore, RestoreMode, RestorePhase } from '../engine/engine.ts';
 import { fail } from '../errors.ts';
@@ -49,7 +56,7 @@ export function restoreService(pools: Pools): Service {
       return { restore: restoreReply(engine, restore) };
     }),
     ListRestores: unary(listRequest, async ({ volume_id: volume }) => {
-      const lists = await Promise.all([...pools.engines().values()].map(listOf));
+      const lists = await Promise.all(requireAllPools(pools).map(listOf));
       const restores = lists.flat().filter((reply) => volume === '' || reply['volume_id'] === volume);
       return { restores };
     }),

@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { maxEntries, requiredName, requiredText, stringMap } from '../csi/fields.ts';
-import { hereOrGone, locateSnapshot, locateVolume, requireHere } from '../csi/handles.ts';
+import { hereOrGone, locateSnapshot, locateVolume, requireAllPools, requireHere } from '../csi/handles.ts';
 import { createKeyed } from '../csi/keyed.ts';
 import { requireThisNode, topologyRequirement } from '../csi/topology.ts';
 import type { Engine, Snapshot } from '../engine/engine.ts';
@@ -84,7 +84,7 @@ interface ListedSnapshot {
 
 async function listSnapshots(pools: Pools): Promise<readonly ListedSnapshot[]> {
   const lists = await Promise.all(
-    [...pools.engines().values()].map(async (engine) =>
+    requireAllPools(pools).map(async (engine) =>
       (await engine.listSnapshots()).map((snapshot) => ({
         engine,
         snapshot,

@@ -5,7 +5,7 @@ import { fsTypeOf, readCapabilities, volumeCapability } from '../csi/capability.
 import type { RawCapability } from '../csi/capability.ts';
 import { capacityRange, maxEntries, requiredName, requiredText, sizeRange, stringMap } from '../csi/fields.ts';
 import type { FsType } from '../csi/fstype.ts';
-import { hereOrGone, locateSnapshot, locateVolume, requireHere } from '../csi/handles.ts';
+import { hereOrGone, locateSnapshot, locateVolume, requireAllPools, requireHere } from '../csi/handles.ts';
 import type { Found } from '../csi/handles.ts';
 import { createKeyed } from '../csi/keyed.ts';
 import { isThisNode, requireThisNode, topology, topologyRequirement } from '../csi/topology.ts';
@@ -106,7 +106,7 @@ interface ListedVolume {
 
 async function listVolumes(pools: Pools): Promise<readonly ListedVolume[]> {
   const lists = await Promise.all(
-    [...pools.engines().values()].map(async (engine) =>
+    requireAllPools(pools).map(async (engine) =>
       (await engine.listVolumes()).map((volume) => ({
         engine,
         volume,

@@ -90,3 +90,11 @@ export function hereOrGone<I>(found: Found<I>, what: string, text: string): Loca
   }
   return requireHere(found, what, text);
 }
+
+/** All engines, for lists: a list that silently lacks a pool would say that its volumes are gone. */
+export function requireAllPools(pools: Pools): readonly Engine[] {
+  const [first] = pools.waiting();
+  if (first === undefined) return [...pools.engines().values()];
+  const [pool, why] = first;
+  return fail('unavailable', `Cannot list: pool '${pool}' does not answer: ${why ?? 'it is being started'}`);
+}

@@ -1,0 +1,141 @@
+// The configuration: flags before environment before file before defaults, one schema for all of them. What is wrong is
+// said with the name that its place uses.
+
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { SnapmergeError, fail, messageOf } from './errors.ts';
+import { isPoolName } from './ids.ts';
+import type { PoolName } from './ids.ts';
+import { LOG_LEVELS } from './log.ts';
+import type { LogLevel } from './log.ts';
+
+export interface PoolConfig {
+  readonly name: PoolName;
+  readonly volumeGroup: string;
+}
+
+export interface Config {
+  /** Name of this node: the value of the topology key. */
+  readonly node: string;
+  readonly socket: string;
+  /** The first one is used where a StorageClass names none. */
+  readonly pools: readonly PoolConfig[];
+  /** Share of each pool, in percent, that new volumes may not take: room for snapshots to grow into. */
+  readonly reservePercent: number;
+  /** Most volumes that the scheduler puts on this node; 0: no limit. */
+  readonly maxVolumes: number;
+  readonly logLevel: LogLevel;
+}
+
+const NODE = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
+/** What LVM takes as a name of a volume group. */
+const VOLUME_GROUP = /^[A-Za-z0-9_.+][A-Za-z0-9_.+-]{0,126}$/;
+/** sun_path holds 108 bytes, and the socket is made under a longer name first. */
+const MAX_SOCKET_BYTES = 96;
+
+const pool = z.strictObject({
+  name: z.string().refine(isPoolName, "want 1 to 32 characters of a-z, 0-9 and '-'"),
+  volumeGroup: z.string().regex(VOLUME_GROUP, 'want the name of a volume group'),
+});
+
+const percent = z
+  .union([z.string().regex(/^\d{1,2}%$/, 'want a share of the pool, such as 10%'), z.int().min(0).max(99)])
+  .transform((value) => Number(String(value).replace('%', '')));
+
+const schema = z.strictObject({
+  node: z.string().regex(NODE, "want 1 to 63 letters, digits, '-', '_' and '.', as in a node label").default(hostname),
+  socket: z
+    .string()
+    .transform((value) => value.replace(/^unix:(\/\/)?(?=\/)/, ''))
+    .refine((value) => value.startsWith('/') && !value.includes('/../'), 'want an absolute path')
+    .refine((value) => Buffer.byteLength(value) <= MAX_SOCKET_BYTES, `want at most ${MAX_SOCKET_BYTES} bytes`)
+    .default('/run/snapmerge/csi.sock'),
+  pools: z
+    .array(pool, 'want at least one pool, with name and volumeGroup')
+    .min(1, 'want at least one pool, with name and volumeGroup')
+    .refine((pools) => new Set(pools.map(({ name }) => name)).size === pools.length, 'two pools have one name')
+    .refine((pools) => new Set(pools.map((one) => one.volumeGroup)).size === pools.length, 'two pools have one group'),
+  reserve: percent.default(10),
+  maxVolumes: z.coerce.number().int().min(0).default(0),
+  logLevel: z.enum(LOG_LEVELS).default('info'),
+});
+
+type Key = keyof z.input<typeof schema>;
+/** Settings as they were found in one place, unchecked. */
+export type Settings = Readonly<Partial<Record<Key, unknown>>>;
+
+export interface Sources {
+  readonly flags: Settings;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** The file's text and where it lies. */
+  readonly file: { readonly path: string; readonly text: string } | undefined;
+}
+
+/** Throws `invalid` with everything that is wrong. */
+export function readConfig({ flags, env, file }: Sources): Config {
+  const merged = { ...fileSettings(file), ...envSettings(env), ...defined(flags) };
+  const result = schema.safeParse(merged);
+  if (!result.success) {
+    const wrong = result.error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`);
+    fail('invalid', `Cannot use this configuration: ${wrong.join('; ')}`);
+  }
+  const { reserve, ...rest } = result.data;
+  return { ...rest, reservePercent: reserve };
+}
+
+/** The file of `--config` or SNAPMERGE_CONFIG. */
+export async function loadConfig(
+  flags: Settings,
+  env: Sources['env'],
+  path: string | undefined = env['SNAPMERGE_CONFIG'],
+): Promise<Config> {
+  if (path === undefined || path === '') return readConfig({ flags, env, file: undefined });
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new SnapmergeError('invalid', `Cannot read the configuration ${path}: ${messageOf(cause)}`, { cause });
+  });
+  return readConfig({ flags, env, file: { path, text } });
+}
+
+function fileSettings(file: Sources['file']): Settings {
+  if (file === undefined) return {};
+  const { path, text } = file;
+  const content = parsed(path, text);
+  if (content === null) return {};
+  const settings = z.record(z.string(), z.unknown()).safeParse(content);
+  if (!settings.success) fail('invalid', `Cannot use the configuration ${path}: want keys and values`);
+  return settings.data;
+}
+
+function parsed(path: string, text: string): unknown {
+  try {
+    return parseYaml(text);
+  } catch (cause) {
+    return fail('invalid', `Cannot read the configuration ${path} as YAML: ${messageOf(cause)}`, cause);
+  }
+}
+
+function envSettings(env: Sources['env']): Settings {
+  const pools = env['SNAPMERGE_POOLS'];
+  return defined({
+    node: env['SNAPMERGE_NODE'],
+    // The name that the CSI standard gives to the variable comes second.
+    socket: env['SNAPMERGE_SOCKET'] ?? env['CSI_ENDPOINT'],
+    pools: pools === undefined || pools === '' ? undefined : pools.split(',').map(readPool),
+    reserve: env['SNAPMERGE_RESERVE'],
+    maxVolumes: env['SNAPMERGE_MAX_VOLUMES'],
+    logLevel: env['SNAPMERGE_LOG_LEVEL'],
+  });
+}
+
+/** `name=volumeGroup`, as flags and environment write a pool. */
+export function readPool(text: string): { readonly name: string; readonly volumeGroup: string } {
+  const at = text.indexOf('=');
+  if (at === -1) fail('invalid', `Cannot take pool '${text}': want NAME=VOLUME_GROUP`);
+  return { name: text.slice(0, at), volumeGroup: text.slice(at + 1) };
+}
+
+function defined(settings: Settings): Settings {
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined && value !== ''));
+}

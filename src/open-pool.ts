@@ -1,0 +1,90 @@
+// From a configured volume group to a running engine: checks that kernel and LVM answer, makes the ports of this machine
+// and puts the engine on them. Rejects with the first thing that does not answer.
+
+import { randomBytes } from 'node:crypto';
+import { createHost } from './blockdev.ts';
+import type { PoolConfig } from './config.ts';
+import { createKeyed } from './csi/keyed.ts';
+import { createKernel } from './dm/dmsetup.ts';
+import { installUdevRules, udevRuns } from './dm/udev.ts';
+import type { Engine } from './engine/engine.ts';
+import { createPoolEngine } from './engine/pool.ts';
+import { fail, messageOf } from './errors.ts';
+import type { Exec } from './exec.ts';
+import { idFromBytes } from './ids.ts';
+import type { VgUuid } from './ids.ts';
+import { createLvm } from './lvm/commands.ts';
+import type { PoolOpener } from './pools.ts';
+import type { Clock, Log } from './ports.ts';
+
+export interface OpenOptions {
+  readonly exec: Exec;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly reservePercent: number;
+}
+
+/** Openers for all pools: the udev rules name all groups that are known, so they are written by one at a time. */
+export function poolOpeners(pools: readonly PoolConfig[], options: OpenOptions): readonly PoolOpener[] {
+  const groups = new Set<VgUuid>();
+  const oneAtATime = createKeyed('udev rules', pools.length);
+  const hideFromUdev = async (group: VgUuid): Promise<boolean> =>
+    oneAtATime('rules', async () => {
+      groups.add(group);
+      const udev = await udevRuns(options.exec);
+      if (udev) await installUdevRules(options.exec, [...groups]);
+      return udev;
+    });
+  return pools.map((pool) => ({ name: pool.name, open: async () => openPool(pool, options, hideFromUdev) }));
+}
+
+async function openPool(
+  { name: pool, volumeGroup: vgName }: PoolConfig,
+  { exec, clock, log, reservePercent }: OpenOptions,
+  hideFromUdev: (group: VgUuid) => Promise<boolean>,
+): Promise<Engine> {
+  await requireTargets(exec);
+  const lvm = createLvm({ exec, vgName });
+  const { vgUuid } = await lvm.report();
+  const udev = await hideFromUdev(vgUuid);
+  const engine = createPoolEngine({
+    pool,
+    vg: vgUuid,
+    lvm,
+    kernel: createKernel({ exec, lvm, pool, vgName, vgUuid, udev }),
+    host: createHost({ exec, vgName, vgUuid }),
+    clock,
+    drawId: () => idFromBytes(randomBytes(10)),
+    log,
+    reservePercent,
+  });
+  await engine.start();
+  return engine;
+}
+
+const TARGETS: Readonly<Record<string, string>> = {
+  linear: 'dm-mod',
+  error: 'dm-mod',
+  zero: 'dm-zero',
+  snapshot: 'dm-snapshot',
+  'snapshot-origin': 'dm-snapshot',
+  'snapshot-merge': 'dm-snapshot',
+};
+
+async function requireTargets(exec: Exec): Promise<void> {
+  const modules = new Set((await missingTargets(exec)).map(([, module]) => module));
+  // Built in, or loaded by somebody else: whether modprobe is there decides nothing, the second look does.
+  for (const module of modules) await exec(['modprobe', module]).catch(() => undefined);
+  const [missing] = await missingTargets(exec);
+  if (missing !== undefined)
+    fail('unavailable', `Cannot find dm target '${missing[0]}' in this kernel: load ${missing[1]}`);
+}
+
+async function missingTargets(exec: Exec): Promise<readonly (readonly [string, string])[]> {
+  const result = await exec(['dmsetup', 'targets']).catch((cause: unknown) =>
+    fail('unavailable', `Cannot reach device-mapper: ${messageOf(cause)}`, cause),
+  );
+  if (result.code !== 0) fail('unavailable', `Cannot reach device-mapper: ${result.stderr.trim()}`);
+  const present = new Set(result.stdout.split('\n').map((line) => line.split(/\s/)[0] ?? ''));
+  return Object.entries(TARGETS).filter(([target]) => !present.has(target));
+}
