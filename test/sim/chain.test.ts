@@ -1,7 +1,7 @@
 // proofs/chain.py as a test of the simulation: the right order keeps every content.
 
 import { expect, test } from 'vitest';
-import { key, createRig, d, linear, merge, origin, s, snapshot, store, zeroes } from './rig.ts';
+import { key, createRig, d, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
 
 test('a chain with a fork, a snapshot of the fork, a middle snapshot deleted, a restore', async () => {
   const rig = createRig({ seed: 7 });

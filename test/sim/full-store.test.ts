@@ -5,8 +5,8 @@ import { expect, test } from 'vitest';
 import type { Table } from '../../src/dm/table.ts';
 import { kib, mib } from '../../src/units.ts';
 import { SimHang } from './errors.ts';
-import type { Rig } from './rig.ts';
-import { createRig, d, filler, key, linear, merge, origin, s, snapshot, store, zeroes } from './rig.ts';
+import type { Rig } from './proof-rig.ts';
+import { createRig, d, filler, key, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
 
 /** v over real over D of `blocks`, and a snapshot S1 whose store is `cow`. */
 async function fed(rig: Rig, blocks: number, table: Table): Promise<number[]> {

@@ -2,8 +2,8 @@
 
 import { expect, test } from 'vitest';
 import { mib } from '../../src/units.ts';
-import type { Rig } from './rig.ts';
-import { createRig, d, key, linear, merge, s, snapshot, store, zeroes } from './rig.ts';
+import type { Rig } from './proof-rig.ts';
+import { createRig, d, key, linear, merge, s, snapshot, store, zeroes } from './proof-rig.ts';
 
 /** A fork F of a base B, some chunks written. */
 async function fork(rig: Rig): Promise<number[]> {

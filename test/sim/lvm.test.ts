@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { kib, mib } from '../../src/units.ts';
 import { GARBAGE } from './disk.ts';
-import { createRig, d, key, linear, origin, s, snapshot, store, zeroes } from './rig.ts';
+import { createRig, d, key, linear, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
 import { createWorld } from './world.ts';
 
 test('a new store shows what an earlier owner left, a commit counts once, room is counted', async () => {

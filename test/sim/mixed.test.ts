@@ -1,10 +1,10 @@
-// Random chains with chunk sizes and write sizes mixed, merges that move at random moments, power cuts after a flush: in
+// Random chains with chunk sizes and write sizes mixed, merges that move at random moments, power cuts: in
 // the right order the simulation must not lose a block, or it would accuse an innocent engine.
 
 import { expect, test } from 'vitest';
 import { kib } from '../../src/units.ts';
-import type { Rig } from './rig.ts';
-import { createRig, d, key, linear, merge, origin, s, snapshot, store, zeroes } from './rig.ts';
+import type { Rig } from './proof-rig.ts';
+import { createRig, d, key, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
 import type { Random } from './random.ts';
 import { draw } from './random.ts';
 
@@ -44,8 +44,9 @@ async function take(state: State): Promise<void> {
   const cow = await newStore(state);
   const name = `S${state.stores}`;
   const former = chain.at(-1);
+  write(state);
   await rig.suspend('v');
-  await rig.suspend('real');
+  await rig.world.kernel.apply({ do: 'flush', device: key('real') });
   if (former !== undefined) await rig.suspend(former.name);
   await rig.create(name, snapshot(d('real'), s(cow), { chunk }));
   if (former !== undefined) {
@@ -53,7 +54,7 @@ async function take(state: State): Promise<void> {
     await rig.resume(former.name);
   }
   await rig.load('v', origin(d('real')));
-  await rig.resume('real', 'v');
+  await rig.resume('v');
   chain.push({ name, cow, chunk, model: [...v] });
 }
 
@@ -82,14 +83,15 @@ async function settle(state: State): Promise<void> {
   await rig.load('real', [linear(s('D'))]);
   await rig.resume('real', 'v');
   await rig.world.lvm.remove(store(state.merging.cow));
+  await rig.world.lvm.flush();
   state.merging = undefined;
 }
 
 async function cut(state: State): Promise<void> {
   const { rig, chain, merging } = state;
   const { kernel, lvm, control } = rig.world;
-  rig.world.user.flush(key('v'));
-  await lvm.flush();
+  expect(rig.world.user.flush(key('v'))).toBe('done');
+  control.merge(draw(state.random, 6));
   if (draw(state.random, 2) === 0) control.crashPower();
   else control.crashInMerge();
   for (const each of (await lvm.report()).stores) await kernel.apply({ do: 'activate', store: each.store });
@@ -99,9 +101,6 @@ async function cut(state: State): Promise<void> {
     const parent = i === 0 ? 'real' : (chain.at(-i)?.name ?? '');
     await rig.create(each.name, snapshot(d(parent), s(each.cow), { chunk: each.chunk }));
   }
-  // The merge's split was worked out before its fed snapshot came: suspend and resume, as law 2 says.
-  await rig.suspend('real');
-  await rig.resume('real');
   await rig.create('v', origin(d('real')));
 }
 

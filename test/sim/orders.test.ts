@@ -3,8 +3,8 @@
 
 import { expect, test } from 'vitest';
 import { bytes, kib, mib } from '../../src/units.ts';
-import type { Rig } from './rig.ts';
-import { createRig, d, filler, key, linear, merge, origin, s, snapshot, store, zeroes } from './rig.ts';
+import type { Rig } from './proof-rig.ts';
+import { createRig, d, filler, key, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
 
 /** v over real over D, 60 chunks written. */
 async function volume(rig: Rig): Promise<number[]> {
@@ -105,6 +105,16 @@ test('a merge passes over chunks of a smaller size that came after its resume', 
   await rig.load('real', merge(s('D'), s('c1'), { chunk: 8 }));
   await rig.resume('real', 'v');
   await rig.lv('n1');
+  const moment = rig.world.control.save();
+  await rig.suspend('real');
+  const stopped = rig.world.inspect.store(store('D'))?.slice(0, 128) ?? [];
+  await rig.create('K', snapshot(s('D'), s('n1'), { chunk: 1 }));
+  await rig.resume('real');
+  expect(rig.world.control.finishMerges()).toBe(true);
+  rig.check('K', stopped);
+  expect(kinds(rig)).toEqual([]);
+
+  rig.world.control.restore(moment);
   await rig.create('K', snapshot(s('D'), s('n1'), { chunk: 1 }));
   const before = rig.world.inspect.store(store('D'))?.slice(0, 128) ?? [];
   expect(rig.world.control.finishMerges()).toBe(true);

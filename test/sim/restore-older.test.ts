@@ -3,8 +3,8 @@
 
 import { expect, test } from 'vitest';
 import { mib } from '../../src/units.ts';
-import type { Rig } from './rig.ts';
-import { createRig, d, linear, merge, origin, s, snapshot, store, zeroes } from './rig.ts';
+import type { Rig } from './proof-rig.ts';
+import { createRig, d, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
 
 interface Family {
   readonly rig: Rig;
