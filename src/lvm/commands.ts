@@ -47,6 +47,8 @@ const NEW_STORE = [
   '--ignoreactivationskip',
 ] as const;
 
+const MUCH_METADATA = 32n * 1024n * 1024n;
+
 /** While disks stay missing, how often to look for them again. */
 const LOOK_AGAIN_MS = 30_000;
 
@@ -56,7 +58,8 @@ export function createLvm(options: LvmOptions): LvmCommands {
   const nowMs = options.nowMs ?? Date.now;
   let known: readonly string[] | undefined;
   let lookedMs = 0;
-  let metadataBytes = 0n;
+  // Unknown before the first report, which must succeed however much there is.
+  let metadataBytes = MUCH_METADATA;
   let fsOption: Promise<boolean> | undefined;
 
   async function disks(): Promise<readonly string[]> {
