@@ -1,7 +1,7 @@
 // Kernel text as values: every form that the kernel's sources print, and errors that say which field is wrong.
 
 import { describe, expect, test } from 'vitest';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { deviceKey, storeName, volumeId } from '../../../src/ids.ts';
 import { parseDevices, parseSnapshotStatus, parseTable, parseTargets } from '../../../src/dm/parse.ts';
 import type { Ref, Table, Target } from '../../../src/dm/table.ts';

@@ -1,0 +1,321 @@
+// The Kernel port over scripted commands: which commands each step is, what is asked again, and how errors read.
+
+import { describe, expect, test } from 'vitest';
+import type { KernelOptions } from '../../../src/dm/dmsetup.ts';
+import { createKernel } from '../../../src/dm/dmsetup.ts';
+import type { Kernel } from '../../../src/dm/kernel.ts';
+import type { Step } from '../../../src/dm/step.ts';
+import { onDevice, onStore } from '../../../src/dm/table.ts';
+import { SnapmergeError } from '../../../src/errors.ts';
+import { deviceKey, poolName, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
+import { sectors } from '../../../src/units.ts';
+import type { Answer, ScriptedExec } from '../scripted-exec.ts';
+import { scriptedExec } from '../scripted-exec.ts';
+
+const VG = 'dU4NYTrtIqU9FDlBLg4GqB3hvporJ8v6';
+const LV = 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb';
+const store = storeName('sm_0000000001');
+const view = deviceKey(volumeId('v-0000000001'), 'view');
+const top = deviceKey(volumeId('v-0000000001'), 'top');
+const VIEW_NAME = `snapmerge-fast-${view}`;
+const TOP_NAME = `snapmerge-fast-${top}`;
+const STORE_ROW = `pool--a-sm_0000000001|LVM-${VG}${LV}|253|0|1|L--w\n`;
+const VIEW_ROW = `${VIEW_NAME}|SNAPMERGE-${VG}-${view}|253|1|1|L--w\n`;
+const TOP_ROW = `${TOP_NAME}|SNAPMERGE-${VG}-${top}|253|2|0|L--w\n`;
+
+interface Rig {
+  readonly kernel: Kernel;
+  readonly script: ScriptedExec;
+  readonly lvm: readonly string[];
+  readonly waits: readonly number[];
+}
+
+function rig(answer: (line: string) => Answer, options: Partial<KernelOptions> = {}): Rig {
+  const script = scriptedExec((argv) => answer(argv.join(' ')));
+  const lvm: string[] = [];
+  const waits: number[] = [];
+  const kernel = createKernel({
+    exec: script.exec,
+    lvm: {
+      activate: async (name) => void lvm.push(`activate ${name}`),
+      deactivate: async (name) => void lvm.push(`deactivate ${name}`),
+    },
+    pool: poolName('fast'),
+    vgName: 'pool-a',
+    vgUuid: vgUuid(VG),
+    udev: true,
+    sleep: async (ms) => void waits.push(ms),
+    ...options,
+  });
+  return { kernel, script, lvm, waits };
+}
+
+const isInfo = (line: string): boolean => line.startsWith('dmsetup info');
+const changes = ({ script }: Rig): readonly string[] => script.lines().filter((line) => !isInfo(line));
+const errorOf = async (promise: Promise<unknown>): Promise<SnapmergeError> => {
+  const error: unknown = await promise.then(
+    () => undefined,
+    (cause: unknown) => cause,
+  );
+  if (error instanceof SnapmergeError) return error;
+  throw new Error('it did not fail as expected', { cause: error });
+};
+
+const linear = (device: typeof view): Step => ({
+  do: 'load',
+  device,
+  table: [{ type: 'linear', length: sectors(8), on: onStore(store), offset: sectors(16) }],
+  readOnly: false,
+});
+
+describe('steps', () => {
+  test.each<[Step, string]>([
+    [{ do: 'clear', device: view }, `dmsetup clear ${VIEW_NAME}`],
+    [{ do: 'suspend', device: view }, `dmsetup suspend ${VIEW_NAME}`],
+    [{ do: 'resume', device: view }, `dmsetup resume --noudevsync ${VIEW_NAME}`],
+    [{ do: 'flush', device: view }, 'sync /dev/dm-1'],
+    [{ do: 'remove', device: view }, `dmsetup remove --noudevsync ${VIEW_NAME}`],
+    [
+      { do: 'create', device: view },
+      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} --notable --noudevsync`,
+    ],
+    [linear(view), `dmsetup load ${VIEW_NAME} --table 0 8 linear 253:0 16`],
+  ])('%o', async (step, line) => {
+    const one = rig((said) => (isInfo(said) ? STORE_ROW + VIEW_ROW : undefined));
+    await one.kernel.apply(step);
+    expect(changes(one)).toEqual([line]);
+  });
+
+  test('stores are LVM’s', async () => {
+    const one = rig(() => undefined);
+    await one.kernel.apply({ do: 'activate', store });
+    await one.kernel.apply({ do: 'deactivate', store });
+    expect(one.lvm).toEqual([`activate ${store}`, `deactivate ${store}`]);
+    expect(one.script.calls).toEqual([]);
+  });
+
+  test('without udev its rules are told to stay away', async () => {
+    const one = rig((line) => (isInfo(line) ? VIEW_ROW : undefined), { udev: false });
+    await one.kernel.apply({ do: 'resume', device: view });
+    expect(changes(one)).toEqual([`dmsetup resume --noudevsync --noudevrules ${VIEW_NAME}`]);
+  });
+
+  test('a read-only table of several targets', async () => {
+    const one = rig((line) => (isInfo(line) ? STORE_ROW + VIEW_ROW + TOP_ROW : undefined));
+    await one.kernel.apply({
+      do: 'load',
+      device: top,
+      readOnly: true,
+      table: [
+        {
+          type: 'snapshot',
+          length: sectors(8),
+          origin: onDevice(view),
+          cow: onStore(store),
+          mode: 'PO',
+          chunk: sectors(8),
+        },
+        { type: 'error', length: sectors(4) },
+      ],
+    });
+    expect(changes(one)).toEqual([
+      `dmsetup load ${TOP_NAME} --readonly --table 0 8 snapshot 253:1 253:0 PO 8\n8 4 error`,
+    ]);
+  });
+
+  test('what is known is not asked again', async () => {
+    const one = rig((line) => (isInfo(line) ? STORE_ROW + VIEW_ROW : undefined));
+    await one.kernel.apply({ do: 'suspend', device: view });
+    await one.kernel.apply(linear(view));
+    await one.kernel.apply({ do: 'resume', device: view });
+    expect(one.script.lines().filter(isInfo)).toHaveLength(1);
+  });
+
+  test('the number of a removed device is forgotten: it may be another’s by now', async () => {
+    let rows = STORE_ROW + VIEW_ROW + TOP_ROW;
+    const one = rig((line) => (isInfo(line) ? rows : undefined));
+    await one.kernel.apply({ do: 'remove', device: view });
+    rows = STORE_ROW + TOP_ROW + VIEW_ROW.replace('|253|1|', '|253|5|');
+    await one.kernel.apply({
+      do: 'load',
+      device: top,
+      readOnly: false,
+      table: [{ type: 'linear', length: sectors(8), on: onDevice(view), offset: sectors(0) }],
+    });
+    expect(changes(one).at(-1)).toBe(`dmsetup load ${TOP_NAME} --table 0 8 linear 253:5 0`);
+  });
+
+  test('a listing that overlaps a removal is not remembered', async () => {
+    const hold = Promise.withResolvers<undefined>();
+    const began = Promise.withResolvers<undefined>();
+    const script = scriptedExec((argv) => (isInfo(argv.join(' ')) ? STORE_ROW + VIEW_ROW + TOP_ROW : undefined));
+    const one = rig(() => undefined, {
+      exec: async (argv, options) => {
+        if (argv[1] === 'remove') {
+          began.resolve(undefined);
+          await hold.promise;
+        }
+        return await script.exec(argv, options);
+      },
+    });
+    const removal = one.kernel.apply({ do: 'remove', device: view });
+    await began.promise;
+    await one.kernel.apply({ do: 'suspend', device: top });
+    hold.resolve(undefined);
+    await removal;
+    const before = script.calls.length;
+    await one.kernel.apply({ do: 'flush', device: view });
+    expect(script.lines().slice(before).filter(isInfo)).toHaveLength(1);
+  });
+
+  test.each<[string, Step, string]>([
+    ['a store that is not active', linear(view), `store:${store} is no active device of ours`],
+    [
+      'a stranger',
+      {
+        do: 'load',
+        device: view,
+        table: [{ type: 'linear', length: sectors(8), on: { on: 'stranger', majorMinor: '8:0' }, offset: sectors(0) }],
+        readOnly: false,
+      },
+      '8:0 is no active device of ours',
+    ],
+    [
+      'a target that is none of ours',
+      {
+        do: 'load',
+        device: view,
+        table: [{ type: 'other', length: sectors(8), name: 'delay', params: '' }],
+        readOnly: false,
+      },
+      "it has a 'delay' target",
+    ],
+  ])('never loads a table on %s', async (_, step, words) => {
+    const one = rig((line) => (isInfo(line) ? VIEW_ROW : undefined));
+    const error = await errorOf(one.kernel.apply(step));
+    expect(error.message).toContain(words);
+    expect(changes(one)).toEqual([]);
+  });
+
+  test('a refusal says which step and what the kernel said', async () => {
+    const one = rig((line) => (isInfo(line) ? VIEW_ROW : { code: 1, stderr: 'suspend ioctl failed\n' }));
+    const error = await errorOf(one.kernel.apply({ do: 'suspend', device: view }));
+    expect(error.kind).toBe('internal');
+    expect(error.message).toContain(`Cannot apply 'suspend ${view}'`);
+    expect(error.message).toContain('suspend ioctl failed');
+  });
+
+  test('a device that is not there is an error', async () => {
+    const one = rig(() => undefined);
+    const error = await errorOf(one.kernel.apply({ do: 'resume', device: view }));
+    expect(error.message).toContain(`Cannot find device '${view}' of pool 'fast' in the kernel`);
+  });
+});
+
+describe('remove', () => {
+  const open = (count: number): string => VIEW_ROW.replace('|1|1|', `|1|${count}|`);
+
+  test('waits for a probe to let go', async () => {
+    let asked = 0;
+    let removals = 0;
+    const one = rig((line) => {
+      if (isInfo(line)) return open((asked += 1) > 4 ? 0 : 1);
+      return line.startsWith('dmsetup remove') && (removals += 1) === 1 ? 1 : undefined;
+    });
+    await one.kernel.apply({ do: 'remove', device: view });
+    expect(removals).toBe(2);
+    expect(one.waits).toEqual([50, 50, 50]);
+  });
+
+  test('does not wait for a table that lies on it', async () => {
+    const one = rig((line) => {
+      if (isInfo(line)) return open(1);
+      return line.startsWith('ls ') ? 'dm-7\n' : 1;
+    });
+    const error = await errorOf(one.kernel.apply({ do: 'remove', device: view }));
+    expect(error.message).toContain('the tables of dm-7 lie on it (/dev/dm-1)');
+    expect(one.waits).toEqual([]);
+  });
+
+  test('gives up in the end, and says who may hold it', async () => {
+    const one = rig((line) => {
+      if (isInfo(line)) return open(2);
+      return line.startsWith('ls ') ? '' : 1;
+    });
+    const error = await errorOf(one.kernel.apply({ do: 'remove', device: view }));
+    expect(error.message).toContain('it is still open (count 2) after 5000 ms: a mount in some mount namespace');
+    expect(error.message).toContain("'fuser -vm /dev/dm-1'");
+    expect(one.waits).toHaveLength(100);
+  });
+
+  test('a device that goes by itself meanwhile is gone', async () => {
+    let rows = VIEW_ROW;
+    const one = rig((line) => {
+      if (isInfo(line)) return rows;
+      rows = '';
+      return 1;
+    });
+    await expect(one.kernel.apply({ do: 'remove', device: view })).resolves.toBeUndefined();
+  });
+
+  test('a refusal that nobody’s holding explains is told', async () => {
+    const one = rig((line) => (isInfo(line) ? open(0) : 1));
+    const error = await errorOf(one.kernel.apply({ do: 'remove', device: view }));
+    expect(error.message).toContain('nobody holds it, yet the kernel refuses');
+  });
+});
+
+describe('observe', () => {
+  const answers = (line: string): Answer => {
+    if (isInfo(line)) return STORE_ROW + VIEW_ROW;
+    return line === 'dmsetup table' ? `${VIEW_NAME}: 0 8 linear 253:0 0\n` : '';
+  };
+
+  test('takes three commands, and a fourth where an inactive table is loaded', async () => {
+    const plain = rig(answers);
+    await plain.kernel.observe();
+    expect(plain.script.calls).toHaveLength(3);
+    expect(plain.script.lines()).toContain('dmsetup status --noflush');
+
+    const loaded = rig((line) => {
+      if (isInfo(line)) return VIEW_ROW.replace('L--w', '-I-w');
+      return line === 'dmsetup table --inactive' ? `${VIEW_NAME}: 0 8 zero\n` : '';
+    });
+    const observed = await loaded.kernel.observe();
+    expect(loaded.script.calls).toHaveLength(4);
+    expect(observed.devices.get(view)).toMatchObject({ live: undefined, inactive: [{ type: 'zero' }] });
+  });
+
+  test('looks again when a device went between two listings', async () => {
+    let tables = 0;
+    const one = rig((line) => (line === 'dmsetup table' && (tables += 1) === 1 ? '' : answers(line)));
+    expect((await one.kernel.observe()).devices.size).toBe(1);
+    expect(tables).toBe(2);
+  });
+
+  test('lists again when dmsetup stumbles over a device that vanishes', async () => {
+    let statuses = 0;
+    const one = rig((line) => (line.includes('status') && (statuses += 1) < 3 ? 1 : answers(line)));
+    expect((await one.kernel.observe()).devices.size).toBe(1);
+    expect(statuses).toBe(3);
+  });
+
+  test('gives up as unavailable', async () => {
+    const silent = rig(() => 1);
+    expect((await errorOf(silent.kernel.observe())).kind).toBe('unavailable');
+    const restless = rig((line) => (isInfo(line) ? VIEW_ROW : ''));
+    expect((await errorOf(restless.kernel.observe())).message).toContain('changed during each of 10 listings');
+  });
+});
+
+describe('statuses', () => {
+  test('are one command once the devices are known', async () => {
+    const text = `${VIEW_NAME}: 0 8 snapshot 16/64 16\n${TOP_NAME}: 0 8 linear\npool--a-sm_0000000001: 0 8 linear\n`;
+    const one = rig((line) => (isInfo(line) ? STORE_ROW + VIEW_ROW + TOP_ROW : text));
+    const expected = new Map([[view, { state: 'counts', used: 16n, total: 64n, metadata: 16n }]]);
+    expect(await one.kernel.statuses()).toEqual(expected);
+    const before = one.script.calls.length;
+    expect(await one.kernel.statuses()).toEqual(expected);
+    expect(one.script.lines().slice(before)).toEqual(['dmsetup status --noflush']);
+  });
+});
