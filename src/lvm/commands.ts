@@ -58,6 +58,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
   const nowMs = options.nowMs ?? Date.now;
   let known: readonly string[] | undefined;
   let lookedMs = 0;
+  let missing = 0;
   // Unknown before the first report, which must succeed however much there is.
   let metadataBytes = MUCH_METADATA;
   let fsOption: Promise<boolean> | undefined;
@@ -92,11 +93,13 @@ export function createLvm(options: LvmOptions): LvmCommands {
 
   async function report(): Promise<PoolReport> {
     const first = await reportOnce();
-    const whole = typeof first !== 'string' && first.physicalVolumes.every(({ missing }) => !missing);
-    // A disk that was added elsewhere is a missing one to us until we look again.
-    const again = typeof first === 'string' || (!whole && nowMs() - lookedMs >= LOOK_AGAIN_MS);
+    // A disk that was added elsewhere is a missing one to us until we look again; one that stays missing has failed.
+    const again =
+      typeof first === 'string' ||
+      (missingIn(first) > 0 && (missingIn(first) !== missing || nowMs() - lookedMs >= LOOK_AGAIN_MS));
     const last = again && (await looksDifferent()) ? await reportOnce() : first;
     if (typeof last === 'string') return fail('unavailable', `Cannot read volume group '${vgName}': ${last}`);
+    missing = missingIn(last);
     metadataBytes = last.metadataSize / 2n - last.metadataFree;
     return last;
   }
@@ -218,6 +221,10 @@ export function createLvm(options: LvmOptions): LvmCommands {
     activate: async (store) => await activation(store, true),
     deactivate: async (store) => await activation(store, false),
   };
+}
+
+function missingIn(report: PoolReport): number {
+  return report.physicalVolumes.filter((disk) => disk.missing).length;
 }
 
 const LINEAR = ['--type', 'linear'] as const;

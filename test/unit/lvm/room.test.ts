@@ -1,0 +1,36 @@
+// Whether a size fits, by layout.
+
+import { describe, expect, test } from 'vitest';
+import type { Layout, PoolReport } from '../../../src/lvm/lvm.ts';
+import { parseReport } from '../../../src/lvm/report.ts';
+import { fits } from '../../../src/lvm/room.ts';
+import { mib } from '../../../src/units.ts';
+import { reportJson } from './report-json.ts';
+
+const free = (...mibs: readonly number[]): PoolReport => {
+  const pv = mibs.map((size) => ({ pv_free: `${mib(size)}` }));
+  const report = parseReport(reportJson({ pv }), 'pool-a');
+  if (report === undefined) throw new Error('no report');
+  return report;
+};
+
+describe('fits', () => {
+  test.each<[Layout, readonly number[], number, boolean]>([
+    ['linear', [64, 32], 96, true],
+    ['linear', [64, 32], 97, false],
+    ['striped', [64, 64], 128, true],
+    ['striped', [64, 32], 96, false],
+    ['raid1', [64, 64], 60, true],
+    ['raid1', [64, 64], 61, false],
+    ['raid1', [64, 32, 64], 60, true],
+    ['raid1', [256], 4, false],
+  ])('%s with %j MiB free on its disks, %d MiB: %s', (layout, mibs, size, expected) => {
+    expect(fits(free(...mibs), layout, mib(size))).toBe(expected);
+  });
+
+  test('nothing fits on a disk that is missing', () => {
+    const text = reportJson({ pv: [{ pv_missing: '1' }] });
+    const report = parseReport(text, 'pool-a');
+    expect(report && fits(report, 'linear', mib(4))).toBe(false);
+  });
+});
