@@ -12,6 +12,7 @@ import type { Kernel, Observed } from './kernel.ts';
 import { plan } from './plan.ts';
 import type { Step } from './step.ts';
 import { stepText } from './step.ts';
+import { refsOf } from './table.ts';
 
 /** A plan that met trouble after devices were swapped is made again from what is found, so often at most. */
 const MAX_ROUNDS = 3;
@@ -93,11 +94,25 @@ async function measure(
   }
 }
 
-/** What of the pool belongs to a family: its entities' devices and its stores. */
+/**
+ * What of the pool belongs to a family: its entities' devices, its stores, and whatever hangs together with those through
+ * tables. A ghost that has just been absorbed is in no record any more, but its devices are still to be taken away.
+ */
 export function ofFamily(observed: Observed, family: Family): Observed {
   const entities = new Set([...family.records.values()].map((record) => record.entity.id));
+  const mine = new Map([...observed.devices].filter(([key]) => entities.has(entityOf(key))));
+  for (let before = -1; before !== mine.size;) {
+    before = mine.size;
+    for (const device of observed.devices.values()) {
+      const refs = refsOf([...(device.live ?? []), ...(device.inactive ?? [])]);
+      const touches = refs.some((ref) =>
+        ref.on === 'store' ? family.records.has(ref.store) : ref.on === 'device' && mine.has(ref.device),
+      );
+      if (touches) mine.set(device.key, device);
+    }
+  }
   return {
-    devices: new Map([...observed.devices].filter(([key]) => entities.has(entityOf(key)))),
+    devices: mine,
     stores: new Map([...observed.stores].filter(([store]) => family.records.has(store))),
   };
 }

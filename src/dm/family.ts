@@ -90,9 +90,7 @@ function rawTags(tags: readonly string[], key: string): readonly string[] {
 
 /** Throws `contradiction` where the records cannot all be true. */
 export function buildFamily(id: VolumeId, all: readonly StoreRecord[]): Family {
-  const tokens = new Set(
-    all.flatMap((r) => (r.pending === undefined && r.restore !== undefined ? [r.restore.token] : [])),
-  );
+  const tokens = new Set(all.flatMap((r) => (r.pending === undefined ? [r.restore?.token, r.decides] : [])));
   const counts = (r: StoreRecord): boolean => r.pending === undefined || tokens.has(r.pending);
   const decided = all.filter(counts);
   // A store that a restore merges away is nobody's home, not even when the snapshot's new one is gone already.

@@ -124,7 +124,7 @@ function soleReader(family: Family, ghost: Node): Node | undefined {
   return reader;
 }
 
-/** False when the ghost has to stay for now: no room, or it cannot be made as large as its reader. */
+/** False when the ghost has to stay for now: no room, or it is not as large as its reader and cannot be made so. */
 async function beginAbsorption(
   ctx: Context,
   report: PoolReport,
@@ -132,28 +132,23 @@ async function beginAbsorption(
   ghost: Node,
   reader: Node,
 ): Promise<boolean> {
-  if (reader.record.entity.size > ghost.record.entity.size)
-    return growGhost(ctx, report, family, ghost, reader.record.entity.size);
+  const { size } = reader.record.entity;
+  const isRoot = ghost.record.place.kind === 'root';
+  if (isRoot && size > ghost.record.entity.size) return growGhost(ctx, report, ghost, size);
+  // A store of exceptions is taken over only at its own size: beyond it there would be no zeroes, but what the images
+  // below show there, or exceptions of a time when it was larger.
+  if (!isRoot && size !== ghost.record.entity.size) return false;
   if (!(await makeRoom(ctx, report, family, ghost, reader))) return false;
   await commit(ctx, reader.record.store, [mergingTag(ghost.record.store)], []);
   ctx.log.info({ reader: reader.id, ghost: ghost.id }, 'absorption begun');
   return true;
 }
 
-/**
- * A merge into zeroes would lose its chunks, so the ghost must be as large as its reader first. One that a living volume
- * feeds cannot be: made longer than its volume it would be fed no more. It stays until the volume is gone.
- */
-async function growGhost(ctx: Context, report: PoolReport, family: Family, ghost: Node, size: Bytes): Promise<boolean> {
-  const { place, store, entity } = ghost.record;
-  const parent = ghost.parent === undefined ? undefined : family.nodes.get(ghost.parent);
-  if (place.kind === 'root') {
-    const more = (size - entity.size) * copiesOf(entity.parameters.layout);
-    if (more > report.free) return false;
-    await growStore(ctx, report, ghost, size);
-  } else if (parent?.record.entity.kind === 'volume' && !parent.record.deleted) {
-    return false;
-  }
+/** A merge into zeroes would lose its chunks, so a data store becomes as large as its reader first. */
+async function growGhost(ctx: Context, report: PoolReport, ghost: Node, size: Bytes): Promise<boolean> {
+  const { store, entity } = ghost.record;
+  if ((size - entity.size) * copiesOf(entity.parameters.layout) > report.free) return false;
+  await growStore(ctx, ghost, storeReport(report, store).size, size);
   await commit(ctx, store, [sizeTag(size)], [sizeTag(entity.size)]);
   return true;
 }

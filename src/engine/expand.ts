@@ -3,8 +3,7 @@
 import type { Family, Node } from '../dm/family.ts';
 import { fedBy } from '../dm/desired.ts';
 import { fail } from '../errors.ts';
-import type { StoreName, VolumeId } from '../ids.ts';
-import type { PoolReport } from '../lvm/lvm.ts';
+import type { VolumeId } from '../ids.ts';
 import { sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, roundUp } from '../units.ts';
@@ -41,7 +40,16 @@ export async function expandVolume(
       );
     }
     refuseMerging(node, id);
-    if (node.record.place.kind === 'root') await growStore(ctx, report, node, size);
+    if (node.record.place.kind === 'root') {
+      const more = size - present;
+      needRoom(
+        ctx,
+        report,
+        more * copiesOf(node.record.entity.parameters.layout),
+        `${formatBytes(more)} more for '${id}'`,
+      );
+      await growStore(ctx, node, storeReport(report, node.record.store).size, size);
+    }
     const feeder = feederLost(family, node, size);
     if (feeder !== undefined)
       await takeSnapshot(ctx, { report, forest, family, node: feeder }, `under ${id}`, { hidden: true });
@@ -76,17 +84,11 @@ function feederLost(family: Family, node: Node, size: Bytes): Node | undefined {
   return isFed ? parent : undefined;
 }
 
-/** Extends a data store and zeroes what is new before anything shows it. */
-export async function growStore(ctx: Context, report: PoolReport, node: Node, size: Bytes): Promise<void> {
+/** Extends a data store from `present` bytes and zeroes what is new to its entity before anything shows it. */
+export async function growStore(ctx: Context, node: Node, present: Bytes, size: Bytes): Promise<void> {
   const { store, entity } = node.record;
-  const more = size - entity.size;
-  needRoom(ctx, report, more * copiesOf(entity.parameters.layout), `${formatBytes(more)} more for '${node.id}'`);
-  if (storeReport(report, store).size < size) await ctx.lvm.extend(store, size);
-  await zeroPart(ctx, store, entity.size, size);
-}
-
-async function zeroPart(ctx: Context, store: StoreName, from: Bytes, to: Bytes): Promise<void> {
+  if (present < size) await ctx.lvm.extend(store, size);
   const observed = await ctx.kernel.observe();
   if (!observed.stores.has(store)) await ctx.kernel.apply({ do: 'activate', store });
-  await ctx.host.zero(store, from, bytes(to - from));
+  await ctx.host.zero(store, entity.size, bytes(size - entity.size));
 }

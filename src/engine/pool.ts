@@ -2,7 +2,7 @@
 // and extensions.
 
 import { desired } from '../dm/desired.ts';
-import type { Family } from '../dm/family.ts';
+import type { Family, Forest } from '../dm/family.ts';
 import type { Kernel, Observed } from '../dm/kernel.ts';
 import { ofFamily } from '../dm/converge.ts';
 import { plan } from '../dm/plan.ts';
@@ -200,6 +200,7 @@ async function begin(ctx: Context): Promise<void> {
     const id = entityOf(key);
     if (key.endsWith('-top') && isVolumeId(id)) ctx.active.add(id);
   }
+  await removeOrphans(ctx, forest, observed);
   ctx.log.info(
     {
       families: forest.families.size,
@@ -210,6 +211,17 @@ async function begin(ctx: Context): Promise<void> {
     'pool read',
   );
   for (const family of forest.families.values()) if (hasWork(ctx, family, observed)) ctx.goOn(family.id);
+}
+
+/** Devices that were made and never got a table, for something that no record names any more. */
+async function removeOrphans(ctx: Context, forest: Forest, observed: Observed): Promise<void> {
+  const named = new Set([...forest.families.values()].flatMap((f) => [...f.records.values()].map((r) => r.entity.id)));
+  for (const { key, live, inactive, openCount } of observed.devices.values()) {
+    const inTrouble = forest.troubles.some(({ entities }) => entities.has(entityOf(key)));
+    if (named.has(entityOf(key)) || inTrouble || live !== undefined || inactive !== undefined || openCount > 0)
+      continue;
+    await ctx.kernel.apply({ do: 'remove', device: key });
+  }
 }
 
 /** Not exactly as it should be, or on its way somewhere. */

@@ -29,14 +29,13 @@ import {
   withToken,
 } from './context.ts';
 import type { Restore, StartRestore } from './engine.ts';
-import { presentRunning } from './present.ts';
+import { presentRunning, restoreId } from './present.ts';
 import { takeSnapshot } from './snapshots.ts';
 
 type FamilyState = PoolState & { readonly family: Family; readonly node: Node };
 
 /**
- * Begins a restore in mode origin to the newest snapshot. Asking again for one that runs gives that one. `precondition`
- * with what stands in the way; `exhausted` with the missing bytes when some store that will grow has no room.
+ * Begins a restore in mode origin to the newest snapshot. `precondition` with what stands in the way; `exhausted` with the missing bytes when some store that will grow has no room.
  */
 export async function startRestore(ctx: Context, request: StartRestore): Promise<Restore> {
   if (request.mode !== 'origin') {
@@ -49,7 +48,7 @@ export async function startRestore(ctx: Context, request: StartRestore): Promise
   try {
     return await withFamilyOf(ctx, request.volume, async (state) => {
       const running = state.node.record.restore;
-      if (running !== undefined) return alreadyRunning(request, running);
+      if (running !== undefined) refuseRunning(request, running);
       checkTarget(state, request);
       await checkUnused(ctx, request);
       return begin(ctx, await withSafetySnapshot(ctx, state, request));
@@ -59,13 +58,12 @@ export async function startRestore(ctx: Context, request: StartRestore): Promise
   }
 }
 
-function alreadyRunning(request: StartRestore, mark: RestoreMark): Restore {
-  if (mark.snapshot === request.snapshot && mark.keepSnapshot === request.keepSnapshot) {
-    return presentRunning(request.volume, mark, mark.totalBytes, '');
-  }
+/** Also when the same is asked again: what was written since would be silently kept, or silently lost. */
+function refuseRunning(request: StartRestore, mark: RestoreMark): never {
   return fail(
     'precondition',
-    `Cannot restore volume '${request.volume}' to '${request.snapshot}': its restore to '${mark.snapshot}' is still merging`,
+    `Cannot restore volume '${request.volume}' to '${request.snapshot}': its restore '${restoreId(mark.token)}' to ` +
+      `'${mark.snapshot}' is still merging`,
   );
 }
 

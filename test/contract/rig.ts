@@ -1,0 +1,35 @@
+// What a scenario needs of a node, simulated or real: the three ports, a user who reads and writes blocks, and what can
+// happen to a node. Contents are blocks of 4 KiB, each one number (its tag), 0 for zeroes.
+
+import type { Kernel } from '../../src/dm/kernel.ts';
+import type { Host } from '../../src/host.ts';
+import type { DeviceKey, VgUuid } from '../../src/ids.ts';
+import type { Lvm } from '../../src/lvm/lvm.ts';
+
+export const BLOCK_BYTES = 4096;
+
+export interface Rig {
+  readonly vg: VgUuid;
+  readonly kernel: Kernel;
+  readonly lvm: Lvm;
+  readonly host: Host;
+  /** Every block of a device. */
+  readonly read: (device: DeviceKey) => Promise<readonly number[]>;
+  /** Writes blocks one by one and makes them durable. */
+  readonly write: (device: DeviceKey, blocks: readonly BlockWrite[]) => Promise<void>;
+  /** Time for merges to get on a little, but not to their end. */
+  readonly pause: () => Promise<void>;
+  /** Waits until every merge has moved all it had to. */
+  readonly finishMerges: () => Promise<void>;
+  /** The driver's process ends without a word. */
+  readonly killDriver: () => Promise<void>;
+  /** The node loses power and boots again. */
+  readonly cutPower: () => Promise<void>;
+  /** Breaches of the laws that the rig noticed by itself. */
+  readonly notices: () => readonly string[];
+}
+
+export interface BlockWrite {
+  readonly block: number;
+  readonly tags: readonly number[];
+}

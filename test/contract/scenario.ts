@@ -1,0 +1,370 @@
+// Random operations against a model, on any rig: the same seed gives the same story. After each operation every byte of
+// every living volume and snapshot is compared.
+
+import { SnapmergeError } from '../../src/errors.ts';
+import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
+import { ID_ALPHABET, deviceKey, poolName } from '../../src/ids.ts';
+import type { PoolEngine } from '../../src/engine/pool.ts';
+import { createPoolEngine } from '../../src/engine/pool.ts';
+import type { VolumeParameters } from '../../src/parameters.ts';
+import type { Log } from '../../src/ports.ts';
+import { silentLog } from '../../src/ports.ts';
+import type { Bytes } from '../../src/units.ts';
+import { bytes, kib } from '../../src/units.ts';
+import type { Model } from './model.ts';
+import { createModel, difference, refresh, wanted } from './model.ts';
+import type { Random } from './random.ts';
+import type { Rig } from './rig.ts';
+import { BLOCK_BYTES } from './rig.ts';
+
+export interface ScenarioOptions {
+  readonly random: Random;
+  /** Bytes of the smallest volume and of a step of growth. */
+  readonly unit: Bytes;
+  readonly leastCow: Bytes;
+  readonly maxVolumes: number;
+  readonly maxSnapshots: number;
+  readonly looksAfterWrites: boolean;
+  readonly log?: Log;
+}
+
+export interface Scenario {
+  readonly rig: Rig;
+  readonly options: ScenarioOptions;
+  readonly model: Model;
+  engine: PoolEngine;
+  /** One line an operation. */
+  readonly story: string[];
+  nextTag: number;
+  nextName: number;
+  nextId: number;
+  clockMs: number;
+}
+
+export function createScenario(rig: Rig, options: ScenarioOptions): Scenario {
+  const scenario: Omit<Scenario, 'engine'> = {
+    rig,
+    options,
+    model: createModel(),
+    story: [],
+    nextTag: 1,
+    nextName: 1,
+    nextId: 1,
+    clockMs: 1_000_000,
+  };
+  return Object.assign(scenario, { engine: newEngine(scenario) });
+}
+
+export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
+  const { rig, options } = scenario;
+  return createPoolEngine({
+    pool: poolName('test'),
+    vg: rig.vg,
+    lvm: rig.lvm,
+    kernel: rig.kernel,
+    host: rig.host,
+    clock: { nowMs: () => (scenario.clockMs += 1), sleep: () => Promise.resolve() },
+    drawId: () => idOf(scenario.nextId++),
+    log: options.log ?? silentLog,
+    reservePercent: 0,
+    leastCow: options.leastCow,
+  });
+}
+
+function idOf(count: number): string {
+  let text = '';
+  for (let rest = count, digit = 0; digit < 10; digit += 1, rest = Math.floor(rest / 32))
+    text = (ID_ALPHABET[rest % 32] ?? '0') + text;
+  return text;
+}
+
+export type Operation = (s: Scenario) => Promise<string | undefined>;
+
+const CHUNKS = [kib(4), kib(8), kib(16), kib(32)];
+
+function parameters(s: Scenario, scratch = false): VolumeParameters {
+  const { random } = s.options;
+  return {
+    layout: 'linear',
+    chunk: random.pick(CHUNKS) ?? kib(8),
+    snapshotReservePercent: 10,
+    onFull: 'wait',
+    scratch,
+  };
+}
+
+const blocksOf = (size: Bytes): number => Number(size) / BLOCK_BYTES;
+const zeroes = (count: number): number[] => Array.from({ length: count }, () => 0);
+
+function someVolume(s: Scenario): VolumeId | undefined {
+  return s.options.random.pick([...s.model.volumes.keys()]);
+}
+
+function someSnapshot(s: Scenario): SnapshotId | undefined {
+  return s.options.random.pick([...s.model.snapshots.keys()]);
+}
+
+export const create: Operation = async (s) => {
+  if (s.model.volumes.size >= s.options.maxVolumes) return undefined;
+  const size = bytes(s.options.unit * BigInt(1 + s.options.random.below(2)));
+  const volume = await s.engine.createVolume({
+    name: `volume ${s.nextName++}`,
+    requiredBytes: size,
+    limitBytes: undefined,
+    parameters: parameters(s),
+    source: undefined,
+  });
+  s.model.volumes.set(volume.id, {
+    id: volume.id,
+    blocks: zeroes(blocksOf(volume.size)),
+    active: false,
+    fresh: undefined,
+  });
+  return `create ${volume.id} of ${volume.size}`;
+};
+
+export const activate: Operation = async (s) => {
+  const id = s.options.random.pick([...s.model.volumes.values()].filter(({ active }) => !active).map((v) => v.id));
+  const volume = id === undefined ? undefined : s.model.volumes.get(id);
+  if (volume === undefined) return undefined;
+  await s.engine.activate(volume.id);
+  volume.active = true;
+  return `activate ${volume.id}`;
+};
+
+export const deactivate: Operation = async (s) => {
+  const volume = s.options.random.pick([...s.model.volumes.values()].filter(({ active }) => active));
+  if (volume === undefined) return undefined;
+  await s.engine.deactivate(volume.id);
+  volume.active = false;
+  refresh(volume);
+  return `deactivate ${volume.id}`;
+};
+
+export const write: Operation = async (s) => {
+  const volume = s.options.random.pick([...s.model.volumes.values()].filter(({ active }) => active));
+  if (volume === undefined) return activate(s);
+  const count = 1 + s.options.random.below(12);
+  const writes = [];
+  for (let i = 0; i < count; i += 1) {
+    const length = 1 + s.options.random.below(s.options.random.chance(0.2) ? 16 : 2);
+    const block = s.options.random.below(volume.blocks.length - length);
+    const tags = Array.from({ length }, () => s.nextTag++);
+    tags.forEach((tag, index) => {
+      volume.blocks[block + index] = tag;
+    });
+    writes.push({ block, tags });
+  }
+  // The monitor's time is not real here: it looks after every write, as it would many times a second.
+  for (const one of writes) {
+    await s.rig.write(deviceKey(volume.id, 'top'), [one]);
+    if (s.options.looksAfterWrites) await s.engine.look();
+  }
+  return `write ${volume.id}: ${writes.map(({ block, tags }) => `${block}+${tags.length}`).join(' ')}`;
+};
+
+export const snapshot: Operation = async (s) => {
+  const id = someVolume(s);
+  const volume = id === undefined ? undefined : s.model.volumes.get(id);
+  if (volume === undefined || s.model.snapshots.size >= s.options.maxSnapshots) return undefined;
+  const taken = await allowed(s.engine.createSnapshot(volume.id, `snapshot ${s.nextName++}`));
+  if (taken === undefined) return `snapshot ${volume.id}: refused`;
+  s.model.snapshots.set(taken.id, { id: taken.id, volume: volume.id, blocks: [...volume.blocks] });
+  return `snapshot ${volume.id} as ${taken.id}`;
+};
+
+export const fork: Operation = async (s) => {
+  const id = someSnapshot(s);
+  const source = id === undefined ? undefined : s.model.snapshots.get(id);
+  if (source === undefined || s.model.volumes.size >= s.options.maxVolumes) return undefined;
+  const { random, unit } = s.options;
+  const scratch = random.chance(0.1);
+  const more = random.chance(0.3) ? unit : bytes(0);
+  const made = await s.engine.createVolume({
+    name: `fork ${s.nextName++}`,
+    requiredBytes: bytes(BigInt(source.blocks.length * BLOCK_BYTES) + more),
+    limitBytes: undefined,
+    parameters: parameters(s, scratch),
+    source: { from: 'snapshot', snapshot: source.id },
+  });
+  const blocks = [...source.blocks, ...zeroes(blocksOf(made.size) - source.blocks.length)];
+  s.model.volumes.set(made.id, { id: made.id, blocks, active: false, fresh: scratch ? [...blocks] : undefined });
+  return `fork ${source.id} as ${made.id} of ${made.size}${scratch ? ' (scratch)' : ''}`;
+};
+
+export const clone: Operation = async (s) => {
+  const id = someVolume(s);
+  const source = id === undefined ? undefined : s.model.volumes.get(id);
+  if (source === undefined || s.model.volumes.size >= s.options.maxVolumes) return undefined;
+  const made = await allowed(
+    s.engine.createVolume({
+      name: `clone ${s.nextName++}`,
+      requiredBytes: bytes(source.blocks.length * BLOCK_BYTES),
+      limitBytes: undefined,
+      parameters: parameters(s),
+      source: { from: 'volume', volume: source.id },
+    }),
+  );
+  if (made === undefined) return `clone ${source.id}: refused`;
+  s.model.volumes.set(made.id, { id: made.id, blocks: [...source.blocks], active: false, fresh: undefined });
+  return `clone ${source.id} as ${made.id}`;
+};
+
+export const deleteVolume: Operation = async (s) => {
+  const volume = s.options.random.pick([...s.model.volumes.values()].filter(({ active }) => !active));
+  if (volume === undefined) return undefined;
+  await s.engine.deleteVolume(volume.id);
+  s.model.volumes.delete(volume.id);
+  return `delete ${volume.id}`;
+};
+
+export const deleteSnapshot: Operation = async (s) => {
+  const id = someSnapshot(s);
+  if (id === undefined) return undefined;
+  await s.engine.deleteSnapshot(id);
+  s.model.snapshots.delete(id);
+  return `delete ${id}`;
+};
+
+export const expand: Operation = async (s) => {
+  const id = someVolume(s);
+  const volume = id === undefined ? undefined : s.model.volumes.get(id);
+  if (volume === undefined || volume.blocks.length >= 4 * blocksOf(s.options.unit)) return undefined;
+  const size = bytes(BigInt(volume.blocks.length * BLOCK_BYTES) + s.options.unit);
+  const grown = await allowed(s.engine.expandVolume(volume.id, size, undefined));
+  if (grown === undefined) return `expand ${volume.id}: refused`;
+  volume.blocks.push(...zeroes(blocksOf(grown) - volume.blocks.length));
+  return `expand ${volume.id} to ${grown}`;
+};
+
+export const restore: Operation = async (s) => {
+  const id = someSnapshot(s);
+  const target = id === undefined ? undefined : s.model.snapshots.get(id);
+  const volume = target === undefined ? undefined : s.model.volumes.get(target.volume);
+  if (target === undefined || volume === undefined) return undefined;
+  const keepSnapshot = s.options.random.chance(0.6);
+  const safety = s.options.random.chance(0.4) ? `safety ${s.nextName++}` : undefined;
+  const started = await allowed(
+    s.engine.startRestore({
+      volume: volume.id,
+      snapshot: target.id,
+      mode: 'origin',
+      keepSnapshot,
+      safetySnapshotName: safety,
+    }),
+  );
+  if (started === undefined) {
+    // A safety snapshot may have been taken before the refusal; the model has to know.
+    const left = safety === undefined ? undefined : await s.engine.findSnapshot(safety);
+    if (left !== undefined)
+      s.model.snapshots.set(left.id, { id: left.id, volume: volume.id, blocks: [...volume.blocks] });
+    return `restore ${volume.id} to ${target.id}: refused`;
+  }
+  if (started.safetySnapshot !== undefined) {
+    s.model.snapshots.set(started.safetySnapshot, {
+      id: started.safetySnapshot,
+      volume: volume.id,
+      blocks: [...volume.blocks],
+    });
+  }
+  target.blocks.forEach((tag, index) => {
+    volume.blocks[index] = tag;
+  });
+  if (!keepSnapshot) s.model.snapshots.delete(target.id);
+  return `restore ${volume.id} to ${target.id}${keepSnapshot ? '' : ' (dropped)'}${safety === undefined ? '' : ` safety ${started.safetySnapshot}`}`;
+};
+
+/** The background does what is due now; merges go on a little. */
+export const background: Operation = async (s) => {
+  await s.engine.settle();
+  await s.rig.pause();
+  await s.engine.look();
+  return 'background';
+};
+
+export const finish: Operation = async (s) => {
+  for (let round = 0; round < 20; round += 1) {
+    await s.rig.finishMerges();
+    await s.engine.look();
+    await s.engine.settle();
+  }
+  return 'all merges done';
+};
+
+export const killDriver: Operation = async (s) => {
+  await s.rig.killDriver();
+  s.engine = newEngine(s);
+  await s.engine.open();
+  return 'driver killed and started';
+};
+
+export const cutPower: Operation = async (s) => {
+  await s.rig.cutPower();
+  for (const volume of s.model.volumes.values()) {
+    volume.active = false;
+    refresh(volume);
+  }
+  s.engine = newEngine(s);
+  await s.engine.open();
+  return 'power cut';
+};
+
+const WEIGHTS: readonly (readonly [number, Operation])[] = [
+  [4, create],
+  [6, activate],
+  [2, deactivate],
+  [16, write],
+  [8, snapshot],
+  [5, fork],
+  [3, clone],
+  [3, deleteVolume],
+  [5, deleteSnapshot],
+  [3, expand],
+  [6, restore],
+  [6, background],
+  [2, finish],
+  [2, killDriver],
+  [2, cutPower],
+];
+
+/** One random operation that can be done now. */
+export async function randomOperation(s: Scenario): Promise<void> {
+  const total = WEIGHTS.reduce((sum, [weight]) => sum + weight, 0);
+  for (let tries = 0; tries < 100; tries += 1) {
+    let at = s.options.random.below(total);
+    const chosen = WEIGHTS.find(([weight]) => (at -= weight) < 0)?.[1] ?? create;
+    const line = await chosen(s);
+    if (line === undefined) continue;
+    s.story.push(line);
+    return;
+  }
+}
+
+/** What the driver rightly refuses for now is no failure; everything else is. */
+async function allowed<T>(work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof SnapmergeError && (error.kind === 'precondition' || error.kind === 'exhausted'))
+      return undefined;
+    throw error;
+  }
+}
+
+/** Compares every block of every living volume and snapshot; one line for each image that is wrong. */
+export async function check(s: Scenario): Promise<readonly string[]> {
+  const want = wanted(s.model);
+  await s.engine.show(new Set(want.keys()));
+  const wrong: string[] = [];
+  for (const [id, blocks] of want) {
+    const line = difference(id, await s.rig.read(deviceKey(id, shownBy(s, id))), blocks);
+    if (line !== undefined) wrong.push(line);
+  }
+  await s.engine.show(new Set());
+  return [...wrong, ...s.rig.notices()];
+}
+
+function shownBy(s: Scenario, id: EntityId): 'top' | 'view' {
+  for (const volume of s.model.volumes.values()) if (volume.id === id && volume.active) return 'top';
+  return 'view';
+}
