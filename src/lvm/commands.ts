@@ -100,6 +100,8 @@ export function createLvm(options: LvmOptions): LvmCommands {
     const last = again && (await looksDifferent()) ? await reportOnce() : first;
     if (typeof last === 'string') return fail('unavailable', `Cannot read volume group '${vgName}': ${last}`);
     missing = missingIn(last);
+    // A disk that was taken out of the group is nobody's to open any more, and one that is lost does not answer.
+    known = last.physicalVolumes.filter((disk) => !disk.missing).map(({ path }) => path);
     metadataBytes = last.metadataSize / 2n - last.metadataFree;
     return last;
   }
@@ -108,15 +110,16 @@ export function createLvm(options: LvmOptions): LvmCommands {
   async function change(
     what: string,
     command: string,
-    args: readonly string[],
+    argsOn: (disks: readonly string[]) => readonly string[],
     judge: (report: PoolReport) => 'done' | 'no-room' | 'failed',
   ): Promise<void> {
     const before = await disks();
-    let result = await lvm(command, args);
+    let result = await lvm(command, argsOn(before));
     if (result.code === 0) return;
     let after = await report();
-    if ((await disks()).join() !== before.join() && judge(after) === 'failed') {
-      result = await lvm(command, args);
+    const now = await disks();
+    if (now.join() !== before.join() && judge(after) === 'failed') {
+      result = await lvm(command, argsOn(now));
       if (result.code === 0) return;
       after = await report();
     }
@@ -146,10 +149,15 @@ export function createLvm(options: LvmOptions): LvmCommands {
   async function activation(store: StoreName, wanted: boolean): Promise<void> {
     const verb = wanted ? 'activate' : 'deactivate';
     const args = wanted ? ['--activate', 'y', '--ignoreactivationskip'] : ['--activate', 'n'];
-    await change(`${verb} store '${store}'`, 'lvchange', [...args, path(store)], (report) => {
-      const found = find(report, store);
-      return (found?.active ?? false) === wanted ? 'done' : 'failed';
-    });
+    await change(
+      `${verb} store '${store}'`,
+      'lvchange',
+      () => [...args, path(store)],
+      (report) => {
+        const found = find(report, store);
+        return (found?.active ?? false) === wanted ? 'done' : 'failed';
+      },
+    );
   }
 
   return {
@@ -157,14 +165,13 @@ export function createLvm(options: LvmOptions): LvmCommands {
     report,
 
     create: async (store, size, layout, tags) => {
-      const stripes = layout === 'striped' ? (await disks()).length : 1;
-      const args = [
+      const args = (on: readonly string[]): readonly string[] => [
         '--yes',
         '--name',
         store,
         '--size',
         `${size}b`,
-        ...layoutArgs(layout, stripes),
+        ...layoutArgs(layout, on.length),
         ...NEW_STORE,
         ...tags.flatMap((tag) => ['--addtag', tag]),
         vgName,
@@ -176,38 +183,58 @@ export function createLvm(options: LvmOptions): LvmCommands {
     },
 
     remove: async (store) => {
-      await change(`remove store '${store}'`, 'lvremove', ['--yes', path(store)], (report) =>
-        find(report, store) === undefined ? 'done' : 'failed',
+      await change(
+        `remove store '${store}'`,
+        'lvremove',
+        () => ['--yes', path(store)],
+        (report) => (find(report, store) === undefined ? 'done' : 'failed'),
       );
     },
 
     extend: async (store, size) => {
       const args = ['--yes', '--size', `${size}b`, ...(await ignoreFs()), path(store)];
-      await change(`extend store '${store}' to ${formatBytes(size)}`, 'lvextend', args, (report) => {
-        const found = find(report, store);
-        if (found === undefined) return 'failed';
-        if (found.size >= size) return 'done';
-        return fits(report, found.layout, bytes(size - found.size)) ? 'failed' : 'no-room';
-      });
+      await change(
+        `extend store '${store}' to ${formatBytes(size)}`,
+        'lvextend',
+        () => args,
+        (report) => {
+          const found = find(report, store);
+          if (found === undefined) return 'failed';
+          if (found.size >= size) return 'done';
+          return fits(report, found.layout, bytes(size - found.size)) ? 'failed' : 'no-room';
+        },
+      );
     },
 
     shrink: async (store, size) => {
       const args = ['--yes', '--force', '--size', `${size}b`, ...(await ignoreFs()), path(store)];
-      await change(`shrink store '${store}' to ${formatBytes(size)}`, 'lvreduce', args, (report) => {
-        const found = find(report, store);
-        // LVM rounds up to whole extents, so a little more than asked is as small as it gets.
-        return found !== undefined && found.size < size + report.extent ? 'done' : 'failed';
-      });
+      await change(
+        `shrink store '${store}' to ${formatBytes(size)}`,
+        'lvreduce',
+        () => args,
+        (report) => {
+          const found = find(report, store);
+          // LVM rounds up to whole extents, so a little more than asked is as small as it gets.
+          return found !== undefined && found.size < size + report.extent ? 'done' : 'failed';
+        },
+      );
     },
 
     retag: async (store, add, remove) => {
       if (add.length === 0 && remove.length === 0) return;
       const args = [...add.flatMap((tag) => ['--addtag', tag]), ...remove.flatMap((tag) => ['--deltag', tag])];
-      await change(`change tags of store '${store}'`, 'lvchange', [...args, path(store)], (report) => {
-        const tags = find(report, store)?.tags;
-        if (tags === undefined) return 'failed';
-        return add.every((tag) => tags.includes(tag)) && !remove.some((tag) => tags.includes(tag)) ? 'done' : 'failed';
-      });
+      await change(
+        `change tags of store '${store}'`,
+        'lvchange',
+        () => [...args, path(store)],
+        (report) => {
+          const tags = find(report, store)?.tags;
+          if (tags === undefined) return 'failed';
+          return add.every((tag) => tags.includes(tag)) && !remove.some((tag) => tags.includes(tag))
+            ? 'done'
+            : 'failed';
+        },
+      );
     },
 
     flush: async () => {
@@ -236,12 +263,12 @@ const NO_AUTO = ['--setautoactivation', 'n'] as const;
  * A raid1 is made without its initial copy: what it would copy is undefined content, and every part of a store that is
  * ever read was written before, to both halves.
  */
-function layoutArgs(layout: Layout, stripes: number): readonly string[] {
+function layoutArgs(layout: Layout, disks: number): readonly string[] {
   switch (layout) {
     case 'linear':
       return [...LINEAR, ...NO_AUTO];
     case 'striped':
-      return [...(stripes < 2 ? LINEAR : ['--type', 'striped', '--stripes', `${stripes}`]), ...NO_AUTO];
+      return [...(disks < 2 ? LINEAR : ['--type', 'striped', '--stripes', `${disks}`]), ...NO_AUTO];
     case 'raid1':
       return ['--type', 'raid1', '--mirrors', '1', '--nosync'];
   }

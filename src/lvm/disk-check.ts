@@ -70,7 +70,8 @@ export async function inspectDisks(exec: Exec, paths: readonly string[]): Promis
 }
 
 async function inspect(exec: Exec, path: string): Promise<Disk & { readonly reasons: readonly string[] }> {
-  const columns = ['--output', 'PATH,TYPE,RO,SIZE,MOUNTPOINTS'];
+  // With NAME it is a tree of what lies on what, without it a list of all.
+  const columns = ['--output', 'NAME,PATH,TYPE,RO,SIZE,MOUNTPOINTS'];
   const text = await output(exec, ['lsblk', '--json', '--bytes', '--paths', ...columns, path]);
   const [block] = BLOCKS.parse(JSON.parse(text)).blockdevices;
   if (block === undefined) return { path, size: bytes(0), reasons: ['is not known to the kernel'] };

@@ -54,6 +54,8 @@ const errorOf = async (promise: Promise<unknown>): Promise<SnapmergeError> => {
   throw new Error('it did not fail as expected', { cause: error });
 };
 
+const THREE_DISKS = reportJson({ pv: [{}, {}, { pv_name: '/dev/vde' }] });
+const ONE_IS_MISSING = reportJson({ pv: [{}, {}, { pv_name: '[unknown]', pv_missing: '1' }] });
 const D = '--devices /dev/vdc,/dev/vdd';
 
 describe('changes are one command', () => {
@@ -181,8 +183,8 @@ describe('disks', () => {
     let added = false;
     const one = rig((command, line) => {
       if (command === 'pvs') return added ? pvs('/dev/vdc', '/dev/vdd', '/dev/vde') : pvs('/dev/vdc', '/dev/vdd');
-      if (command !== 'fullreport' || !added || line.includes('/dev/vde')) return undefined;
-      return reportJson({ pv: [{}, {}, { pv_name: '[unknown]', pv_missing: '1' }] });
+      if (command !== 'fullreport' || !added) return undefined;
+      return line.includes('/dev/vde') ? THREE_DISKS : ONE_IS_MISSING;
     });
     await one.lvm.report();
     added = true;
@@ -225,9 +227,8 @@ describe('disks', () => {
     let added = false;
     const one = rig((command, line) => {
       if (command === 'pvs') return added ? pvs('/dev/vdc', '/dev/vdd', '/dev/vde') : undefined;
+      if (command === 'fullreport' && added) return line.includes('/dev/vde') ? THREE_DISKS : ONE_IS_MISSING;
       if (line.includes('/dev/vde')) return undefined;
-      if (command === 'fullreport' && added)
-        return reportJson({ pv: [{}, {}, { pv_name: '[unknown]', pv_missing: '1' }] });
       return command === 'lvcreate' && added ? 5 : undefined;
     });
     await one.lvm.report();
@@ -235,6 +236,36 @@ describe('disks', () => {
     await one.lvm.create(store, mib(64), 'linear', []);
     expect(one.changes()).toHaveLength(2);
     expect(one.changes()[1]).toContain('--devices /dev/vdc,/dev/vdd,/dev/vde');
+  });
+});
+
+describe('a disk that was taken out', () => {
+  const one = (): { readonly rig: Rig; readonly takeOut: () => void } => {
+    let out = false;
+    return {
+      takeOut: () => (out = true),
+      rig: rig((command, line) => {
+        if (command === 'fullreport' && out) return reportJson({ pv: [{}] });
+        return command === 'lvcreate' && out && line.includes('--stripes') ? 5 : undefined;
+      }),
+    };
+  };
+
+  test('is not opened any more, nor flushed', async () => {
+    const { rig, takeOut } = one();
+    await rig.lvm.report();
+    takeOut();
+    await rig.lvm.report();
+    await rig.lvm.flush();
+    expect(rig.changes()).toEqual(['sync /dev/vdc']);
+  });
+
+  test('is no stripe of a new store', async () => {
+    const { rig, takeOut } = one();
+    await rig.lvm.report();
+    takeOut();
+    await rig.lvm.create(store, mib(64), 'striped', []);
+    expect(rig.changes()[1]).toContain('--devices /dev/vdc --yes --name sm_0000000001 --size 67108864b --type linear');
   });
 });
 

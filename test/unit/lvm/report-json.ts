@@ -36,7 +36,7 @@ export function reportJson({
 }): string {
   const section = {
     vg: [{ ...VG, ...vg }],
-    pv: pv.map((row) => ({ ...PV[0], ...row })),
+    pv: pv.map((row, index) => ({ ...(PV[index] ?? PV[0]), ...row })),
     lv: lv.map((row) => ({ ...LV, ...row })),
     pvseg: [{ pvseg_start: '0' }],
     seg: [],
