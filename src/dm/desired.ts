@@ -5,10 +5,11 @@ import { assert } from '../errors.ts';
 import type { DeviceKey, EntityId, StoreName, VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { Bytes } from '../units.ts';
-import { minBytes, sectors, toSectors } from '../units.ts';
+import { bytes, minBytes, sectors, toSectors } from '../units.ts';
 import type { Family, Node } from './family.ts';
 import { chainOf } from './family.ts';
 import type { StoreRecord } from '../lvm/record.ts';
+import { imageSize } from '../lvm/record.ts';
 import type { CowMode, Ref, Table, Target } from './table.ts';
 import { onDevice, onStore, refsOf } from './table.ts';
 
@@ -115,7 +116,7 @@ function storesOf(devices: readonly DesiredDevice[]): ReadonlySet<StoreName> {
 /** The view of a node with what only it needs below: a pad, the levels of a running restore. */
 function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
   const { record, id } = node;
-  const { size } = record.entity;
+  const size = imageSize(record);
   const view = deviceKey(id, 'view');
   const restore = record.restore;
   if (restore === undefined) {
@@ -156,7 +157,7 @@ function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
 
 function baseTarget(node: Node, parent: Ref | undefined): Target {
   const { record } = node;
-  const length = toSectors(record.entity.size);
+  const length = toSectors(imageSize(record));
   if (record.place.kind === 'root') return { type: 'linear', length, on: onStore(record.store), offset: sectors(0) };
   assert(parent !== undefined && record.chunk !== undefined, `'${node.id}' is a cow store and hangs on nothing`);
   return {
@@ -180,18 +181,21 @@ interface Image {
   readonly devices: readonly DesiredDevice[];
 }
 
-/** What a node reads through: its parent's view, or a level of its restore, made longer with zeroes where it is shorter. */
+/** What a node reads through: its parent's view, or a level of its restore, followed by zeroes where its window ends. */
 function parentImage(family: Family, node: Node): Image {
   const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
   if (parent === undefined) return { ref: undefined, devices: [] };
   const ref = onDevice(parentDevice(parent, node.level));
-  const { size } = node.record.entity;
-  if (parent.record.entity.size >= size) return { ref, devices: [] };
+  const { entity, window, merging } = node.record;
+  const size = imageSize(node.record);
+  const shown = minBytes(imageSize(parent.record), window ?? size);
+  // A transient store's exceptions live in its table and go over to a new one only while what it hangs on stays the same
+  // device: such a fork keeps its pad from the beginning, so that it can grow.
+  const scratch = entity.kind === 'volume' && entity.parameters.scratch;
+  // A merge needs its parent bare; before it began the parent was made to show zeroes itself.
+  if ((shown >= size && !scratch) || merging !== undefined) return { ref, devices: [] };
   const key = deviceKey(node.id, 'pad');
-  return {
-    ref: onDevice(key),
-    devices: [{ key, table: padTable(ref, parent.record.entity.size, size), readOnly: false }],
-  };
+  return { ref: onDevice(key), devices: [{ key, table: padTable(ref, minBytes(shown, size), size), readOnly: false }] };
 }
 
 function parentDevice(parent: Node, level: number | undefined): DeviceKey {
@@ -201,12 +205,9 @@ function parentDevice(parent: Node, level: number | undefined): DeviceKey {
   return deviceKey(parent.id, `level${level}`);
 }
 
-function padTable(ref: Ref, below: Bytes, size: Bytes): Table {
-  const shown = toSectors(minBytes(below, size));
-  return [
-    { type: 'linear', length: shown, on: ref, offset: sectors(0) },
-    { type: 'zero', length: sectors(toSectors(size) - shown) },
-  ];
+function padTable(ref: Ref, shown: Bytes, size: Bytes): Table {
+  const visible: Target = { type: 'linear', length: toSectors(shown), on: ref, offset: sectors(0) };
+  return shown === size ? [visible] : [visible, { type: 'zero', length: toSectors(bytes(size - shown)) }];
 }
 
 function topDevice(family: Family, node: Node): DesiredDevice {

@@ -105,8 +105,13 @@ export function buildFamily(id: VolumeId, all: readonly StoreRecord[]): Family {
   const rubbish = decided.filter((r) => homes.get(r.entity.id) !== r && !stacked.has(r.store)).map((r) => r.store);
   for (;;) {
     const nodes = link(id, living);
+    // While its restore runs, a newer snapshot hangs on a level, but it will hang on the restored one afterwards.
+    const awaited = new Set<EntityId>(
+      [...living.values()].flatMap(({ place }) => (place.kind === 'fork' ? [place.snapshot] : [])),
+    );
     const dropped = [...nodes.values()].filter(
-      ({ record, readers }) => record.deleted && readers.length === 0 && record.restore === undefined,
+      ({ id, record, readers }) =>
+        record.deleted && readers.length === 0 && !awaited.has(id) && record.restore === undefined,
     );
     if (dropped.length === 0) {
       checkMerges(nodes);

@@ -23,6 +23,8 @@ export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume
       if (!known) ctx.active.delete(id);
       throw error;
     }
+    // Before anybody writes: the store may have been made small while nothing fed it.
+    await ctx.keepAhead(family.id);
     const shown = await shownAs(ctx, id, node.record.entity.size);
     return shown ?? fail('internal', `Cannot find the device of volume '${id}' after making it`);
   });

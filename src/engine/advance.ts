@@ -9,11 +9,21 @@ import type { DeviceKey, VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark } from '../lvm/record.ts';
+import { imageSize } from '../lvm/record.ts';
 import { deletedTag, mergingTag, restoreTag, restoredTag, sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context } from './context.ts';
-import { commit, commitRecord, convergeFamily, copiesOf, readPool, settle, storeReport } from './context.ts';
+import {
+  commit,
+  extendStore,
+  commitRecord,
+  convergeFamily,
+  copiesOf,
+  readPool,
+  settle,
+  storeReport,
+} from './context.ts';
 import { growStore } from './expand.ts';
 import { sweepFamily } from './sweep.ts';
 
@@ -103,6 +113,7 @@ async function finishAbsorption(ctx: Context, family: Family, reader: Node): Pro
     generation: reader.record.generation + 1,
     place: parent.place,
     chunk: parent.chunk,
+    window: parent.window,
     level: parent.level,
     anchors: [...reader.record.anchors, ...stillHung],
     merging: undefined,
@@ -132,24 +143,48 @@ async function beginAbsorption(
   ghost: Node,
   reader: Node,
 ): Promise<boolean> {
-  const { size } = reader.record.entity;
-  const isRoot = ghost.record.place.kind === 'root';
-  if (isRoot && size > ghost.record.entity.size) return growGhost(ctx, report, ghost, size);
-  // A store of exceptions is taken over only at its own size: beyond it there would be no zeroes, but what the images
-  // below show there, or exceptions of a time when it was larger.
-  if (!isRoot && size !== ghost.record.entity.size) return false;
-  if (!(await makeRoom(ctx, report, family, ghost, reader))) return false;
+  const size = imageSize(reader.record);
+  const window = reader.record.window ?? size;
+  if (ghost.record.place.kind === 'root') {
+    if (window < size)
+      return (await bareGhost(ctx, report, ghost, window, size)) && startMerge(ctx, family, ghost, reader);
+  } else if (size !== imageSize(ghost.record) || window < size) {
+    // A store of exceptions is taken over only whole and at its own size: beyond it there would be no zeroes, but what
+    // the images below show there, or exceptions of a time when it was larger.
+    return false;
+  }
+  return (await makeRoom(ctx, report, family, ghost, reader)) && startMerge(ctx, family, ghost, reader);
+}
+
+async function startMerge(ctx: Context, family: Family, ghost: Node, reader: Node): Promise<boolean> {
+  if (!(await isSound(ctx, family, reader))) return false;
   await commit(ctx, reader.record.store, [mergingTag(ghost.record.store)], []);
   ctx.log.info({ reader: reader.id, ghost: ghost.id }, 'absorption begun');
   return true;
 }
 
-/** A merge into zeroes would lose its chunks, so a data store becomes as large as its reader first. */
-async function growGhost(ctx: Context, report: PoolReport, ghost: Node, size: Bytes): Promise<boolean> {
+/** A merge over an invalid store would show the bare parent without a word. */
+async function isSound(ctx: Context, family: Family, reader: Node): Promise<boolean> {
+  await convergeFamily(ctx, family, [reader.id]);
+  const status = (await ctx.kernel.statuses()).get(deviceKey(reader.id, 'view'));
+  if (status?.state === 'counts') return true;
+  ctx.log.error(
+    { reader: reader.id, state: status?.state ?? 'not shown' },
+    'cannot absorb a ghost: its reader is not sound',
+  );
+  return false;
+}
+
+/**
+ * A merge into zeroes would lose its chunks. The data store is as large as its reader first, and zero where the reader,
+ * its only one, shows zeroes.
+ */
+async function bareGhost(ctx: Context, report: PoolReport, ghost: Node, window: Bytes, size: Bytes): Promise<boolean> {
   const { store, entity } = ghost.record;
-  if ((size - entity.size) * copiesOf(entity.parameters.layout) > report.free) return false;
-  await growStore(ctx, ghost, storeReport(report, store).size, size);
-  await commit(ctx, store, [sizeTag(size)], [sizeTag(entity.size)]);
+  const more = size - storeReport(report, store).size;
+  if (more > 0n && more * copiesOf(entity.parameters.layout) > report.free) return false;
+  await growStore(ctx, report, store, window, size);
+  if (entity.size < size) await commit(ctx, store, [sizeTag(size)], [sizeTag(entity.size)]);
   return true;
 }
 
@@ -166,7 +201,7 @@ async function makeRoom(ctx: Context, report: PoolReport, family: Family, ghost:
   const readerChunk = reader.record.chunk ?? chunk;
   const brought = dataBytesIn(usedBy(reader), readerChunk);
   const asChunks = bytes((brought / readerChunk) * maxBytes(readerChunk, chunk));
-  const most = storeBytesFor(entity.size, chunk);
+  const most = storeBytesFor(imageSize(ghost.record), chunk);
   const needed = roundUp(minBytes(bytes(usedBy(ghost) + storeBytesFor(asChunks, chunk)), most), report.extent);
   const present = storeReport(report, store).size;
   if (needed <= present) return true;
@@ -174,7 +209,7 @@ async function makeRoom(ctx: Context, report: PoolReport, family: Family, ghost:
     ctx.log.warn({ ghost: ghost.id, reader: reader.id, needed: needed.toString() }, 'no room to absorb a ghost yet');
     return false;
   }
-  await ctx.lvm.extend(store, needed);
+  await extendStore(ctx, store, needed);
   return true;
 }
 

@@ -15,6 +15,7 @@ import type { DeviceKey, DrawId, EntityId, PoolName, StoreName, VgUuid, VolumeId
 import { entityOf, isVolumeId, storeName } from '../ids.ts';
 import type { Lvm, PoolReport, StoreReport } from '../lvm/lvm.ts';
 import type { StoreRecord } from '../lvm/record.ts';
+import { imageSize } from '../lvm/record.ts';
 import { pendingTag, writeTags } from '../lvm/tags.ts';
 import type { Layout } from '../parameters.ts';
 import type { Clock, Log } from '../ports.ts';
@@ -56,6 +57,8 @@ export interface Context {
   readonly leastCow: Bytes;
   /** Families that would not converge, and why. */
   readonly stuck: Map<VolumeId, string>;
+  /** Extends what of a family would not last long, now. */
+  readonly keepAhead: (family: VolumeId) => Promise<void>;
   /** Asks the background to go on with what is left to do in a family. */
   readonly goOn: (family: VolumeId) => void;
 }
@@ -274,6 +277,13 @@ export async function settle(ctx: Context, family: Family): Promise<void> {
   if (family.settled.length > 0) await ctx.lvm.flush();
 }
 
+/** Larger, durably, before anything relies on it: a power cut must not take back what exceptions were written into. */
+export async function extendStore(ctx: Context, store: StoreName, size: Bytes): Promise<void> {
+  await ctx.lvm.extend(store, size);
+  await ctx.lvm.flush();
+  ctx.sizes.set(store, size);
+}
+
 /** Runs `work` with a fresh token whose stores no sweep takes for rubbish. */
 export async function withToken<T>(ctx: Context, token: string, work: () => Promise<T>): Promise<T> {
   ctx.underWay.add(token);
@@ -302,6 +312,8 @@ export async function convergeFamily(
   ctx.watched.set(family.id, watchedStores(family, wanted));
   try {
     const measured = await converge(ctx.kernel, family, wanted, ctx.log);
+    // What is shown again may grow again: a figure from before is worth nothing.
+    for (const store of wanted.stores) ctx.measured.delete(store);
     for (const [store, used] of measured) ctx.measured.set(store, toBytes(used));
     ctx.stuck.delete(family.id);
     return measured;
@@ -322,7 +334,7 @@ function watchedStores(family: Family, wanted: Desired): readonly WatchedStore[]
       {
         device: key,
         store: target.cow.store,
-        most: storeBytesFor(entity.size, toBytes(target.chunk)),
+        most: storeBytesFor(imageSize(node.record), toBytes(target.chunk)),
         fed: parent !== undefined && (node.level !== undefined || fedBy(family, parent)?.id === node.id),
         kind:
           target.type === 'snapshot-merge' ? 'merge' : absorbing(family, node) === undefined ? entity.kind : 'volume',

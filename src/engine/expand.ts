@@ -3,7 +3,8 @@
 import type { Family, Node } from '../dm/family.ts';
 import { fedBy } from '../dm/desired.ts';
 import { fail } from '../errors.ts';
-import type { VolumeId } from '../ids.ts';
+import type { StoreName, VolumeId } from '../ids.ts';
+import type { PoolReport } from '../lvm/lvm.ts';
 import { sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, roundUp } from '../units.ts';
@@ -11,6 +12,7 @@ import type { Context } from './context.ts';
 import {
   commit,
   convergeFamily,
+  extendStore,
   copiesOf,
   needRoom,
   readFamily,
@@ -48,7 +50,7 @@ export async function expandVolume(
         more * copiesOf(node.record.entity.parameters.layout),
         `${formatBytes(more)} more for '${id}'`,
       );
-      await growStore(ctx, node, storeReport(report, node.record.store).size, size);
+      await growStore(ctx, report, node.record.store, present, size);
     }
     const feeder = feederLost(family, node, size);
     if (feeder !== undefined)
@@ -79,16 +81,22 @@ function refuseMerging(node: Node, id: VolumeId): void {
  */
 function feederLost(family: Family, node: Node, size: Bytes): Node | undefined {
   const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
-  if (parent === undefined || size <= parent.record.entity.size) return undefined;
-  const isFed = fedBy(family, parent)?.id === node.id && !parent.record.deleted;
+  if (parent === undefined || size <= (node.record.window ?? size)) return undefined;
+  const isFed =
+    fedBy(family, parent)?.id === node.id && parent.record.entity.kind === 'volume' && !parent.record.deleted;
   return isFed ? parent : undefined;
 }
 
-/** Extends a data store from `present` bytes and zeroes what is new to its entity before anything shows it. */
-export async function growStore(ctx: Context, node: Node, present: Bytes, size: Bytes): Promise<void> {
-  const { store, entity } = node.record;
-  if (present < size) await ctx.lvm.extend(store, size);
+/** Extends a data store to `size` and zeroes all from `from` on, before anything shows it. */
+export async function growStore(
+  ctx: Context,
+  report: PoolReport,
+  store: StoreName,
+  from: Bytes,
+  size: Bytes,
+): Promise<void> {
+  if (storeReport(report, store).size < size) await extendStore(ctx, store, size);
   const observed = await ctx.kernel.observe();
   if (!observed.stores.has(store)) await ctx.kernel.apply({ do: 'activate', store });
-  await ctx.host.zero(store, entity.size, bytes(size - entity.size));
+  await ctx.host.zero(store, from, bytes(size - from));
 }

@@ -10,7 +10,7 @@ import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, mib, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, WatchedStore } from './context.ts';
-import { noteSizes } from './context.ts';
+import { extendStore, noteSizes } from './context.ts';
 
 /** Nothing is expected to write faster than this to one volume; a store must last for two looks at this speed. */
 const FULL_SPEED_BYTES_PER_SECOND = mib(512);
@@ -23,6 +23,8 @@ const AHEAD_SECONDS = 20n;
 export interface Monitor {
   /** One look. Returns how long to wait until the next, in milliseconds. */
   readonly look: () => Promise<number>;
+  /** The same for one family, now. */
+  readonly lookAt: (family: VolumeId) => Promise<void>;
   /** What the last look saw. */
   readonly last: () => ReadonlyMap<DeviceKey, SnapshotStatus>;
 }
@@ -37,6 +39,15 @@ export function createMonitor(ctx: Context): Monitor {
   let last: ReadonlyMap<DeviceKey, SnapshotStatus> = new Map();
   return {
     last: () => last,
+    lookAt: async (family) => {
+      const watched = ctx.watched.get(family) ?? [];
+      if (watched.length === 0) return;
+      const statuses = await ctx.kernel.statuses();
+      for (const one of watched) {
+        const status = statuses.get(one.device);
+        if (status !== undefined) await consider(ctx, seen, { family, ...one }, status);
+      }
+    },
     look: async () => {
       const watched = [...ctx.watched].flatMap(([family, stores]) => stores.map((store) => ({ family, ...store })));
       if (watched.length === 0) return LONGEST_MS;
@@ -116,8 +127,7 @@ async function extend(ctx: Context, { store, copies }: WatchedStore, wanted: Byt
       ctx.log.error({ store, size: size.toString() }, 'no room to extend a store');
       return size;
     }
-    await ctx.lvm.extend(store, target);
-    ctx.sizes.set(store, target);
+    await extendStore(ctx, store, target);
     ctx.log.info({ store, from: size.toString(), to: target.toString() }, 'extended a store');
     return target;
   } catch (error) {

@@ -85,6 +85,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     watched: new Map(),
     leastCow: ports.leastCow ?? mib(64),
     stuck: new Map(),
+    keepAhead: (family) => monitor.lookAt(family),
     goOn: (family) => {
       due.add(family);
       nudge.abort();

@@ -10,6 +10,7 @@ import type { EntityId, SnapshotId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
+import { imageSize } from '../lvm/record.ts';
 import { restoreTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
@@ -20,6 +21,7 @@ import {
   convergeFamily,
   copiesOf,
   drawStore,
+  extendStore,
   firstCowSize,
   prepareStore,
   readFamily,
@@ -173,7 +175,7 @@ async function begin(ctx: Context, { state, request, safety }: Ready): Promise<R
     startedMs: ctx.clock.nowMs(),
   };
   return withToken(ctx, token, async () => {
-    if (base.size > base.present) await ctx.lvm.extend(node.record.store, base.size);
+    if (base.size > base.present) await extendStore(ctx, node.record.store, base.size);
     for (const { record, size } of fresh) await prepareStore(ctx, record, size);
     await commit(ctx, node.record.store, [restoreTag(mark)], []);
     const after = await readFamily(ctx, family.id);
@@ -227,7 +229,9 @@ function freshStores(ctx: Context, report: PoolReport, { path, data, token, volu
     const { entity, generation } = record;
     const { chunk } = volume.record.entity.parameters;
     const isTarget = index === path.length - 1;
-    const most = storeBytesFor(entity.size, chunk);
+    // What is kept beside the volume shows the volume's present length, because larger snapshots will read through it.
+    const image = isTarget ? maxBytes(imageSize(record), volume.record.entity.size) : imageSize(record);
+    const most = storeBytesFor(image, chunk);
     const moved = bytes(data.slice(index + 1).reduce((sum, one) => sum + one, 0n));
     const fed = minBytes(storeBytesFor(worstCase(moved, chunk, path), chunk), most);
     const first = firstCowSize(ctx, report, entity.size, entity.parameters.snapshotReservePercent, most);
@@ -238,6 +242,8 @@ function freshStores(ctx: Context, report: PoolReport, { path, data, token, volu
         store: drawStore(ctx),
         generation: generation + 1,
         chunk,
+        window: image,
+        image: image === entity.size ? undefined : image,
         place: isTarget ? record.place : { kind: 'fork', snapshot: request.snapshot },
         level: isTarget ? undefined : { token, index: index + 1 },
         pending: token,

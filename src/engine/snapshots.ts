@@ -131,6 +131,8 @@ export function newSnapshot(
     entity,
     place: { kind: 'chain', volume: volume.id, seq: nextSeq(chainOf(family, volume.id)) },
     chunk,
+    window: volume.size,
+    image: undefined,
     anchors: [],
     pending: token,
     decides: undefined,

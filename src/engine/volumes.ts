@@ -102,7 +102,14 @@ function newEntity(ctx: Context, request: CreateVolume, size: Bytes): VolumeEnti
   };
 }
 
-function newRecord(ctx: Context, entity: VolumeEntity, place: Place, family: VolumeId, token: string): StoreRecord {
+function newRecord(
+  ctx: Context,
+  entity: VolumeEntity,
+  place: Place,
+  family: VolumeId,
+  token: string,
+  window?: Bytes,
+): StoreRecord {
   return {
     store: drawStore(ctx),
     family,
@@ -110,6 +117,8 @@ function newRecord(ctx: Context, entity: VolumeEntity, place: Place, family: Vol
     entity,
     place,
     chunk: place.kind === 'root' ? undefined : entity.parameters.chunk,
+    window,
+    image: undefined,
     anchors: [],
     pending: token,
     decides: undefined,
@@ -197,7 +206,7 @@ function newFork(
   const storeSize = firstCowSize(ctx, report, size, snapshotReservePercent, storeBytesFor(size, chunk));
   const entity = newEntity(ctx, request, size);
   const token = ctx.drawId();
-  const record = newRecord(ctx, entity, { kind: 'fork', snapshot }, family.id, token);
+  const record = newRecord(ctx, entity, { kind: 'fork', snapshot }, family.id, token, least);
   return { entity, record, token, storeSize, room: storeSize * copiesOf(layout) };
 }
 

@@ -68,6 +68,16 @@ export interface StoreRecord {
   readonly place: Place;
   /** Chunk of a cow store; undefined for a data store. */
   readonly chunk: Bytes | undefined;
+  /**
+   * How much of what it hangs on shows through, in bytes: a fork that was made larger, or grew, shows zeroes from there,
+   * whatever its parent has there now. Undefined for a data store.
+   */
+  readonly window: Bytes | undefined;
+  /**
+   * Bytes that the image shows, where that is more than the entity's size: a snapshot kept by a restore of a volume that
+   * had grown since, through which newer and larger snapshots read.
+   */
+  readonly image: Bytes | undefined;
   /** Volumes that are gone and whose chain now hangs on this image. */
   readonly anchors: readonly VolumeId[];
   /** Not decided: counts only when a decided store carries this token in its restore mark or in `decides`. */
@@ -81,6 +91,11 @@ export interface StoreRecord {
   readonly merging: StoreName | undefined;
   readonly restore: RestoreMark | undefined;
   readonly restored: RestoredMark | undefined;
+}
+
+/** How long the device that shows a record's image is. */
+export function imageSize({ image, entity }: StoreRecord): Bytes {
+  return image ?? entity.size;
 }
 
 export function idOf(record: StoreRecord): EntityId {

@@ -79,6 +79,8 @@ export function writeTags(record: StoreRecord): readonly string[] {
   if (entity.kind === 'snapshot') tags.push(`of=${entity.volume}`);
   else if (entity.source !== undefined) tags.push(`source=${sourceText(entity.source)}`);
   if (record.chunk !== undefined) tags.push(`chunk=${record.chunk}`);
+  if (record.window !== undefined) tags.push(`window=${record.window}`);
+  if (record.image !== undefined) tags.push(`image=${record.image}`);
   if (record.anchors.length > 0) tags.push(`anchors=${record.anchors.join('+')}`);
   if (record.level !== undefined) tags.push(`level=${record.level.token}:${record.level.index}`);
   const full = tags.map((tag) => TAG_PREFIX + tag);
@@ -112,7 +114,19 @@ const KNOWN = new Set([
     'of',
     'source',
   ],
-  ...['chunk', 'anchors', 'level', 'pending', 'decides', 'deleted', 'merging', 'restore', 'restored'],
+  ...[
+    'chunk',
+    'window',
+    'image',
+    'anchors',
+    'level',
+    'pending',
+    'decides',
+    'deleted',
+    'merging',
+    'restore',
+    'restored',
+  ],
 ]);
 
 /** Throws `contradiction` with the store's name and what is wrong with which tag. */
@@ -162,6 +176,9 @@ export function readTags(store: StoreName, tags: readonly string[]): StoreRecord
     const chunk = fields.get('chunk');
     const place = readPlace(need('place'));
     if ((place.kind === 'root') !== (chunk === undefined)) refuse('only a cow store has a chunk size');
+    const window = fields.get('window');
+    if ((chunk === undefined) !== (window === undefined)) refuse('a cow store has a window, a data store has none');
+    const image = fields.get('image');
     const merging = fields.get('merging');
     const restore = fields.get('restore');
     const restored = fields.get('restored');
@@ -172,6 +189,8 @@ export function readTags(store: StoreName, tags: readonly string[]): StoreRecord
       entity,
       place,
       chunk: chunk === undefined ? undefined : bytes(count('chunk', chunk)),
+      window: window === undefined ? undefined : bytes(count('window', window)),
+      image: image === undefined ? undefined : bytes(count('image', image)),
       anchors: (fields.get('anchors') ?? '').split('+').filter(Boolean).map(volumeId),
       pending: fields.get('pending'),
       decides: fields.get('decides'),

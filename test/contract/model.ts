@@ -9,6 +9,10 @@ export interface ModelVolume {
   active: boolean;
   /** What it is again after it was taken away: scratch forks only. */
   readonly fresh: readonly number[] | undefined;
+  /** From this block on the contents are one of its own past states, which one is not promised; undefined: all is exact. */
+  unsureFrom: number | undefined;
+  /** Every tag that it ever showed. */
+  readonly past: Set<number>;
 }
 
 export interface ModelSnapshot {
@@ -26,9 +30,13 @@ export function createModel(): Model {
   return { volumes: new Map(), snapshots: new Map() };
 }
 
+export function modelVolume(id: VolumeId, blocks: number[], fresh?: readonly number[]): ModelVolume {
+  return { id, blocks, active: false, fresh, unsureFrom: undefined, past: new Set([0, ...blocks]) };
+}
+
 export function copyModel(model: Model): Model {
   return {
-    volumes: new Map([...model.volumes].map(([id, v]) => [id, { ...v, blocks: [...v.blocks] }])),
+    volumes: new Map([...model.volumes].map(([id, v]) => [id, { ...v, blocks: [...v.blocks], past: new Set(v.past) }])),
     snapshots: new Map(model.snapshots),
   };
 }
@@ -37,6 +45,19 @@ export function copyModel(model: Model): Model {
 export function refresh(volume: ModelVolume): void {
   if (volume.fresh === undefined) return;
   volume.blocks = volume.blocks.map((_, index) => volume.fresh?.[index] ?? 0);
+}
+
+/** Learns the part that was not promised, once, from what is shown; complains of what was never the volume's. */
+export function learnTail(volume: ModelVolume, shown: readonly number[]): string | undefined {
+  const { unsureFrom } = volume;
+  if (unsureFrom === undefined) return undefined;
+  volume.unsureFrom = undefined;
+  for (let block = unsureFrom; block < volume.blocks.length; block += 1) {
+    const tag = shown[block] ?? -1;
+    if (!volume.past.has(tag)) return `${volume.id}: block ${block} shows ${tag}, which was never there`;
+    volume.blocks[block] = tag;
+  }
+  return undefined;
 }
 
 export function wanted(model: Model): ReadonlyMap<EntityId, readonly number[]> {

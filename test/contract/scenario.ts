@@ -12,7 +12,7 @@ import { silentLog } from '../../src/ports.ts';
 import type { Bytes } from '../../src/units.ts';
 import { bytes, kib } from '../../src/units.ts';
 import type { Model } from './model.ts';
-import { createModel, difference, refresh, wanted } from './model.ts';
+import { createModel, difference, learnTail, modelVolume, refresh, wanted } from './model.ts';
 import type { Random } from './random.ts';
 import type { Rig } from './rig.ts';
 import { BLOCK_BYTES } from './rig.ts';
@@ -114,12 +114,7 @@ export const create: Operation = async (s) => {
     parameters: parameters(s),
     source: undefined,
   });
-  s.model.volumes.set(volume.id, {
-    id: volume.id,
-    blocks: zeroes(blocksOf(volume.size)),
-    active: false,
-    fresh: undefined,
-  });
+  s.model.volumes.set(volume.id, modelVolume(volume.id, zeroes(blocksOf(volume.size))));
   return `create ${volume.id} of ${volume.size}`;
 };
 
@@ -152,6 +147,7 @@ export const write: Operation = async (s) => {
     const tags = Array.from({ length }, () => s.nextTag++);
     tags.forEach((tag, index) => {
       volume.blocks[block + index] = tag;
+      volume.past.add(tag);
     });
     writes.push({ block, tags });
   }
@@ -188,7 +184,7 @@ export const fork: Operation = async (s) => {
     source: { from: 'snapshot', snapshot: source.id },
   });
   const blocks = [...source.blocks, ...zeroes(blocksOf(made.size) - source.blocks.length)];
-  s.model.volumes.set(made.id, { id: made.id, blocks, active: false, fresh: scratch ? [...blocks] : undefined });
+  s.model.volumes.set(made.id, modelVolume(made.id, blocks, scratch ? [...blocks] : undefined));
   return `fork ${source.id} as ${made.id} of ${made.size}${scratch ? ' (scratch)' : ''}`;
 };
 
@@ -206,7 +202,7 @@ export const clone: Operation = async (s) => {
     }),
   );
   if (made === undefined) return `clone ${source.id}: refused`;
-  s.model.volumes.set(made.id, { id: made.id, blocks: [...source.blocks], active: false, fresh: undefined });
+  s.model.volumes.set(made.id, modelVolume(made.id, [...source.blocks]));
   return `clone ${source.id} as ${made.id}`;
 };
 
@@ -270,6 +266,7 @@ export const restore: Operation = async (s) => {
   target.blocks.forEach((tag, index) => {
     volume.blocks[index] = tag;
   });
+  if (target.blocks.length < volume.blocks.length) volume.unsureFrom = target.blocks.length;
   if (!keepSnapshot) s.model.snapshots.delete(target.id);
   return `restore ${volume.id} to ${target.id}${keepSnapshot ? '' : ' (dropped)'}${safety === undefined ? '' : ` safety ${started.safetySnapshot}`}`;
 };
@@ -357,7 +354,9 @@ export async function check(s: Scenario): Promise<readonly string[]> {
   await s.engine.show(new Set(want.keys()));
   const wrong: string[] = [];
   for (const [id, blocks] of want) {
-    const line = difference(id, await s.rig.read(deviceKey(id, shownBy(s, id))), blocks);
+    const shown = await s.rig.read(deviceKey(id, shownBy(s, id)));
+    const volume = [...s.model.volumes.values()].find((one) => one.id === id);
+    const line = (volume === undefined ? undefined : learnTail(volume, shown)) ?? difference(id, shown, blocks);
     if (line !== undefined) wrong.push(line);
   }
   await s.engine.show(new Set());

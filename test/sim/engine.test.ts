@@ -29,7 +29,7 @@ test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i',
       await randomOperation(scenario);
     } catch (error) {
       throw new Error(
-        `${String(error)}\n${scenario.story.join('\n')}\n--\n${world.inspect.trace().slice(-30).join('\n')}`,
+        `${String(error)}\n${scenario.story.join('\n')}\n--\n${world.inspect.trace().slice(-Number(process.env["TRACE"] ?? 40)).join('\n')}`,
         { cause: error },
       );
     }
@@ -39,6 +39,6 @@ test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i',
     } catch (error) {
       wrong = [String(error)];
     }
-    expect(wrong, [...scenario.story, '--', ...world.inspect.trace().slice(-40)].join('\n')).toEqual([]);
+    expect(wrong, [...scenario.story, '--', ...world.inspect.trace().slice(-Number(process.env["TRACE"] ?? 40))].join('\n')).toEqual([]);
   }
 });
