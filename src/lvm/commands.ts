@@ -61,7 +61,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
   let missing = 0;
   // Unknown before the first report, which must succeed however much there is.
   let metadataBytes = MUCH_METADATA;
-  let fsOption: Promise<boolean> | undefined;
+  let fsOption: boolean | undefined;
 
   async function disks(): Promise<readonly string[]> {
     known ??= await look();
@@ -142,8 +142,8 @@ export function createLvm(options: LvmOptions): LvmCommands {
 
   /** From 2.03.17 on a reduction looks at the file system inside unless told not to. */
   async function ignoreFs(): Promise<readonly string[]> {
-    fsOption ??= hasFsOption(exec);
-    return (await fsOption) ? ['--fs', 'ignore'] : [];
+    fsOption ??= await hasFsOption(exec);
+    return fsOption ? ['--fs', 'ignore'] : [];
   }
 
   async function activation(store: StoreName, wanted: boolean): Promise<void> {
