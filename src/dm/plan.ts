@@ -25,7 +25,7 @@ export function plan(observed: Observed, desired: Desired): readonly Step[] {
   const changed = desired.devices.filter((device) => isChanged(device, observed.devices.get(device.key)));
   const extras = found.filter(({ key }) => !wanted.has(key));
   const quiet = devicesToSuspend(found, changed, extras);
-  const early = changed.filter((device) => mayLoadEarly(device, found));
+  const early = loadedEarly(changed, observed, found);
   const late = changed.filter((device) => !early.includes(device));
 
   const clears = found
@@ -120,10 +120,24 @@ function writes(device: ObservedDevice, isChanging: boolean): readonly Ref[] {
   });
 }
 
-/** Before anybody is suspended: tables that read no store, or a store that no live table has. */
-function mayLoadEarly(device: DesiredDevice, found: readonly ObservedDevice[]): boolean {
-  const stores = heldStores(device.table);
-  return !found.some(({ live }) => heldStores(live).some((store) => stores.includes(store)));
+/**
+ * Before anybody is suspended: tables that read no store, or a store that no live table has, and that lie on devices
+ * which have a table. A device without any cannot be opened: the kernel adds its disk at the first load.
+ */
+function loadedEarly(
+  changed: readonly DesiredDevice[],
+  observed: Observed,
+  found: readonly ObservedDevice[],
+): readonly DesiredDevice[] {
+  const held = new Set(found.flatMap(({ live }) => heldStores(live)));
+  const early: DesiredDevice[] = [];
+  for (const device of changed) {
+    const isReady = (key: DeviceKey): boolean =>
+      observed.devices.get(key)?.live !== undefined || early.some((one) => one.key === key);
+    const readsHeld = heldStores(device.table).some((store) => held.has(store));
+    if (!readsHeld && devicesBelow(device.table).every(isReady)) early.push(device);
+  }
+  return early;
 }
 
 function originsToFlush(

@@ -1,0 +1,78 @@
+// Random operations on the real kernel against a model of the contents: seeded, replayable, compared block by block.
+// SNAPMERGE_SEEDS, SNAPMERGE_SEED (the first) and SNAPMERGE_OPERATIONS change how much is tried.
+
+import { afterAll, describe, expect, test } from 'vitest';
+import { createRandom } from '../contract/random.ts';
+import type { Scenario } from '../contract/scenario.ts';
+import { check, createScenario, finish, newEngine, randomOperation } from '../contract/scenario.ts';
+import { kib, mib } from '../../src/units.ts';
+import { removeGuest, startGuest } from '../vm/guest.ts';
+import { guestRig, makePool } from './rig.ts';
+
+const SEEDS = Number(process.env['SNAPMERGE_SEEDS'] ?? 12);
+const OPERATIONS = Number(process.env['SNAPMERGE_OPERATIONS'] ?? 40);
+const FIRST = Number(process.env['SNAPMERGE_SEED'] ?? 1);
+/** Showing and reading every image costs more than most operations; a wrong block stays wrong until the next look. */
+const OPERATIONS_A_CHECK = 5;
+const GUESTS = 2;
+const LIMIT_MS = 3_600_000;
+
+const totals = { seeds: 0, operations: 0, wrong: 0 };
+
+afterAll(() => {
+  process.stdout.write(
+    `kernel: ${totals.seeds} seeds, ${totals.operations} operations, ${totals.wrong} wrong chunks\n`,
+  );
+});
+
+describe.concurrent('random operations on a real kernel', () => {
+  test.each(Array.from({ length: Math.min(GUESTS, SEEDS) }, (_, index) => index))(
+    'guest %i',
+    { timeout: LIMIT_MS },
+    async (index) => {
+      for (let seed = FIRST + index; seed < FIRST + SEEDS; seed += GUESTS) {
+        const name = `random-${seed}`;
+        const guest = await startGuest({ name, diskSizeBytes: 1 << 30, udev: seed % 4 !== 0 });
+        try {
+          await makePool(guest);
+          const random = createRandom(seed);
+          const scenario = createScenario(await guestRig(guest), {
+            random,
+            unit: random.chance(0.5) ? kib(512) : mib(4),
+            leastCow: mib(64),
+            maxVolumes: 6,
+            maxSnapshots: 6,
+            looksAfterWrites: false,
+          });
+          await runSeed(scenario, seed);
+          totals.seeds += 1;
+        } finally {
+          await guest.stop();
+          await removeGuest(name);
+        }
+      }
+    },
+  );
+});
+
+async function runSeed(scenario: Scenario, seed: number): Promise<void> {
+  await scenario.engine.open();
+  for (let operation = 1; operation <= OPERATIONS; operation += 1) {
+    try {
+      await randomOperation(scenario);
+      totals.operations += 1;
+      if (operation % OPERATIONS_A_CHECK === 0) await expectRight(scenario);
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${String(error)}\n${scenario.story.join('\n')}`, { cause: error });
+    }
+  }
+  await finish(scenario);
+  await expectRight(scenario);
+  scenario.engine = newEngine(scenario);
+}
+
+async function expectRight(scenario: Scenario): Promise<void> {
+  const wrong = await check(scenario);
+  totals.wrong += wrong.length;
+  expect(wrong, scenario.story.join('\n')).toEqual([]);
+}

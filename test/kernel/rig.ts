@@ -1,0 +1,125 @@
+// A guest as a rig for the scenarios that the simulation runs too: the engine and its adapters run here, their commands
+// in the guest. Blocks are written one by one, buffered and synced; they are read back with O_DIRECT, because devices
+// over the same bytes have page caches of their own.
+
+import { createHost } from '../../src/blockdev.ts';
+import { createKernel } from '../../src/dm/dmsetup.ts';
+import { nodeOf } from '../../src/dm/observed.ts';
+import { mergeFinished } from '../../src/dm/status.ts';
+import { installUdevRules, udevRuns } from '../../src/dm/udev.ts';
+import { output } from '../../src/exec.ts';
+import type { DeviceKey } from '../../src/ids.ts';
+import { poolName } from '../../src/ids.ts';
+import { createLvm } from '../../src/lvm/commands.ts';
+import type { Rig } from '../contract/rig.ts';
+import { BLOCK_BYTES } from '../contract/rig.ts';
+import type { Guest } from '../vm/guest.ts';
+import { guestExec } from './guest-exec.ts';
+
+export const VG = 'pool';
+const TAG_BYTES = 8;
+const MERGE_POLL_MS = 100;
+const MERGE_POLLS = 3000;
+
+/** Standard input: lines of a block number and its tags, one write a line. */
+const WRITER = String.raw`
+use strict; use Fcntl; use IO::Handle;
+sysopen(my $device, $ARGV[0], O_RDWR) or die "open: $!";
+while (my $line = <STDIN>) {
+  my ($block, @tags) = split ' ', $line;
+  my $data = join '', map { pack('Q<', $_) x 512 } @tags;
+  sysseek($device, $block * 4096, 0) or die "seek: $!";
+  my $done = syswrite($device, $data);
+  die "write: $!" unless defined $done && $done == length $data;
+}
+$device->sync or die "sync: $!";
+`;
+
+/** Small extents, so that a family's contents are read in a moment. Made once; the disks survive every cut. */
+export async function makePool(guest: Guest): Promise<void> {
+  await guest.output([
+    ...['vgcreate', '-qq', '--yes', '--physicalextentsize', '512k', '--metadatasize', '16m', VG],
+    ...['/dev/vdc', '/dev/vdd'],
+  ]);
+}
+
+/** Opens the pool of a guest that has just booted. */
+export async function guestRig(guest: Guest): Promise<Rig> {
+  const exec = guestExec(guest);
+  let parts = await open();
+
+  async function open() {
+    const lvm = createLvm({ exec, vgName: VG });
+    const { vgUuid } = await lvm.report();
+    const udev = await udevRuns(exec);
+    if (udev) await installUdevRules(exec, [vgUuid]);
+    const kernel = createKernel({ exec, lvm, pool: poolName('test'), vgName: VG, vgUuid, udev });
+    return { vg: vgUuid, lvm, kernel, host: createHost({ exec, vgName: VG, vgUuid }) };
+  }
+
+  const pathOf = async (key: DeviceKey): Promise<string> => {
+    const device = (await parts.kernel.observe()).devices.get(key);
+    if (device === undefined) throw new Error(`Cannot find device '${key}' in the guest`);
+    return nodeOf(device.majorMinor);
+  };
+
+  return {
+    get vg() {
+      return parts.vg;
+    },
+    get lvm() {
+      return parts.lvm;
+    },
+    get kernel() {
+      return parts.kernel;
+    },
+    get host() {
+      return parts.host;
+    },
+    read: async (key) => {
+      const path = await pathOf(key);
+      const { code, stdout, stderr } = await guest.exec(['dd', `if=${path}`, 'iflag=direct', 'bs=512k', 'status=none']);
+      if (code !== 0) throw new Error(`Cannot read '${key}': ${Buffer.from(stderr).toString()}`);
+      return tagsOf(Buffer.from(stdout));
+    },
+    write: async (key, writes) => {
+      const lines = writes.map(({ block, tags }) => `${block} ${tags.join(' ')}\n`).join('');
+      await output(exec, ['perl', '-e', WRITER, await pathOf(key)], { stdin: lines });
+    },
+    pause: () => Promise.resolve(),
+    finishMerges: async () => {
+      for (let poll = 0; poll < MERGE_POLLS; poll += 1) {
+        const { devices } = await parts.kernel.observe();
+        const merging = [...devices.values()].filter(
+          ({ live, status }) =>
+            live?.some(({ type }) => type === 'snapshot-merge') === true &&
+            (status === undefined || !mergeFinished(status)),
+        );
+        if (merging.length === 0) return;
+        await guest.exec(['sleep', String(MERGE_POLL_MS / 1000)]);
+      }
+      throw new Error('Cannot wait any longer for the merges');
+    },
+    // The logic runs here, so a killed driver is one that is forgotten in the middle of nothing.
+    killDriver: async () => {
+      parts = await open();
+    },
+    cutPower: async () => {
+      await guest.cut();
+      await guest.boot();
+      parts = await open();
+    },
+    notices: () => [],
+  };
+}
+
+/** One number a block; -2 for a block that is not one tag throughout. */
+function tagsOf(data: Buffer): readonly number[] {
+  const tags: number[] = [];
+  for (let at = 0; at + BLOCK_BYTES <= data.length; at += BLOCK_BYTES) {
+    const block = data.subarray(at, at + BLOCK_BYTES);
+    const whole = block.subarray(0, BLOCK_BYTES - TAG_BYTES).equals(block.subarray(TAG_BYTES));
+    tags.push(whole ? Number(block.readBigUInt64LE(0)) : -2);
+  }
+  return tags;
+}
