@@ -21,6 +21,10 @@ function resolve(m: Machine, device: Device, ref: Ref): Under {
   const under =
     ref.on === 'store' ? m.stores.get(ref.store) : ref.on === 'device' ? m.devices.get(ref.device) : undefined;
   if (under === undefined) return refuse(`Cannot load ${device.key}: ${refText(ref)} is not there`);
+  if ('hadTable' in under && !under.hadTable) {
+    // Its disk is added at the first load; until then nobody can open it.
+    return refuse(`Cannot load ${device.key}: ${refText(ref)} has no table yet (No such device or address)`);
+  }
   if (under === device) return refuse(`Cannot load ${device.key}: the table lies on its own device`);
   return under;
 }
