@@ -23,6 +23,7 @@ export function plan(observed: Observed, desired: Desired): readonly Step[] {
   const found = [...observed.devices.values()];
   const wanted = new Map(desired.devices.map((device) => [device.key, device]));
   const changed = desired.devices.filter((device) => isChanged(device, observed.devices.get(device.key)));
+  const changedKeys = new Set(changed.map(({ key }) => key));
   const extras = found.filter(({ key }) => !wanted.has(key));
   const quiet = devicesToSuspend(found, changed, extras);
   const early = loadedEarly(changed, observed, found);
@@ -44,12 +45,10 @@ export function plan(observed: Observed, desired: Desired): readonly Step[] {
     .filter(({ suspended }) => !suspended)
     .map(({ key }): Step => ({ do: 'suspend', device: key }));
   const flushes = originsToFlush(changed, observed, quiet).map((device): Step => ({ do: 'flush', device }));
-  const resumed = desired.devices.filter(
-    (device) =>
-      changed.includes(device) || quiet.has(device.key) || observed.devices.get(device.key)?.suspended === true,
-  );
+  const isResumed = ({ key }: DesiredDevice): boolean =>
+    changedKeys.has(key) || quiet.has(key) || observed.devices.get(key)?.suspended === true;
   const resumes = order(desired.devices)
-    .filter((device) => resumed.includes(device))
+    .filter(isResumed)
     .map(({ key }): Step => ({ do: 'resume', device: key }));
   const removes = topDown(extras).map(({ key }): Step => ({ do: 'remove', device: key }));
 

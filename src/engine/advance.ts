@@ -55,6 +55,7 @@ async function takeTurn(ctx: Context, report: PoolReport, family: Family): Promi
   if (restoring?.record.restore !== undefined) return finishRestore(ctx, family, restoring, restoring.record.restore);
   const merging = nodes.find(({ record }) => record.merging !== undefined);
   if (merging !== undefined) return finishAbsorption(ctx, family, merging);
+  ctx.waiting.delete(family.id);
   for (const ghost of nodes) {
     const reader = soleReader(family, ghost);
     if (reader !== undefined && (await beginAbsorption(ctx, report, family, ghost, reader))) return true;
@@ -182,7 +183,10 @@ async function isSound(ctx: Context, family: Family, reader: Node): Promise<bool
 async function bareGhost(ctx: Context, report: PoolReport, ghost: Node, window: Bytes, size: Bytes): Promise<boolean> {
   const { store, entity } = ghost.record;
   const more = size - storeReport(report, store).size;
-  if (more > 0n && more * copiesOf(entity.parameters.layout) > report.free) return false;
+  if (more > 0n && more * copiesOf(entity.parameters.layout) > report.free) {
+    ctx.waiting.add(ghost.record.family);
+    return false;
+  }
   await growStore(ctx, report, store, window, size);
   if (entity.size < size) await commit(ctx, store, [sizeTag(size)], [sizeTag(entity.size)]);
   return true;
@@ -206,6 +210,7 @@ async function makeRoom(ctx: Context, report: PoolReport, family: Family, ghost:
   const present = storeReport(report, store).size;
   if (needed <= present) return true;
   if ((needed - present) * copiesOf(entity.parameters.layout) > report.free) {
+    ctx.waiting.add(family.id);
     ctx.log.warn({ ghost: ghost.id, reader: reader.id, needed: needed.toString() }, 'no room to absorb a ghost yet');
     return false;
   }

@@ -20,7 +20,7 @@ import { pendingTag, writeTags } from '../lvm/tags.ts';
 import type { Layout } from '../parameters.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
-import { MAX_CHUNK_BYTES, bytes, formatBytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
+import { MAX_CHUNK_BYTES, bytes, formatBytes, kib, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Locks } from './locks.ts';
 
 export interface Context {
@@ -55,6 +55,8 @@ export interface Context {
   readonly watched: Map<VolumeId, readonly WatchedStore[]>;
   /** A new store of exceptions is at least this large, or as large as it can ever need. */
   readonly leastCow: Bytes;
+  /** Families in which something waits for room in the pool. */
+  readonly waiting: Set<VolumeId>;
   /** Families that would not converge, and why. */
   readonly stuck: Map<VolumeId, string>;
   /** Extends what of a family would not last long, now. */
@@ -187,8 +189,17 @@ export function copiesOf(layout: Layout): bigint {
   return layout === 'raid1' ? 2n : 1n;
 }
 
+/** LVM keeps the text of the metadata before and after a commit in its area: a commit needs room for a whole one. */
+const LEAST_METADATA_FREE = kib(32);
+
 /** Throws `exhausted` with the missing bytes when `size` more would not leave the reserve. */
 export function needRoom(ctx: Context, report: PoolReport, size: bigint, what: string): void {
+  if (report.metadataFree < LEAST_METADATA_FREE) {
+    fail(
+      'exhausted',
+      `Cannot make ${what}: the metadata area of pool '${ctx.pool}' has only ${formatBytes(report.metadataFree)} free`,
+    );
+  }
   const free = freeForNew(ctx, report);
   if (size <= free) return;
   fail(
@@ -223,6 +234,7 @@ export async function prepareStore(
     if (progressKey !== undefined) ctx.zeroing.set(progressKey, progress);
     await ctx.host.zero(record.store, bytes(0), total, (done) => {
       progress.done = done;
+      ctx.log.info({ store: record.store, done: done.toString(), total: total.toString() }, 'zeroing');
     });
   } catch (error) {
     await discardStore(ctx, record.store);

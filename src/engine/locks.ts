@@ -15,7 +15,7 @@ export function createLocks(): Locks {
       const result = (tails.get(key) ?? Promise.resolve()).then(work);
       const tail = result.catch(() => undefined);
       tails.set(key, tail);
-      void tail.then(() => {
+      void tail.finally(() => {
         if (tails.get(key) === tail) tails.delete(key);
       });
       return result;

@@ -2,14 +2,14 @@
 // and extensions.
 
 import { desired } from '../dm/desired.ts';
-import type { Family, Forest } from '../dm/family.ts';
+import type { Family, Forest, Node } from '../dm/family.ts';
 import type { Kernel, Observed } from '../dm/kernel.ts';
 import { ofFamily } from '../dm/converge.ts';
 import { plan } from '../dm/plan.ts';
 import { fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, VgUuid, VolumeId } from '../ids.ts';
-import { entityOf, isVolumeId } from '../ids.ts';
+import { deviceKey, entityOf, isVolumeId } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
@@ -66,9 +66,12 @@ export interface PoolEngine extends Engine {
   readonly look: () => Promise<number>;
 }
 
+/** How often a family that would not go on is tried again. */
+const RETRY_MS = 30_000;
+
 export function createPoolEngine(ports: PoolPorts): PoolEngine {
   const due = new Set<VolumeId>();
-  let stopped = false;
+  const ending = new AbortController();
   let nudge = new AbortController();
   const ctx: Context = {
     ...ports,
@@ -84,6 +87,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     extent: { size: bytes(4194304) },
     watched: new Map(),
     leastCow: ports.leastCow ?? mib(64),
+    waiting: new Set(),
     stuck: new Map(),
     keepAhead: (family) => monitor.lookAt(family),
     goOn: (family) => {
@@ -101,8 +105,13 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     }
   };
   const loop = async (): Promise<void> => {
-    while (!stopped) {
+    let retriedMs = ctx.clock.nowMs();
+    while (!ending.signal.aborted) {
       let delayMs = 5000;
+      if (ctx.clock.nowMs() - retriedMs >= RETRY_MS) {
+        retriedMs = ctx.clock.nowMs();
+        for (const family of [...ctx.stuck.keys(), ...ctx.waiting]) due.add(family);
+      }
       try {
         await advanceDue();
         delayMs = await monitor.look();
@@ -110,7 +119,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
         ctx.log.error({ error: messageOf(error) }, 'monitor failed');
       }
       nudge = new AbortController();
-      if (due.size === 0 && !stopped) await ctx.clock.sleep(delayMs, nudge.signal);
+      if (due.size === 0 && !ending.signal.aborted) await ctx.clock.sleep(delayMs, nudge.signal);
     }
   };
 
@@ -161,7 +170,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       background = loop();
     },
     stop: async () => {
-      stopped = true;
+      ending.abort();
       nudge.abort();
       await background;
       await ctx.locks.idle();
@@ -249,12 +258,17 @@ function present(ctx: Context, monitor: Monitor, state: PoolState, entity: Found
 function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: VolumeId): Health {
   const found = livingNode(state.forest, id);
   if (found === undefined) return { state: 'healthy' };
-  const lost = (ctx.watched.get(found.family.id) ?? []).find(({ device, kind }) => {
-    const status = monitor.last().get(device)?.state;
-    return kind !== 'snapshot' && status !== undefined && status !== 'counts' && entityOf(device) === id;
-  });
-  if (lost !== undefined) return { state: 'degraded', reason: `The kernel reports trouble with store '${lost.store}'` };
+  for (let at: Node | undefined = found.node; at !== undefined; at = parentOf(found.family, at)) {
+    const state = monitor.last().get(deviceKey(at.id, 'view'))?.state;
+    if (state !== undefined && state !== 'counts') {
+      return { state: 'degraded', reason: `The kernel says '${state}' of '${at.id}', which the volume reads through` };
+    }
+  }
   return healthOf(found.family, found.node, state.report, ctx.stuck.get(found.family.id));
+}
+
+function parentOf(family: Family, node: Node): Node | undefined {
+  return node.parent === undefined ? undefined : family.nodes.get(node.parent);
 }
 
 async function listVolumes(ctx: Context, monitor: Monitor): Promise<readonly Volume[]> {

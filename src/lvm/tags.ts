@@ -98,36 +98,12 @@ export function writeTags(record: StoreRecord): readonly string[] {
   return full;
 }
 
-const KNOWN = new Set([
-  ...[
-    'v',
-    'family',
-    'volume',
-    'snapshot',
-    'gen',
-    'name',
-    'namehash',
-    'size',
-    'created',
-    'class',
-    'place',
-    'of',
-    'source',
-  ],
-  ...[
-    'chunk',
-    'window',
-    'image',
-    'anchors',
-    'level',
-    'pending',
-    'decides',
-    'deleted',
-    'merging',
-    'restore',
-    'restored',
-  ],
-]);
+const KNOWN: ReadonlySet<string> = new Set(
+  (
+    'v family volume snapshot gen name namehash size created ' +
+    'class place of source chunk window image anchors level pending decides deleted merging restore restored'
+  ).split(' '),
+);
 
 /** Throws `contradiction` with the store's name and what is wrong with which tag. */
 export function readTags(store: StoreName, tags: readonly string[]): StoreRecord {

@@ -37,10 +37,8 @@ $device->sync or die "sync: $!";
 
 /** Small extents, so that a family's contents are read in a moment. Made once; the disks survive every cut. */
 export async function makePool(guest: Guest): Promise<void> {
-  await guest.output([
-    ...['vgcreate', '-qq', '--yes', '--physicalextentsize', '512k', '--metadatasize', '16m', VG],
-    ...['/dev/vdc', '/dev/vdd'],
-  ]);
+  const options = ['--yes', '--physicalextentsize', '512k', '--metadatasize', '16m'];
+  await guest.output(['vgcreate', '-qq', ...options, VG, '/dev/vdc', '/dev/vdd']);
 }
 
 /** Opens the pool of a guest that has just booted. */

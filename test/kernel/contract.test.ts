@@ -1,0 +1,47 @@
+// The contract suite on the real kernel: the same scenarios that the simulated node passes, one guest for all of them.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { kib, mib } from '../../src/units.ts';
+import { createRandom } from '../contract/random.ts';
+import { createScenario } from '../contract/scenario.ts';
+import { CONTRACT } from '../contract/suite.ts';
+import type { Guest } from '../vm/guest.ts';
+import { removeGuest, startGuest } from '../vm/guest.ts';
+import { VG, guestRig, makePool } from './rig.ts';
+
+const NAME = 'contract';
+const LIMIT_MS = 900_000;
+let guest: Guest | undefined;
+
+beforeAll(async () => {
+  guest = await startGuest({ name: NAME, diskSizeBytes: 1 << 30 });
+  await makePool(guest);
+}, LIMIT_MS);
+
+afterAll(async () => {
+  await guest?.stop();
+  await removeGuest(NAME);
+}, LIMIT_MS);
+
+test.each(CONTRACT)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
+  if (guest === undefined) throw new Error('Cannot run without a guest');
+  const scenario = createScenario(await guestRig(guest), {
+    random: createRandom(1),
+    unit: kib(512),
+    leastCow: mib(64),
+    maxVolumes: 8,
+    maxSnapshots: 8,
+    looksAfterWrites: false,
+  });
+  await scenario.engine.open();
+  try {
+    await expect(run(scenario)).resolves.toBeUndefined();
+  } finally {
+    // The next one starts on an empty pool; a guest that just booted has no devices, so nothing has to be taken down.
+    await guest.cut();
+    await guest.boot();
+    const left = (await guest.output(['lvs', '--noheadings', '-o', 'lv_full_name', VG])).trim();
+    if (left !== '') await guest.output(['lvremove', '-qq', '--yes', ...left.split(/\s+/)]);
+  }
+  expect((await guest.output(['dmsetup', 'ls'])).trim()).toBe('No devices found');
+});
