@@ -2,10 +2,11 @@
 // server.
 
 import packageJson from '../package.json' with { type: 'json' };
+import { createPoolFor } from './cli/create-pool.ts';
 import { createProgram } from './cli/program.ts';
 import { serve, systemClock } from './cli/serve.ts';
 import type { Config } from './config.ts';
-import { SnapmergeError, fail, messageOf } from './errors.ts';
+import { SnapmergeError, messageOf } from './errors.ts';
 import { localExec } from './exec.ts';
 import { createLogger } from './log.ts';
 import { localFiles } from './node/files.ts';
@@ -28,7 +29,9 @@ async function runDriver(config: Config): Promise<void> {
 
 const program = createProgram(version, process.env, {
   serve: runDriver,
-  createPool: async () => fail('precondition', 'Cannot create a pool: not built into this version'),
+  createPool: async (request) => {
+    process.stdout.write(await createPoolFor(localExec, request));
+  },
   print: (text) => process.stdout.write(text),
 });
 

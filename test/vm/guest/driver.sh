@@ -28,7 +28,8 @@ start)
   mkdir -p "$run"
   rm -f "$run/stopped"
   if ! vgs pool >/dev/null 2>&1; then
-    vgcreate -qq --metadatasize 64m pool /run/guest/disks/pool* || echo 'snapmerge-guest: the pool cannot be made'
+    # LVM wants the devices themselves, not links from outside of /dev.
+    vgcreate -qq --metadatasize 64m pool $(readlink -f /run/guest/disks/pool*) || echo 'snapmerge-guest: the pool cannot be made'
   fi
   setsid "$0" supervise </dev/null >>"$log" 2>&1 &
   ;;
