@@ -7,6 +7,10 @@ import type { Verb } from './verb.ts';
 import { GuestError } from '../test/vm/fault.ts';
 
 const verbs: Readonly<Record<string, Verb>> = {
+  test: {
+    summary: 'run all tests, or the suites named',
+    run: async (args) => (await import('./test/test.ts')).test(args),
+  },
   up: {
     summary: 'boot a guest with a pool and the driver, print the path of its CSI socket',
     run: async (args) => (await import('./up.ts')).up(args),

@@ -1,0 +1,64 @@
+// What `./dev test` runs: every suite as commands of its own, each with the way its counts are read.
+
+export type Counting =
+  /** vitest's JSON report. */
+  | 'vitest'
+  /** Lines `csi-sanity ACCESS: N passed, N failed, N skipped`. */
+  | 'csi-sanity'
+  /** One check, passed when the command ends with 0. */
+  | 'exit-code';
+
+export interface Part {
+  readonly name: string;
+  readonly argv: readonly [string, ...string[]];
+  readonly counting: Counting;
+}
+
+export interface Suite {
+  readonly name: string;
+  readonly summary: string;
+  readonly parts: readonly Part[];
+}
+
+const vitest = (name: string, ...paths: readonly string[]): Part => ({
+  name,
+  argv: ['npx', 'vitest', 'run', ...paths],
+  counting: 'vitest',
+});
+
+const check = (name: string, ...argv: readonly [string, ...string[]]): Part => ({
+  name,
+  argv,
+  counting: 'exit-code',
+});
+
+const sanity = (access: string): Part => ({
+  name: `csi-${access}`,
+  argv: ['node', 'test/csi/sanity.ts', '--access', access, '--name', `csi-${access}`],
+  counting: 'csi-sanity',
+});
+
+export const SUITES: readonly Suite[] = [
+  {
+    name: 'check',
+    summary: 'types, lint, format, nothing unused',
+    parts: [
+      check('types', 'npx', 'tsc', '--noEmit'),
+      check('lint', 'npx', 'oxlint', '--type-aware', '--deny-warnings'),
+      check('format', 'npx', 'prettier', '--check', '.'),
+      check('unused', 'npx', 'knip'),
+    ],
+  },
+  { name: 'unit', summary: 'pure code and parsers', parts: [vitest('unit', 'test/unit')] },
+  { name: 'sim', summary: 'the engine on the simulated node', parts: [vitest('sim', 'test/sim')] },
+  {
+    name: 'kernel',
+    summary: 'adapters, contract and random operations on a real kernel, in guests',
+    parts: [
+      vitest('random', 'test/kernel/random.test.ts'),
+      vitest('contract', 'test/kernel/contract.test.ts'),
+      vitest('adapters', 'test/kernel/adapters.test.ts'),
+    ],
+  },
+  { name: 'csi', summary: 'csi-sanity against the bundle in guests', parts: [sanity('mount'), sanity('block')] },
+];
