@@ -7,6 +7,10 @@ import type { Verb } from './verb.ts';
 import { GuestError } from '../test/vm/fault.ts';
 
 const verbs: Readonly<Record<string, Verb>> = {
+  demo: {
+    summary: 'the main job in a guest, told as a story',
+    run: async () => (await import('./demo.ts')).demo(),
+  },
   test: {
     summary: 'run all tests, or the suites named',
     run: async (args) => (await import('./test/test.ts')).test(args),
