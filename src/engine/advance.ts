@@ -2,6 +2,7 @@
 // finished are written down, and a ghost with one reader is merged into. Called after changes, by the monitor, at start.
 
 import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
+import { fedBy } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
@@ -25,6 +26,7 @@ import {
   storeReport,
 } from './context.ts';
 import { growStore } from './expand.ts';
+import { shrinkMeasured } from './snapshots.ts';
 import { sweepFamily } from './sweep.ts';
 
 /** Each turn ends in a commit or in nothing left to do; a family has no more to do than a few turns for each member. */
@@ -218,8 +220,9 @@ async function makeRoom(ctx: Context, report: PoolReport, family: Family, ghost:
   return true;
 }
 
-/** A snapshot that is shown but no longer fed keeps only what it uses. */
+/** A snapshot that is no longer fed keeps only what it uses: as it shows now, or as it was read when it went. */
 async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Promise<void> {
+  await shrinkDormant(ctx, report, family);
   const idle = (ctx.watched.get(family.id) ?? []).filter(({ fed, kind }) => !fed && kind === 'snapshot');
   if (idle.length === 0) return;
   const statuses = await ctx.kernel.statuses();
@@ -228,5 +231,13 @@ async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Pr
     if (status?.state !== 'counts') continue;
     const size = fittingSize(toBytes(status.used), report.extent);
     if (size < storeReport(report, store).size) await ctx.lvm.shrink(store, size);
+  }
+}
+
+async function shrinkDormant(ctx: Context, report: PoolReport, family: Family): Promise<void> {
+  for (const node of family.nodes.values()) {
+    const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+    const fed = parent === undefined || node.level !== undefined || fedBy(family, parent)?.id === node.id;
+    if (!fed) await shrinkMeasured(ctx, report, node);
   }
 }
