@@ -1,12 +1,13 @@
 // Runs one part of a suite: its output goes into a file, the lines that matter to the terminal as they come, its counts
-// are read from a report and never guessed from words.
+// are read from a report and never guessed from words. A part that cannot run, or does not end, has failed.
 
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
+import { once } from 'node:events';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { once } from 'node:events';
+import { messageOf } from '../../src/errors.ts';
 import type { Part } from './suites.ts';
 
 export interface Counts {
@@ -23,41 +24,81 @@ export interface PartResult extends Counts {
 
 /** Lines that suites print for people; everything else stays in the file. */
 const TELLING = /^(kernel|sim|csi-sanity[^:]*|snapmerge): /;
-const SIGN_OF_LIFE_MS = 30_000;
+const SIGN_OF_LIFE_MS = 15_000;
+/** Nothing of ours takes so long; what hangs must not hang the whole run. */
+const PART_LIMIT_MS = 40 * 60_000;
+/** How much of a failed part's output is shown: a machine that runs tests may keep nothing else. */
+const SHOWN_LINES = 60;
 
 export async function runPart(part: Part, dir: string, say: (line: string) => void): Promise<PartResult> {
   const logPath = join(dir, `${part.name}.log`);
-  const reportPath = join(dir, `${part.name}.json`);
-  await rm(reportPath, { force: true });
-  const report =
-    part.counting === 'vitest' ? ['--reporter=default', '--reporter=json', `--outputFile=${reportPath}`] : [];
-  const [file, ...args] = [...part.argv, ...report];
+  // Of this run alone: two runs side by side must not count each other's tests.
+  const reportPath = join(dir, `${part.name}.${process.pid}.json`);
   const startMs = performance.now();
   const seconds = (): number => Math.round((performance.now() - startMs) / 1000);
-  const log = createWriteStream(logPath);
-  const child = spawn(file ?? '', args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, NO_COLOR: '1' } });
+  let saidMs = startMs;
+  const tell = (line: string): void => {
+    saidMs = performance.now();
+    say(`${part.name}: ${line}`);
+  };
+
   const lines: string[] = [];
-  for (const stream of [child.stdout, child.stderr]) {
-    createInterface({ input: stream }).on('line', (line) => {
-      log.write(`${line}\n`);
-      if (!TELLING.test(line)) return;
-      lines.push(line);
-      say(`${part.name}: ${line}`);
-    });
-  }
-  const life = setInterval(() => say(`${part.name}: ${seconds()} s so far`), SIGN_OF_LIFE_MS);
-  const [code]: unknown[] = await once(child, 'close');
+  const life = setInterval(() => {
+    if (performance.now() - saidMs >= SIGN_OF_LIFE_MS)
+      tell(`${seconds()} s so far; ${lines.at(-1)?.trim() ?? 'quiet'}`);
+  }, 1000);
+  const ended = await runChild(commandOf(part, reportPath), logPath, (line) => {
+    if (line.trim() !== '') lines.push(line);
+    if (TELLING.test(line)) tell(line);
+  });
   clearInterval(life);
-  log.end();
-  const counts = await countsOf(part, code === 0, lines, reportPath);
-  say(`${part.name}: ${counts.passed} passed, ${counts.failed} failed in ${seconds()} s`);
+  const counts = await countsOf(part, ended, lines, reportPath);
+  await rm(reportPath, { force: true });
+  if (counts.failed > 0) for (const line of lines.slice(-SHOWN_LINES)) tell(`| ${line}`);
+  tell(`${counts.passed} passed, ${counts.failed} failed in ${seconds()} s`);
   return { name: part.name, ...counts, seconds: seconds(), logPath };
+}
+
+function commandOf({ argv, counting }: Part, reportPath: string): readonly string[] {
+  if (counting !== 'vitest') return argv;
+  return [...argv, '--reporter=default', '--reporter=json', `--outputFile=${reportPath}`];
+}
+
+/** True when it ended with 0. */
+async function runChild(
+  [file = '', ...args]: readonly string[],
+  logPath: string,
+  take: (line: string) => void,
+): Promise<boolean> {
+  const log = createWriteStream(logPath);
+  const keep = (line: string): void => {
+    log.write(`${line}\n`);
+    take(line);
+  };
+  try {
+    const child = spawn(file, args, {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, NO_COLOR: '1' },
+      timeout: PART_LIMIT_MS,
+    });
+    for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', keep);
+    const [code, signal]: unknown[] = await once(child, 'close');
+    if (code !== 0) keep(typeof code === 'number' ? `ended with code ${code}` : `ended by ${JSON.stringify(signal)}`);
+    return code === 0;
+  } catch (error) {
+    keep(`Cannot run '${file}': ${messageOf(error)}`);
+    return false;
+  } finally {
+    log.end();
+  }
 }
 
 async function countsOf(part: Part, ended: boolean, lines: readonly string[], reportPath: string): Promise<Counts> {
   const found = await readCounts(part, ended, lines, reportPath);
+  if (found.failed > 0) return found;
   // A command that failed without counting a failure did fail: it could not run, or something outside of a test did.
-  return ended || found.failed > 0 ? found : { ...found, failed: 1 };
+  // One that ran no test at all has shown nothing.
+  return ended && found.passed > 0 ? found : { ...found, failed: 1 };
 }
 
 async function readCounts(part: Part, ended: boolean, lines: readonly string[], reportPath: string): Promise<Counts> {
@@ -78,10 +119,11 @@ async function readReport(path: string): Promise<Counts> {
     const value: unknown = typeof report === 'object' && report !== null ? Reflect.get(report, key) : undefined;
     return typeof value === 'number' ? value : 0;
   };
-  const passed = count('numPassedTests');
-  // No test run at all is a failure too.
-  const failed = Math.max(count('numFailedTests'), passed === 0 ? 1 : 0);
-  return { passed, failed, skipped: count('numPendingTests') + count('numTodoTests') };
+  return {
+    passed: count('numPassedTests'),
+    failed: count('numFailedTests'),
+    skipped: count('numPendingTests') + count('numTodoTests'),
+  };
 }
 
 function readSanity(line: string): Counts {

@@ -20,15 +20,18 @@ export interface Suite {
   readonly parts: readonly Part[];
 }
 
+/** A program of a package, without npx: that would start it as a grandchild, which no signal of ours reaches. */
+const installed = (program: string): string => `node_modules/.bin/${program}`;
+
 const vitest = (name: string, ...paths: readonly string[]): Part => ({
   name,
-  argv: ['npx', 'vitest', 'run', ...paths],
+  argv: [installed('vitest'), 'run', ...paths],
   counting: 'vitest',
 });
 
-const check = (name: string, ...argv: readonly [string, ...string[]]): Part => ({
+const check = (name: string, program: string, ...args: readonly string[]): Part => ({
   name,
-  argv,
+  argv: [installed(program), ...args],
   counting: 'exit-code',
 });
 
@@ -43,10 +46,10 @@ export const SUITES: readonly Suite[] = [
     name: 'check',
     summary: 'types, lint, format, nothing unused',
     parts: [
-      check('types', 'npx', 'tsc', '--noEmit'),
-      check('lint', 'npx', 'oxlint', '--type-aware', '--deny-warnings'),
-      check('format', 'npx', 'prettier', '--check', '.'),
-      check('unused', 'npx', 'knip'),
+      check('types', 'tsc', '--noEmit'),
+      check('lint', 'oxlint', '--type-aware', '--deny-warnings'),
+      check('format', 'prettier', '--check', '.'),
+      check('unused', 'knip'),
     ],
   },
   { name: 'unit', summary: 'pure code and parsers', parts: [vitest('unit', 'test/unit')] },

@@ -1,16 +1,14 @@
-// `./dev test [suite...]`: all suites side by side in a few lanes, one closing line with the sum of all tests.
+// `./dev test [suite...]`: all suites, a few commands side by side, one closing line with the sum of all tests.
 
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { cacheDir } from '../cache.ts';
-import { csiSanity } from '../csi-sanity.ts';
-import { buildBundle } from '../bundle.ts';
 import { say } from '../progress.ts';
 import type { PartResult } from './part.ts';
 import { add, runPart } from './part.ts';
 import type { Part } from './suites.ts';
 import { SUITES } from './suites.ts';
 
+/** The whole output of each part of the last run. */
+const LOGS = 'dist/test';
 /** Guests wait for disks and timers a good part of their time; three lanes keep two cores busy. */
 const LANES = 3;
 
@@ -31,11 +29,8 @@ export const test = async (names: readonly string[]): Promise<number> => {
     return 2;
   }
   const suites = names.length === 0 ? SUITES : SUITES.filter(({ name }) => names.includes(name));
-  const dir = join(cacheDir(), 'test');
-  await mkdir(dir, { recursive: true });
-  // Built once, before anything asks for them side by side.
-  if (suites.some(({ name }) => name === 'csi')) await Promise.all([csiSanity(), buildBundle()]);
-  const results = await runLanes(lanesOf(suites.flatMap(({ parts }) => parts)), dir);
+  await mkdir(LOGS, { recursive: true });
+  const results = await runAll(suites.flatMap(({ parts }) => parts));
   for (const { name, passed, failed, skipped, seconds, logPath } of results) {
     const where = failed > 0 ? `   see ${logPath}` : '';
     process.stdout.write(
@@ -47,25 +42,19 @@ export const test = async (names: readonly string[]): Promise<number> => {
   return failed === 0 ? 0 : 1;
 };
 
-/** The longest part has a lane of its own; the others follow each other in the order of the suites. */
-function lanesOf(parts: readonly Part[]): readonly (readonly Part[])[] {
-  const long = parts.filter(({ name }) => name === 'random');
-  const lanes: Part[][] = Array.from({ length: LANES - 1 }, () => []);
-  parts
-    .filter((part) => !long.includes(part))
-    .forEach((part, index) => {
-      lanes[index % lanes.length]?.push(part);
-    });
-  return [long, ...lanes].filter((lane) => lane.length > 0);
+/** The longest part begins; whoever is free takes the next one, in the order of the suites. */
+async function runAll(parts: readonly Part[]): Promise<readonly PartResult[]> {
+  const queue = [...parts.filter(isLong), ...parts.filter((part) => !isLong(part))];
+  const results: PartResult[] = [];
+  const lane = async (): Promise<void> => {
+    for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
+      results.push(await runPart(part, LOGS, (line) => process.stdout.write(`${line}\n`)));
+    }
+  };
+  await Promise.all(Array.from({ length: LANES }, lane));
+  return results;
 }
 
-async function runLanes(lanes: readonly (readonly Part[])[], dir: string): Promise<readonly PartResult[]> {
-  const done = await Promise.all(
-    lanes.map(async (lane) => {
-      const results: PartResult[] = [];
-      for (const part of lane) results.push(await runPart(part, dir, (line) => process.stdout.write(`${line}\n`)));
-      return results;
-    }),
-  );
-  return done.flat();
+function isLong({ name }: Part): boolean {
+  return name === 'random';
 }
