@@ -1,7 +1,5 @@
 // The small ports that every part needs: time, randomness, a log. No effects in this file.
 
-import type { DrawId } from './ids.ts';
-
 export type Fields = Readonly<Record<string, unknown>>;
 
 /** pino's shape: values first, then a message that never varies. */
@@ -19,8 +17,6 @@ export interface Clock {
   /** Resolves after `ms`, or at once when the signal fires. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
-
-export type { DrawId };
 
 export const silentLog: Log = {
   debug: () => undefined,

@@ -1,7 +1,7 @@
 // The restore service of proto/snapmerge.proto: parse, call the engine of the volume's pool, reply.
 
 import { z } from 'zod';
-import { optionalName, requiredText, timestamp } from '../csi/fields.ts';
+import { optionalName, optionalText, requiredText, timestamp } from '../csi/fields.ts';
 import {
   locateRestore,
   locateSnapshot,
@@ -26,7 +26,7 @@ const startRequest = z.object({
   safety_snapshot_name: optionalName,
 });
 const restoreOnly = z.object({ restore_id: requiredText });
-const listRequest = z.object({ volume_id: z.string() });
+const listRequest = z.object({ volume_id: optionalText });
 
 const MODES: Readonly<Record<string, RestoreMode>> = {
   RESTORE_MODE_UNSPECIFIED: 'origin',

@@ -1,7 +1,7 @@
 // CSI Controller, the calls on snapshots: parse, call the engine of the right pool, reply.
 
 import { z } from 'zod';
-import { maxEntries, requiredName, requiredText, stringMap } from '../csi/fields.ts';
+import { maxEntries, optionalText, requiredName, requiredText, stringMap } from '../csi/fields.ts';
 import { hereOrGone, locateSnapshot, locateVolume, requireAllPools, requireHere } from '../csi/handles.ts';
 import { createKeyed } from '../csi/keyed.ts';
 import { requireThisNode, topologyRequirement } from '../csi/topology.ts';
@@ -27,8 +27,8 @@ const snapshotOnly = z.object({ snapshot_id: requiredText });
 const listRequest = z.object({
   max_entries: maxEntries,
   starting_token: z.string(),
-  source_volume_id: z.string(),
-  snapshot_id: z.string(),
+  source_volume_id: optionalText,
+  snapshot_id: optionalText,
 });
 
 export function snapshotCalls(pools: Pools, nodeName: string): Service {

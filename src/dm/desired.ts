@@ -31,8 +31,6 @@ export interface InUse {
   readonly pinned: ReadonlySet<EntityId>;
 }
 
-export const NOTHING_IN_USE: InUse = { volumes: new Set(), pinned: new Set() };
-
 export function desired(family: Family, inUse: InUse): Desired {
   const needed = neededNodes(family, inUse);
   const devices: DesiredDevice[] = [];

@@ -3,7 +3,6 @@
 
 import type { DeviceKey, StoreName } from '../ids.ts';
 import type { Sectors } from '../units.ts';
-import { sectors } from '../units.ts';
 
 /** What a target lies on: a store (logical volume) of the pool, a device of ours in the same pool, or neither. */
 export type Ref =
@@ -34,10 +33,6 @@ export type Table = readonly Target[];
 export const onStore = (store: StoreName): Ref => ({ on: 'store', store });
 export const onDevice = (device: DeviceKey): Ref => ({ on: 'device', device });
 
-export function tableLength(table: Table): Sectors {
-  return sectors(table.reduce((sum, target) => sum + target.length, 0n));
-}
-
 /** Every reference of a table, in order; a snapshot gives its origin and then its store. */
 export function refsOf(table: Table): readonly Ref[] {
   return table.flatMap((target): readonly Ref[] => {
@@ -55,10 +50,6 @@ export function refsOf(table: Table): readonly Ref[] {
         return [];
     }
   });
-}
-
-export function sameRef(a: Ref, b: Ref): boolean {
-  return refText(a) === refText(b);
 }
 
 export function refText(ref: Ref): string {

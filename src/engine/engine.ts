@@ -2,10 +2,10 @@
 // sizes are bytes, all times are Unix milliseconds. Types only; src/engine/pool.ts is the form that works.
 
 import type { PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
-import type { Layout, OnFull, VolumeParameters, VolumeSource } from '../parameters.ts';
+import type { Layout, VolumeParameters, VolumeSource } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
 
-export type { Layout, OnFull, VolumeParameters, VolumeSource };
+export type { Layout, VolumeParameters, VolumeSource };
 
 export interface CreateVolume {
   /** The CSI name: 1 to 128 characters, any characters. Idempotent by it. */

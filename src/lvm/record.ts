@@ -1,7 +1,7 @@
 // What the tags of one store say, as a value: which entity (volume or snapshot) lives here, where the store's image hangs
 // in the tree, and the few marks that change. Types only; tags.ts is the text, dm/family.ts makes the tree.
 
-import type { EntityId, SnapshotId, StoreName, VolumeId } from '../ids.ts';
+import type { SnapshotId, StoreName, VolumeId } from '../ids.ts';
 import type { VolumeParameters, VolumeSource } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
 
@@ -96,8 +96,4 @@ export interface StoreRecord {
 /** How long the device that shows a record's image is. */
 export function imageSize({ image, entity }: StoreRecord): Bytes {
   return image ?? entity.size;
-}
-
-export function idOf(record: StoreRecord): EntityId {
-  return record.entity.id;
 }

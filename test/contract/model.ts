@@ -34,13 +34,6 @@ export function modelVolume(id: VolumeId, blocks: number[], fresh?: readonly num
   return { id, blocks, active: false, fresh, unsureFrom: undefined, past: new Set([0, ...blocks]) };
 }
 
-export function copyModel(model: Model): Model {
-  return {
-    volumes: new Map([...model.volumes].map(([id, v]) => [id, { ...v, blocks: [...v.blocks], past: new Set(v.past) }])),
-    snapshots: new Map(model.snapshots),
-  };
-}
-
 /** A volume's contents after its device went away and came back. */
 export function refresh(volume: ModelVolume): void {
   if (volume.fresh === undefined) return;
