@@ -25,7 +25,8 @@ export interface Files {
   readonly makeDirectory: (path: string) => Promise<void>;
   /** An empty file to mount a device node on. */
   readonly makeFile: (path: string) => Promise<void>;
-  readonly removeDirectory: (path: string) => Promise<void>;
+  /** False: it is not empty, and stays. */
+  readonly removeDirectory: (path: string) => Promise<boolean>;
   readonly removeFile: (path: string) => Promise<void>;
   readonly isEmptyFile: (path: string) => Promise<boolean>;
   readonly usage: (path: string) => Promise<Usage>;
@@ -56,7 +57,15 @@ export const localFiles: Files = {
     const file = await open(path, 'a', FILE_MODE);
     await file.close();
   },
-  removeDirectory: async (path) => rmdir(path),
+  removeDirectory: async (path) => {
+    try {
+      await rmdir(path);
+      return true;
+    } catch (error) {
+      if (hasCode(error, 'ENOTEMPTY')) return false;
+      throw error;
+    }
+  },
   removeFile: async (path) => unlink(path),
   isEmptyFile: async (path) => (await stat(path)).size === 0,
   usage: async (path) => {
@@ -106,8 +115,11 @@ async function orUndefined<T>(found: Promise<T>): Promise<T | undefined> {
   try {
     return await found;
   } catch (error) {
-    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR'))
-      return undefined;
+    if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return undefined;
     throw error;
   }
+}
+
+function hasCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
 }

@@ -151,9 +151,9 @@ async function removeTarget(files: NodeContext['files'], target: string): Promis
   const there = await files.kindOf(target);
   if (there === undefined) return;
   if (there.kind === 'directory') {
-    await files.removeDirectory(target).catch((cause: unknown) => {
-      fail('precondition', `Cannot remove ${target}: it is not empty, and nothing is mounted there`, cause);
-    });
+    if (!(await files.removeDirectory(target))) {
+      fail('precondition', `Cannot remove ${target}: it is not empty, and nothing is mounted there`);
+    }
     return;
   }
   if (there.kind !== 'file' || !(await files.isEmptyFile(target))) {

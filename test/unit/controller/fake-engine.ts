@@ -27,18 +27,16 @@ export interface FakeDevices {
 
 /** Devices that are only numbers: `/dev/dm-N`, 253:N. */
 export function numberedDevices(): FakeDevices {
-  let next = 0;
-  const shown = new Map<VolumeId, ActiveVolume>();
+  const minors = new Map<VolumeId, number>();
   const show = (id: VolumeId, size: Bytes): ActiveVolume => {
-    const minor = shown.get(id)?.majorMinor.slice(4) ?? String(next++);
-    const active = { path: `/dev/dm-${minor}`, majorMinor: `253:${minor}`, size };
-    shown.set(id, active);
-    return active;
+    const minor = minors.get(id) ?? minors.size;
+    minors.set(id, minor);
+    return { path: `/dev/dm-${minor}`, majorMinor: `253:${minor}`, size };
   };
   return {
     activate: async (id, size) => show(id, size),
     resize: async (id, size) => show(id, size),
-    deactivate: async (id) => void shown.delete(id),
+    deactivate: async () => undefined,
     snapshot: async () => undefined,
     remove: async () => undefined,
   };

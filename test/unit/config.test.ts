@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest';
+import { readConfig } from '../../src/config.ts';
+
+const file = (text: string) => ({ path: 'config.yaml', text });
+const MINIMAL = 'node: from-file\npools: [{ name: a, volumeGroup: vg_a }]\n';
+
+test('flags come before environment before file before defaults', () => {
+  const sources = {
+    flags: { node: 'from-flag' },
+    env: { SNAPMERGE_NODE: 'from-env', SNAPMERGE_LOG_LEVEL: 'debug' },
+    file: file(`${MINIMAL}logLevel: warn\nreserve: 25%\n`),
+  };
+  expect(readConfig(sources)).toEqual({
+    node: 'from-flag',
+    socket: '/run/snapmerge/csi.sock',
+    pools: [{ name: 'a', volumeGroup: 'vg_a' }],
+    reservePercent: 25,
+    maxVolumes: 0,
+    logLevel: 'debug',
+  });
+});
+
+test('pools of the environment, and the endpoint as the standard writes it', () => {
+  const env = { SNAPMERGE_POOLS: 'fast=vg0,slow=vg1', CSI_ENDPOINT: 'unix:///csi/csi.sock', SNAPMERGE_NODE: 'n' };
+  const { pools, socket } = readConfig({ flags: {}, env, file: undefined });
+  expect(pools.map(({ name }) => name)).toEqual(['fast', 'slow']);
+  expect(socket).toBe('/csi/csi.sock');
+});
+
+test.each([
+  ['pools: []', 'pools: want at least one pool'],
+  ['node: n', 'pools: want at least one pool'],
+  [`${MINIMAL}colour: blue`, 'colour'],
+  ['pools: [{ name: A_B, volumeGroup: v }]', 'pools.0.name: want 1 to 32 characters'],
+  ['pools: [{ name: a, volumeGroup: ../v }]', 'pools.0.volumeGroup: want the name of a volume group'],
+  ['pools: [{ name: a, volumeGroup: v }, { name: a, volumeGroup: w }]', 'two pools have one name'],
+  ['pools: [{ name: a, volumeGroup: v }, { name: b, volumeGroup: v }]', 'two pools have one group'],
+  [`${MINIMAL}reserve: 100%`, 'reserve: want a share of the pool'],
+  [`${MINIMAL}reserve: 100`, 'reserve'],
+  [`${MINIMAL}socket: csi.sock`, 'socket: want an absolute path'],
+  [`${MINIMAL}socket: /${'x'.repeat(100)}`, 'socket: want at most 96 bytes'],
+  [`${MINIMAL}logLevel: loud`, 'logLevel'],
+  [MINIMAL.replace('from-file', 'n'.repeat(64)), 'node: want 1 to 63'],
+  ['- a', 'want keys and values'],
+  ['a: [', 'as YAML'],
+])('refuses %j', (text, message) => {
+  expect(() => readConfig({ flags: {}, env: {}, file: file(text) })).toThrow(message);
+});

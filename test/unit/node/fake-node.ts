@@ -1,0 +1,223 @@
+// A node in memory: devices with what is on them, mounts, files, and the commands that the node service runs. It can stop
+// before any effect, as a killed driver does.
+
+import { basename, dirname } from 'node:path';
+import type { Argv, Exec, ExecResult } from '../../../src/exec.ts';
+import type { FileKind, Files } from '../../../src/node/files.ts';
+import type { MountEntry } from '../../../src/node/mountinfo.ts';
+import type { ActiveVolume } from '../../../src/engine/engine.ts';
+
+export interface FakeDevice {
+  size: bigint;
+  /** What blkid finds. */
+  signature: string | undefined;
+  filesystemBytes: bigint;
+  /** mkfs was cut short. */
+  unfinished: boolean;
+  /** Written pieces by offset; all else is zero. */
+  readonly pieces: Map<bigint, Uint8Array>;
+}
+
+export interface FakeNode {
+  readonly exec: Exec;
+  readonly files: Files;
+  readonly devices: Map<string, FakeDevice>;
+  readonly mounts: MountEntry[];
+  readonly paths: Map<string, 'directory' | 'file'>;
+  readonly ran: string[];
+  /** Effects until the driver is killed; Infinity: never. */
+  readonly lives: { left: number };
+  readonly attach: (active: ActiveVolume) => FakeDevice;
+}
+
+export class Killed extends Error {}
+
+const OK: ExecResult = { code: 0, stdout: '', stderr: '' };
+const no = (code: number, stderr: string): ExecResult => ({ code, stdout: '', stderr });
+
+export function createFakeNode(): FakeNode {
+  const devices = new Map<string, FakeDevice>();
+  const numbers = new Map<string, string>();
+  const mounts: MountEntry[] = [];
+  const paths = new Map<string, 'directory' | 'file'>();
+  const ran: string[] = [];
+  const lives = { left: Number.POSITIVE_INFINITY };
+
+  const effect = (): void => {
+    if (lives.left <= 0) throw new Killed('the driver was killed');
+    lives.left -= 1;
+  };
+  const device = (path: string): FakeDevice => {
+    const found = devices.get(path);
+    if (found === undefined) throw new Error(`no device ${path}`);
+    return found;
+  };
+  const top = (path: string): MountEntry | undefined => mounts.findLast(({ mountPoint }) => mountPoint === path);
+  const blockAt = (path: string): string | undefined => {
+    if (numbers.has(path)) return path;
+    const root = top(path)?.root;
+    return root !== undefined && numbers.has(`/dev${root}`) ? `/dev${root}` : undefined;
+  };
+
+  const mount = (argv: Argv): ExecResult => {
+    const options = (argv[argv.indexOf('-o') + 1] ?? '').split(',');
+    const [source = '', target = ''] = argv.slice(-2);
+    if (!paths.has(target)) return no(32, 'mount point does not exist');
+    const own = options.filter((word) => !['bind', 'nouuid'].includes(word));
+    if (options.includes('bind')) {
+      const from = top(source);
+      const whole = {
+        root: `/${basename(source)}`,
+        majorMinor: '0:5',
+        fsType: 'devtmpfs',
+        source: 'udev',
+        superOptions: ['rw'],
+      };
+      mounts.push({ ...(from ?? whole), mountPoint: target, options: own });
+      return OK;
+    }
+    const fsType = argv[argv.indexOf('-t') + 1] ?? '';
+    const on = device(source);
+    if (on.signature !== fsType || on.unfinished) return no(32, 'wrong fs type');
+    const majorMinor = numbers.get(source) ?? '';
+    const superOptions = [options.includes('ro') ? 'ro' : 'rw'];
+    mounts.push({ majorMinor, root: '/', mountPoint: target, options: own, fsType, source, superOptions });
+    return OK;
+  };
+
+  const umount = (target: string): ExecResult => {
+    const index = mounts.findLastIndex(({ mountPoint }) => mountPoint === target);
+    if (index === -1) return no(32, 'not mounted');
+    mounts.splice(index, 1);
+    return OK;
+  };
+
+  const mkfs = (fsType: string, path: string): ExecResult => {
+    const on = device(path);
+    on.pieces.set(64n, new Uint8Array([1]));
+    if (fsType === 'xfs') Object.assign(on, { signature: 'xfs', unfinished: true });
+    effect();
+    Object.assign(on, { signature: fsType, unfinished: false, filesystemBytes: on.size });
+    return OK;
+  };
+
+  const run = (argv: Argv): ExecResult => {
+    const [command] = argv;
+    const last = argv.at(-1) ?? '';
+    switch (command) {
+      case 'blkid': {
+        const { signature } = device(last);
+        return signature === undefined ? no(2, '') : { ...OK, stdout: `DEVNAME=${last}\nTYPE=${signature}\n` };
+      }
+      case 'wipefs': {
+        const { signature } = device(last);
+        return { ...OK, stdout: signature === undefined ? '' : `0x438,,,${signature}\n` };
+      }
+      case 'mkfs.ext4':
+      case 'mkfs.xfs':
+        return mkfs(command.slice(5), last);
+      case 'mount':
+        return mount(argv);
+      case 'umount':
+        return umount(last);
+      case 'resize2fs':
+      case 'xfs_growfs': {
+        const path = command === 'resize2fs' ? last : (top(last)?.source ?? '');
+        device(path).filesystemBytes = device(path).size;
+        return OK;
+      }
+      default:
+        throw new Error(`no command ${command}`);
+    }
+  };
+
+  const files: Files = {
+    mounts: async () => [...mounts],
+    kindOf: async (path): Promise<FileKind | undefined> => {
+      const block = blockAt(path);
+      if (block !== undefined) return { kind: 'block', majorMinor: numbers.get(block) ?? '' };
+      const kind = paths.get(path);
+      return kind === undefined ? undefined : { kind };
+    },
+    canonical: async (path) => path,
+    makeDirectory: async (path) => {
+      effect();
+      paths.set(path, 'directory');
+    },
+    makeFile: async (path) => {
+      effect();
+      paths.set(path, 'file');
+    },
+    removeDirectory: async (path) => {
+      effect();
+      if ([...paths.keys()].some((other) => dirname(other) === path)) return false;
+      return paths.delete(path);
+    },
+    removeFile: async (path) => {
+      effect();
+      paths.delete(path);
+    },
+    isEmptyFile: async () => true,
+    usage: async () => ({
+      bytes: { total: 100n, available: 60n, used: 40n },
+      inodes: { total: 10n, available: 6n, used: 4n },
+    }),
+    read: async (path, offset, length) => readPiece(device(path), offset, length),
+    write: async (path, offset, data) => {
+      effect();
+      device(path).pieces.set(offset, Uint8Array.from(data));
+    },
+  };
+
+  return {
+    devices,
+    mounts,
+    paths,
+    ran,
+    lives,
+    files,
+    exec: async (argv) => {
+      ran.push(argv.join(' '));
+      if (!['blkid', 'wipefs'].includes(argv[0])) effect();
+      return run(argv);
+    },
+    attach: ({ path, majorMinor, size }) => {
+      numbers.set(path, majorMinor);
+      const known = devices.get(path) ?? newDevice(size);
+      known.size = size;
+      devices.set(path, known);
+      return known;
+    },
+  };
+}
+
+function newDevice(size: bigint): FakeDevice {
+  return { size, signature: undefined, filesystemBytes: 0n, unfinished: false, pieces: new Map() };
+}
+
+function readPiece(device: FakeDevice, offset: bigint, length: number): Uint8Array {
+  const result = new Uint8Array(length);
+  for (const [at, data] of device.pieces) {
+    const place = at - offset;
+    if (place < 0n || place >= BigInt(length)) continue;
+    result.set(data.subarray(0, length - Number(place)), Number(place));
+  }
+  if (offset === 0n && device.signature !== undefined) writeSuperblock(device, result);
+  return result;
+}
+
+/** Enough of a superblock for src/node/superblock.ts. */
+function writeSuperblock({ signature, filesystemBytes, unfinished }: FakeDevice, head: Uint8Array): void {
+  const view = new DataView(head.buffer);
+  if (signature === 'ext4') {
+    view.setUint16(1024 + 0x38, 0xef53, true);
+    view.setUint32(1024 + 0x18, 2, true);
+    view.setUint32(1024 + 0x04, Number(filesystemBytes / 4096n), true);
+  }
+  if (signature === 'xfs') {
+    head.set(new TextEncoder().encode('XFSB'));
+    view.setUint32(4, 4096);
+    view.setBigUint64(8, filesystemBytes / 4096n);
+    view.setUint8(126, unfinished ? 1 : 0);
+  }
+}
