@@ -9,13 +9,12 @@ import type { Guest } from '../vm/guest.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
 import { VG, guestRig, makePool } from './rig.ts';
 
-// One processor: with two, the emulator now and then loses the timer of one when the machine is busy.
 const NAME = 'contract';
 const LIMIT_MS = 900_000;
 let guest: Guest | undefined;
 
 beforeAll(async () => {
-  guest = await startGuest({ name: NAME, cpus: 1, diskSizeBytes: 1 << 30 });
+  guest = await startGuest({ name: NAME, diskSizeBytes: 1 << 30 });
   await makePool(guest);
 }, LIMIT_MS);
 

@@ -32,7 +32,7 @@ describe.concurrent('random operations on a real kernel', () => {
     async (index) => {
       for (let seed = FIRST + index; seed < FIRST + SEEDS; seed += GUESTS) {
         const name = `random-${seed}`;
-        const guest = await startGuest({ name, cpus: 1, diskSizeBytes: 1 << 30, udev: seed % 4 !== 0 });
+        const guest = await startGuest({ name, diskSizeBytes: 1 << 30, udev: seed % 4 !== 0 });
         try {
           await makePool(guest);
           const random = createRandom(seed);

@@ -69,7 +69,7 @@ export interface Guest {
   readonly forward: (guestSocket: string, hostPath?: string) => Promise<Forward>;
 }
 
-const DEFAULTS = { disks: 2, diskSizeBytes: 4 * 1024 ** 3, memoryMiB: 1024, cpus: 2 } as const;
+const DEFAULTS = { disks: 2, diskSizeBytes: 4 * 1024 ** 3, memoryMiB: 1024, cpus: 1 } as const;
 const STATE_DISK_BYTES = 256 * 1024 ** 2;
 
 const BOOT_TRIES = 3;
