@@ -9,7 +9,8 @@ import type { Layout, OnFull, VolumeParameters } from '../parameters.ts';
 import { MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, isPowerOfTwo, kib, parseQuantity } from '../units.ts';
 import type { Bytes } from '../units.ts';
 
-export const DEFAULT_CHUNK_BYTES: Bytes = kib(64);
+/** Chosen by measurement: docs/benchmarks.md. */
+export const DEFAULT_CHUNK_BYTES: Bytes = kib(32);
 export const DEFAULT_SNAPSHOT_RESERVE_PERCENT = 10;
 
 export interface ReadParameters {
