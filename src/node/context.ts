@@ -51,15 +51,16 @@ export async function blockTargetsOf(
   active: ActiveVolume,
 ): Promise<readonly MountEntry[]> {
   const name = active.path.slice(active.path.lastIndexOf('/'));
-  const candidates = (await files.mounts()).filter(({ root }) => root.endsWith(name));
+  const candidates = (await files.mounts()).filter(({ root }) => root.endsWith(name) || /\/loop\d+$/.test(root));
   const found = await Promise.all(
     candidates.map(async (entry) => ((await isDevice(files, entry.mountPoint, active)) ? [entry] : [])),
   );
   return found.flat();
 }
 
-/** The path is the volume's device node. */
+/** The path is the volume's device node, or that of its read-only loop device. */
 export async function isDevice(files: Files, path: string, active: ActiveVolume): Promise<boolean> {
   const kind = await files.kindOf(path);
-  return kind?.kind === 'block' && kind.majorMinor === active.majorMinor;
+  if (kind?.kind !== 'block') return false;
+  return kind.majorMinor === active.majorMinor || (await files.backingOf(kind.majorMinor)) === active.path;
 }

@@ -20,6 +20,8 @@ export interface Files {
   readonly mounts: () => Promise<readonly MountEntry[]>;
   /** Of the path itself, not of what a link points to; undefined when nothing is there. */
   readonly kindOf: (path: string) => Promise<FileKind | undefined>;
+  /** Of a loop device: the path under it. */
+  readonly backingOf: (majorMinor: string) => Promise<string | undefined>;
   /** As the kernel writes the path in mountinfo: links in the folders above are followed, the last part is kept. */
   readonly canonical: (path: string) => Promise<string>;
   readonly makeDirectory: (path: string) => Promise<void>;
@@ -45,6 +47,8 @@ export const localFiles: Files = {
     const found = await orUndefined(lstat(path));
     return found === undefined ? undefined : kindOfStats(found);
   },
+  backingOf: async (majorMinor) =>
+    (await orUndefined(readFile(`/sys/dev/block/${majorMinor}/loop/backing_file`, 'utf8')))?.trimEnd(),
   canonical: async (path) => {
     const parent = await orUndefined(realpath(dirname(path)));
     return parent === undefined ? path : join(parent, basename(path));

@@ -12,6 +12,7 @@ import type { Reply } from '../rpc.ts';
 import { blockTargetsOf, isDevice, isMountOf, mountsOf, requireVolume } from './context.ts';
 import type { NodeContext } from './context.ts';
 import { bindMount, unmountAll } from './filesystem.ts';
+import { detachUnpublished, readOnlyLoop } from './loops.ts';
 import { isReadOnly, mountAt } from './mountinfo.ts';
 
 export const publishRequest = z.object({
@@ -113,7 +114,8 @@ async function publishBlock(
 ): Promise<void> {
   await requireKind(files, target, 'file');
   await files.makeFile(target);
-  await bindMount(exec, active.path, target, readOnly, []);
+  const device = readOnly ? await readOnlyLoop(exec, active) : active.path;
+  await bindMount(exec, device, target, readOnly, []);
 }
 
 async function requireKind(files: NodeContext['files'], target: string, want: 'directory' | 'file'): Promise<void> {
@@ -128,7 +130,6 @@ export async function unpublish(context: NodeContext, request: z.output<typeof u
   const target = await files.canonical(request.target_path);
   const there = await files.kindOf(target);
   const active = await activeOf(context, request.volume_id, there !== undefined);
-  if (there === undefined) return {};
   await unmountAll(exec, files, target, async (at) => {
     const entry = mountAt(await files.mounts(), at);
     return (
@@ -136,6 +137,7 @@ export async function unpublish(context: NodeContext, request: z.output<typeof u
     );
   });
   await removeTarget(files, target);
+  if (active !== undefined && there?.kind !== 'directory') await detachUnpublished(exec, files, active);
   return {};
 }
 

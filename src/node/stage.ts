@@ -15,6 +15,7 @@ import { blockTargetsOf, isMountOf, mountsOf, requireVolume } from './context.ts
 import type { NodeContext } from './context.ts';
 import { growMounted, mountDevice, unmountAll } from './filesystem.ts';
 import { format, mayFormat, takeMarkAway } from './format.ts';
+import { detachUnpublished } from './loops.ts';
 import { isReadOnly, mountAt } from './mountinfo.ts';
 import type { MountEntry } from './mountinfo.ts';
 import { probe, superblock } from './probe.ts';
@@ -176,6 +177,8 @@ export async function unstage(context: NodeContext, request: z.output<typeof uns
       return entry !== undefined && isMountOf(entry, active);
     });
   }
+  // Left by a publishing that was cut short.
+  await detachUnpublished(context.exec, context.files, active);
   await engine.deactivate(volume.id);
   return {};
 }

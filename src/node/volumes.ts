@@ -11,6 +11,7 @@ import type { Reply } from '../rpc.ts';
 import { isDevice, isMountOf, mountsOf, requireVolume } from './context.ts';
 import type { NodeContext } from './context.ts';
 import { growMounted } from './filesystem.ts';
+import { growLoops } from './loops.ts';
 import { hasGivenUp, isReadOnly, mountAt } from './mountinfo.ts';
 
 export const statsRequest = z.object({ volume_id: requiredText, volume_path: lookedUpPath });
@@ -86,6 +87,7 @@ export async function expand(context: NodeContext, request: z.output<typeof expa
 // A file system that is mounted read-only grows when it is next staged for writing.
 async function growWhereMounted(context: NodeContext, active: ActiveVolume): Promise<void> {
   const mounted = (await mountsOf(context, active)).find((entry) => !isReadOnly(entry) && !hasGivenUp(entry));
+  if (mounted === undefined) await growLoops(context.exec, active);
   if (mounted === undefined || !isFsType(mounted.fsType)) return;
   await growMounted(context.exec, mounted.fsType, active.path, mounted.mountPoint);
 }

@@ -25,6 +25,8 @@ export interface FakeNode {
   readonly mounts: MountEntry[];
   readonly paths: Map<string, 'directory' | 'file'>;
   readonly ran: string[];
+  /** Read-only loop devices and what is under them. */
+  readonly loops: Map<string, string>;
   /** Effects until the driver is killed; Infinity: never. */
   readonly lives: { left: number };
   readonly attach: (active: ActiveVolume) => FakeDevice;
@@ -41,6 +43,7 @@ export function createFakeNode(): FakeNode {
   const mounts: MountEntry[] = [];
   const paths = new Map<string, 'directory' | 'file'>();
   const ran: string[] = [];
+  const loops = new Map<string, string>();
   const lives = { left: Number.POSITIVE_INFINITY };
 
   const effect = (): void => {
@@ -101,6 +104,22 @@ export function createFakeNode(): FakeNode {
     return OK;
   };
 
+  const losetup = (argv: Argv): ExecResult => {
+    const last = argv.at(-1) ?? '';
+    if (argv.includes('--list')) {
+      return { ...OK, stdout: [...loops].map(([name, backing]) => `${name} 1 ${backing}\n`).join('') };
+    }
+    if (argv.includes('--detach')) {
+      loops.delete(last);
+      numbers.delete(last);
+    }
+    if (!argv.includes('--find')) return OK;
+    const name = `/dev/loop${loops.size}`;
+    loops.set(name, last);
+    numbers.set(name, `7:${loops.size}`);
+    return { ...OK, stdout: `${name}\n` };
+  };
+
   const run = (argv: Argv): ExecResult => {
     const [command] = argv;
     const last = argv.at(-1) ?? '';
@@ -126,6 +145,8 @@ export function createFakeNode(): FakeNode {
         device(path).filesystemBytes = device(path).size;
         return OK;
       }
+      case 'losetup':
+        return losetup(argv);
       default:
         throw new Error(`no command ${command}`);
     }
@@ -138,6 +159,10 @@ export function createFakeNode(): FakeNode {
       if (block !== undefined) return { kind: 'block', majorMinor: numbers.get(block) ?? '' };
       const kind = paths.get(path);
       return kind === undefined ? undefined : { kind };
+    },
+    backingOf: async (majorMinor) => {
+      const loop = [...loops.keys()].find((name) => numbers.get(name) === majorMinor);
+      return loop === undefined ? undefined : loops.get(loop);
     },
     canonical: async (path) => path,
     makeDirectory: async (path) => {
@@ -175,10 +200,11 @@ export function createFakeNode(): FakeNode {
     paths,
     ran,
     lives,
+    loops,
     files,
     exec: async (argv) => {
       ran.push(argv.join(' '));
-      if (!['blkid', 'wipefs'].includes(argv[0])) effect();
+      if (!['blkid', 'wipefs'].includes(argv[0]) && !argv.includes('--list')) effect();
       return run(argv);
     },
     attach: ({ path, majorMinor, size }) => {
