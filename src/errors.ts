@@ -38,10 +38,6 @@ export function fail(kind: ErrorKind, message: string, cause?: unknown): never {
   throw new SnapmergeError(kind, message, cause === undefined ? {} : { cause });
 }
 
-export function isKind(error: unknown, kind: ErrorKind): boolean {
-  return error instanceof SnapmergeError && error.kind === kind;
-}
-
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
