@@ -61,7 +61,7 @@ export async function runPart(part: Part, dir: string, say: (line: string) => vo
 
 function commandOf({ argv, counting }: Part, reportPath: string): readonly string[] {
   if (counting !== 'vitest') return argv;
-  return [...argv, '--reporter=default', '--reporter=json', `--outputFile=${reportPath}`];
+  return [...argv, '--reporter=verbose', '--reporter=json', `--outputFile=${reportPath}`];
 }
 
 /** True when it ended with 0. */
