@@ -41,8 +41,9 @@ export function plan(observed: Observed, desired: Desired): readonly Step[] {
   const creates = changed
     .filter(({ key }) => !observed.devices.has(key))
     .map(({ key }): Step => ({ do: 'create', device: key }));
-  const suspends = topDown(found.filter(({ key }) => quiet.has(key)))
-    .filter(({ suspended }) => !suspended)
+  // Sorted first and chosen after: two of them may lie on each other through a device that goes on.
+  const suspends = topDown(found)
+    .filter(({ key, suspended }) => quiet.has(key) && !suspended)
     .map(({ key }): Step => ({ do: 'suspend', device: key }));
   const flushes = originsToFlush(changed, observed, quiet).map((device): Step => ({ do: 'flush', device }));
   const isResumed = ({ key }: DesiredDevice): boolean =>

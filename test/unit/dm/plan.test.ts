@@ -6,7 +6,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { Desired, DesiredDevice } from '../../../src/dm/desired.ts';
 import { bottomUp, desired, devicesBelow } from '../../../src/dm/desired.ts';
-import { buildFamily } from '../../../src/dm/family.ts';
+import { buildFamily, chainOf } from '../../../src/dm/family.ts';
 import type { Family } from '../../../src/dm/family.ts';
 import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import { plan } from '../../../src/dm/plan.ts';
@@ -127,9 +127,13 @@ function apply(world: World, step: Step): void {
     case 'clear':
       device.inactive = undefined;
       return;
-    case 'suspend':
+    case 'suspend': {
+      // A suspend waits for what is on its way through the device, and that waits where something below is suspended.
+      const stuck = allBelow(world, step.device).find((key) => world.devices.get(key)?.suspended === true);
+      if (stuck !== undefined) throw new Error(`${step.device} is suspended after ${stuck}, which it lies on`);
       device.suspended = true;
       return;
+    }
     case 'flush':
       if (device.suspended || device.live === undefined)
         throw new Error(`a flush of ${step.device} would wait for ever`);
@@ -149,6 +153,11 @@ function apply(world: World, step: Step): void {
       }
       world.devices.delete(step.device);
   }
+}
+
+function allBelow(world: World, key: DeviceKey): readonly DeviceKey[] {
+  const below = devicesBelow(world.devices.get(key)?.live ?? []);
+  return [...below, ...below.flatMap((under) => allBelow(world, under))];
 }
 
 function observe(world: World): Observed {
@@ -203,6 +212,75 @@ test('from any prefix of a plan, planning again ends in what is wanted, and then
     }),
     { numRuns: 2000, seed: 7 },
   );
+});
+
+/** The family while a volume is restored to a member of its chain, and when that is done; as the engine writes it down. */
+function restoring(records: readonly StoreRecord[], volume: number, member: number) {
+  const family = buildFamily(ROOT, records);
+  const chains = [...family.nodes.values()].flatMap((node) => {
+    const { entity, deleted } = node.record;
+    const chain = entity.kind === 'volume' && !deleted ? chainOf(family, entity.id) : [];
+    return chain.length === 0 ? [] : [{ node, chain }];
+  });
+  const chosen = chains[volume % Math.max(1, chains.length)];
+  if (chosen === undefined) return undefined;
+  const path = chosen.chain.slice(0, 1 + (member % chosen.chain.length));
+  const target = path.at(-1)?.record.entity;
+  if (target?.kind !== 'snapshot') return undefined;
+  const token = id(99);
+  const facts = { token, snapshot: target.id, keepSnapshot: true, safetySnapshot: undefined, startedMs: 1 };
+  const restore = { ...facts, stack: path.map(({ record }) => record.store), totalBytes: kib(64) };
+  const fresh = path.map(({ record }, index): StoreRecord => {
+    const isTarget = record.entity === target;
+    return {
+      ...record,
+      store: storeName(`sm_${id(100 + index)}`),
+      generation: 2,
+      image: isTarget ? chosen.node.record.entity.size : undefined,
+      window: mib(2),
+      place: isTarget ? record.place : { kind: 'fork', snapshot: target.id },
+      level: isTarget ? undefined : { token, index: index + 1 },
+      pending: token,
+    };
+  });
+  const { store } = chosen.node.record;
+  const begun = records.map((record) => (record.store === store ? { ...record, restore } : record));
+  const ended = records.map((record) => (restore.stack.includes(record.store) ? { ...record, deleted: true } : record));
+  return {
+    begun: buildFamily(ROOT, [...begun, ...fresh]),
+    ended: buildFamily(ROOT, [...ended, ...fresh.map((record) => ({ ...record, pending: undefined }))]),
+  };
+}
+
+test('a restore begins and ends from any prefix of its plans', () => {
+  let restores = 0;
+  fc.assert(
+    fc.property(
+      members,
+      fc.nat(9),
+      fc.nat(9),
+      uses,
+      fc.nat(60),
+      fc.nat(60),
+      (list, volume, chosen, use, stop, last) => {
+        const records = recordsOf(list);
+        const stages = restoring(records, volume, chosen);
+        if (stages === undefined) return;
+        restores += 1;
+        const world: World = { devices: new Map(), stores: new Set() };
+        const steps = [buildFamily(ROOT, records), stages.begun, stages.ended];
+        steps.forEach((family, index) => {
+          const wanted = wantedFor(family, use);
+          for (const step of plan(observe(world), wanted).slice(0, [0, stop, last][index])) apply(world, step);
+          for (const step of plan(observe(world), wanted)) apply(world, step);
+          expect(isAsWanted(world, wanted.devices)).toBe(true);
+          expect(plan(observe(world), wanted)).toEqual([]);
+        });
+      },
+    ),
+    { numRuns: 2000, seed: 7 },
+  );
+  expect(restores).toBeGreaterThan(500);
 });
 
 test('what is desired is deterministic and lies from the bottom up', () => {
