@@ -5,13 +5,14 @@ import { dataBytesIn, storeBytesFor } from '../dm/cow.ts';
 import { devicesBelow } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import { chainOf } from '../dm/family.ts';
+import { mergeFinished } from '../dm/status.ts';
 import { fail } from '../errors.ts';
 import type { EntityId, SnapshotId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
 import { imageSize } from '../lvm/record.ts';
-import { restoreTag } from '../lvm/tags.ts';
+import { nameOf, restoreTag, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import { openersOf } from './activate.ts';
@@ -32,7 +33,7 @@ import {
 } from './context.ts';
 import type { Restore, StartRestore } from './engine.ts';
 import { presentRunning, restoreId } from './present.ts';
-import { takeSnapshot } from './snapshots.ts';
+import { snapshotByName, takeSnapshot } from './snapshots.ts';
 
 type FamilyState = PoolState & { readonly family: Family; readonly node: Node };
 
@@ -87,7 +88,7 @@ function checkTarget({ family, node }: FamilyState, request: StartRestore): void
       `${doing}: it no longer lies in the volume's own chain; make a volume from the snapshot instead`,
     );
   }
-  const newer = path.slice(0, -1).filter(({ record }) => !record.deleted);
+  const newer = path.slice(0, -1).filter((one) => !one.record.deleted && !isSafety(one, request));
   if (newer.length > 0) {
     const names = newer.map(({ id }) => `'${id}'`).join(', ');
     fail(
@@ -140,13 +141,36 @@ interface Ready {
   readonly safety: SnapshotId | undefined;
 }
 
+function isSafety({ record }: Node, { safetySnapshotName }: StartRestore): boolean {
+  return safetySnapshotName !== undefined && sameName(record.entity.name, nameOf(safetySnapshotName));
+}
+
 async function withSafetySnapshot(ctx: Context, state: FamilyState, request: StartRestore): Promise<Ready> {
   if (request.safetySnapshotName === undefined) return { state, request, safety: undefined };
-  const taken = await takeSnapshot(ctx, state, request.safetySnapshotName);
+  const existing = snapshotByName(state, request.safetySnapshotName);
+  const taken = existing ?? (await takeSnapshot(ctx, state, request.safetySnapshotName));
+  if (existing !== undefined) await checkSafety(ctx, state, request, existing.id);
   const after = await readFamily(ctx, state.family.id);
   const node = after.family.nodes.get(request.volume);
   if (node === undefined) return fail('not-found', `Cannot find volume '${request.volume}' after its safety snapshot`);
   return { state: { ...after, node }, request, safety: taken.id };
+}
+
+/** A first try that died after its safety snapshot is carried on with, if the snapshot still is what the volume shows. */
+async function checkSafety(ctx: Context, state: FamilyState, request: StartRestore, id: SnapshotId): Promise<void> {
+  const { family, node } = state;
+  const [nearest] = chainOf(family, request.volume);
+  const isWhole = nearest?.record.entity.size === node.record.entity.size;
+  if (nearest?.id === id && isWhole && id !== request.snapshot) {
+    await convergeFamily(ctx, family, [id]);
+    const status = (await ctx.kernel.statuses()).get(deviceKey(id, 'view'));
+    if (status !== undefined && mergeFinished(status)) return;
+  }
+  fail(
+    'exists',
+    `Cannot take safety snapshot '${request.safetySnapshotName}' of volume '${request.volume}': a snapshot of that ` +
+      `name exists, and it is not what the volume shows now`,
+  );
 }
 
 async function begin(ctx: Context, { state, request, safety }: Ready): Promise<Restore> {
