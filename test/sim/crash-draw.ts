@@ -1,0 +1,152 @@
+// Which operation comes next in a random family: weights, sizes, and what can be done at all. Seeded, and nothing happens
+// here.
+
+import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
+import type { VolumeParameters } from '../../src/parameters.ts';
+import type { Bytes } from '../../src/units.ts';
+import { bytes, kib } from '../../src/units.ts';
+import type { Random } from '../contract/random.ts';
+import type { Model, Shown } from './crash-model.ts';
+import { volumeIn } from './crash-model.ts';
+import type { NamedSnapshot, NamedVolume, Operation, Write } from './crash-operation.ts';
+import { BLOCK_BYTES } from './machine.ts';
+
+const UNIT = kib(512);
+const UNIT_BLOCKS = Number(UNIT) / BLOCK_BYTES;
+const MAX_VOLUMES = 5;
+const MAX_SNAPSHOTS = 6;
+const CHUNKS = [kib(4), kib(8), kib(16), kib(32)];
+
+/** What one run hands out: names and tags that were never used before. */
+export interface Fresh {
+  name: number;
+  tag: number;
+}
+
+interface Draw {
+  readonly random: Random;
+  readonly fresh: Fresh;
+  readonly model: Model;
+  readonly volumes: readonly NamedVolume[];
+  readonly snapshots: readonly NamedSnapshot[];
+}
+
+type Maker = (d: Draw) => Operation | undefined;
+
+export function drawOperation(
+  random: Random,
+  fresh: Fresh,
+  model: Model,
+  shown: ReadonlyMap<string, Shown>,
+): Operation {
+  const volumes = [...shown].flatMap(([name, { id }]) => (isVolumeId(id) ? [{ name, id }] : []));
+  const snapshots = [...shown].flatMap(([name, { id }]) => (isSnapshotId(id) ? [{ name, id }] : []));
+  const draw: Draw = { random, fresh, model, volumes, snapshots };
+  const total = WEIGHTS.reduce((sum, [weight]) => sum + weight, 0);
+  for (let tries = 0; tries < 100; tries += 1) {
+    let at = random.below(total);
+    const op = WEIGHTS.find(([weight]) => (at -= weight) < 0)?.[1](draw);
+    if (op !== undefined) return op;
+  }
+  return { do: 'background', chunks: undefined };
+}
+
+function parameters({ random }: Draw, scratch = false): VolumeParameters {
+  const chunk = random.pick(CHUNKS) ?? kib(8);
+  return { layout: 'linear', chunk, snapshotReservePercent: 10, onFull: 'wait', scratch };
+}
+
+const isActive = (model: Model, name: string): boolean => volumeIn(model, name).active;
+const sizeOf = (model: Model, name: string): Bytes => bytes((model.get(name)?.blocks.length ?? 0) * BLOCK_BYTES);
+
+const create: Maker = (d) => {
+  if (d.volumes.length >= MAX_VOLUMES) return undefined;
+  const size = bytes(UNIT * BigInt(1 + d.random.below(2)));
+  return { do: 'create', name: `V${d.fresh.name++}`, size, parameters: parameters(d), from: undefined };
+};
+
+const fork: Maker = (d) => {
+  const from = d.random.pick(d.snapshots);
+  if (from === undefined || d.volumes.length >= MAX_VOLUMES) return undefined;
+  const size = bytes(sizeOf(d.model, from.name) + (d.random.chance(0.3) ? UNIT : 0n));
+  return { do: 'create', name: `F${d.fresh.name++}`, size, parameters: parameters(d, d.random.chance(0.1)), from };
+};
+
+const clone: Maker = (d) => {
+  const from = d.random.pick(d.volumes);
+  if (from === undefined || d.volumes.length >= MAX_VOLUMES) return undefined;
+  const size = sizeOf(d.model, from.name);
+  return { do: 'create', name: `C${d.fresh.name++}`, size, parameters: parameters(d), from };
+};
+
+const snapshot: Maker = (d) => {
+  const volume = d.random.pick(d.volumes);
+  if (volume === undefined || d.snapshots.length >= MAX_SNAPSHOTS) return undefined;
+  const unflushed = isActive(d.model, volume.name) && d.random.chance(0.5) ? someWrite(d, volume.name) : undefined;
+  return { do: 'snapshot', volume, name: `S${d.fresh.name++}`, unflushed };
+};
+
+const deletion: Maker = (d) => {
+  const idle = d.volumes.filter(({ name }) => !isActive(d.model, name));
+  const what = d.random.chance(0.4) ? d.random.pick(idle) : d.random.pick(d.snapshots);
+  return what === undefined ? undefined : { do: 'delete', what };
+};
+
+const expand: Maker = (d) => {
+  const volume = d.random.pick(d.volumes);
+  if (volume === undefined || volumeIn(d.model, volume.name).blocks.length >= 3 * UNIT_BLOCKS) return undefined;
+  return { do: 'expand', volume, size: bytes(sizeOf(d.model, volume.name) + UNIT) };
+};
+
+/** Mostly to the newest, which is what this version does; the others are refused. */
+const restore: Maker = (d) => {
+  const volume = d.random.pick(d.volumes);
+  const own = d.snapshots.filter(({ name }) => {
+    const image = d.model.get(name);
+    return image?.kind === 'snapshot' && image.of === volume?.name;
+  });
+  const target = d.random.chance(0.9) ? own.at(-1) : d.random.pick(own);
+  if (volume === undefined || target === undefined) return undefined;
+  const safety = d.random.chance(0.4) ? `S${d.fresh.name++}` : undefined;
+  return { do: 'restore', volume, snapshot: target, keep: d.random.chance(0.6), safety };
+};
+
+const activate: Maker = (d) => {
+  const volume = d.random.pick(d.volumes.filter(({ name }) => !isActive(d.model, name)));
+  return volume === undefined ? undefined : { do: 'activate', volume };
+};
+
+const deactivate: Maker = (d) => {
+  const volume = d.random.pick(d.volumes.filter(({ name }) => isActive(d.model, name)));
+  return volume === undefined ? undefined : { do: 'deactivate', volume };
+};
+
+const write: Maker = (d) => {
+  const volume = d.random.pick(d.volumes.filter(({ name }) => isActive(d.model, name)));
+  if (volume === undefined) return activate(d);
+  const count = 1 + d.random.below(10);
+  return { do: 'write', volume, writes: Array.from({ length: count }, () => someWrite(d, volume.name)) };
+};
+
+export function someWrite({ random, fresh, model }: Pick<Draw, 'random' | 'fresh' | 'model'>, name: string): Write {
+  const length = 1 + random.below(random.chance(0.3) ? 16 : 3);
+  const at = random.below((model.get(name)?.blocks.length ?? 0) - length);
+  return { at, tags: Array.from({ length }, () => fresh.tag++) };
+}
+
+const background: Maker = ({ random, model }) =>
+  model.size === 0 ? undefined : { do: 'background', chunks: random.chance(0.4) ? undefined : 1 + random.below(6) };
+
+const WEIGHTS: readonly (readonly [number, Maker])[] = [
+  [4, create],
+  [6, activate],
+  [3, deactivate],
+  [12, write],
+  [9, snapshot],
+  [6, fork],
+  [3, clone],
+  [8, deletion],
+  [4, expand],
+  [8, restore],
+  [5, background],
+];

@@ -1,0 +1,82 @@
+// What a restarted node shows and holds: every image read in full, and everything that should not be there.
+
+import type { PoolEngine } from '../../src/engine/pool.ts';
+import { ofFamily } from '../../src/dm/converge.ts';
+import { desired } from '../../src/dm/desired.ts';
+import { buildForest } from '../../src/dm/family.ts';
+import type { Family } from '../../src/dm/family.ts';
+import type { Observed } from '../../src/dm/kernel.ts';
+import { plan } from '../../src/dm/plan.ts';
+import { stepText } from '../../src/dm/step.ts';
+import type { DeviceKey, EntityId } from '../../src/ids.ts';
+import { deviceKey, entityOf, isVolumeId } from '../../src/ids.ts';
+import type { Shown } from './crash-model.ts';
+import { BLOCK_BYTES } from './machine.ts';
+import type { World } from './world.ts';
+
+const VOLUME: Shown['kind'] = 'volume';
+const SNAPSHOT: Shown['kind'] = 'snapshot';
+
+/** Volumes and snapshots by name, with their contents: of a top where there is one, otherwise of the view. */
+export async function lookAt(world: World, engine: PoolEngine): Promise<ReadonlyMap<string, Shown>> {
+  const found = [
+    ...(await engine.listVolumes()).map(({ name, id, size, active }) => ({ kind: VOLUME, name, id, size, active })),
+    ...(await engine.listSnapshots()).map(({ name, id, size }) => ({ kind: SNAPSHOT, name, id, size, active: false })),
+  ];
+  await engine.show(new Set<EntityId>(found.map(({ id }) => id)));
+  const shown = new Map<string, Shown>();
+  for (const { kind, name, id, size, active } of found) {
+    if (name === undefined || shown.has(name)) throw new Error(`Two images are called '${name}'`);
+    const blocks = world.inspect.content(deviceKey(id, active ? 'top' : 'view')) ?? [];
+    // The image of a snapshot that larger ones read through is longer than the snapshot.
+    shown.set(name, { kind, id, active, blocks: blocks.slice(0, Number(size) / BLOCK_BYTES) });
+  }
+  await engine.show(new Set());
+  return shown;
+}
+
+/** One line for each thing that is left over or not as the records want it. */
+export async function leftovers(world: World): Promise<readonly string[]> {
+  const observed = await world.kernel.observe();
+  const { families, troubles } = buildForest((await world.lvm.report()).stores);
+  const lines = troubles.map(({ reason }) => reason);
+  const expected = new Set<DeviceKey>();
+  for (const family of families.values()) {
+    const { rubbish, undecided, settled } = family;
+    const stores = [...rubbish, ...undecided.map(({ store }) => store), ...settled.map(({ store }) => store)];
+    if (stores.length > 0) lines.push(`left over in ${family.id}: ${stores.join(', ')}`);
+    const wanted = desired(family, { volumes: new Set(topsOf(family, observed)), pinned: new Set() });
+    for (const { key } of wanted.devices) expected.add(key);
+    const steps = plan(ofFamily(observed, family), wanted);
+    if (steps.length > 0) lines.push(`not converged in ${family.id}: ${steps.map(stepText).join(', ')}`);
+  }
+  for (const { key, suspended, inactive } of observed.devices.values()) {
+    if (!expected.has(key)) lines.push(`left-over device ${key}`);
+    if (suspended) lines.push(`${key} is suspended`);
+    if (inactive !== undefined) lines.push(`${key} has an inactive table`);
+  }
+  if (world.user.queued().length > 0) lines.push(`${world.user.queued().length} writes still wait`);
+  return lines;
+}
+
+function topsOf(family: Family, { devices }: Observed) {
+  return [...devices.keys()].flatMap((key) => {
+    const id = entityOf(key);
+    const isLiving = family.nodes.get(id)?.record.deleted === false;
+    return key.endsWith('-top') && isLiving && isVolumeId(id) ? [id] : [];
+  });
+}
+
+/**
+ * Losses and breaches of laws that the simulation noticed by itself. A snapshot that was deleted, and that nothing reads,
+ * may go stale while a dead driver has not taken its device away.
+ */
+export async function notices(world: World): Promise<readonly string[]> {
+  const all = world.inspect.notices();
+  if (all.length === 0) return [];
+  const { families } = buildForest((await world.lvm.report()).stores);
+  const nodes = new Set<string>([...families.values()].flatMap((family) => [...family.nodes.keys()]));
+  return all
+    .filter(({ kind, key }) => kind !== 'unfed-write' || nodes.has(key.slice(0, 12)))
+    .map(({ kind, key, effect, text }) => `${kind} at effect ${effect}, ${key}: ${text}`);
+}

@@ -1,0 +1,135 @@
+// What the node must show before and after an operation, by name, so that it says nothing of ids, stores or merges. Models
+// are values: before and after are two of them, and what may be either way is a set of tags at its block.
+
+/** A tag, or those of which any is right. */
+export type Block = number | ReadonlySet<number>;
+
+export interface VolumeImage {
+  readonly kind: 'volume';
+  readonly blocks: readonly Block[];
+  readonly active: boolean;
+  /** What a scratch fork is again after its device went away. */
+  readonly fresh: readonly Block[] | undefined;
+  /** Every tag that it ever showed. */
+  readonly past: ReadonlySet<number>;
+}
+
+export interface SnapshotImage {
+  readonly kind: 'snapshot';
+  readonly of: string;
+  readonly blocks: readonly Block[];
+}
+
+export type Image = VolumeImage | SnapshotImage;
+export type Model = ReadonlyMap<string, Image>;
+
+/** What a node shows, read in full. */
+export interface Shown {
+  readonly kind: Image['kind'];
+  readonly id: string;
+  readonly blocks: readonly number[];
+  readonly active: boolean;
+}
+
+export function volumeIn(model: Model, name: string): VolumeImage {
+  const image = model.get(name);
+  if (image?.kind !== 'volume') throw new Error(`Cannot find volume '${name}' in the model`);
+  return image;
+}
+
+export function snapshotIn(model: Model, name: string): SnapshotImage {
+  const image = model.get(name);
+  if (image?.kind !== 'snapshot') throw new Error(`Cannot find snapshot '${name}' in the model`);
+  return image;
+}
+
+export function put(model: Model, name: string, image: Image): Model {
+  return new Map(model).set(name, image);
+}
+
+export function without(model: Model, name: string): Model {
+  const rest = new Map(model);
+  rest.delete(name);
+  return rest;
+}
+
+export function newVolume(blocks: readonly Block[], fresh?: readonly Block[]): VolumeImage {
+  return { kind: 'volume', blocks, active: false, fresh, past: tagsOf(blocks) };
+}
+
+function tagsOf(blocks: readonly Block[]): ReadonlySet<number> {
+  return new Set([0, ...blocks.flatMap((block) => (typeof block === 'number' ? [block] : [...block]))]);
+}
+
+/** `sure`: the write has happened; otherwise it may have. */
+export function written(model: Model, name: string, at: number, tags: readonly number[], sure: boolean): Model {
+  const image = model.get(name);
+  if (image === undefined) return model;
+  const blocks = [...image.blocks];
+  tags.forEach((tag, index) => {
+    const was = blocks[at + index];
+    if (was === undefined) return;
+    blocks[at + index] = sure ? tag : new Set([tag, ...(typeof was === 'number' ? [was] : was)]);
+  });
+  if (image.kind === 'snapshot') return put(model, name, { ...image, blocks });
+  return put(model, name, { ...image, blocks, past: new Set([...image.past, ...tags]) });
+}
+
+/** The device is gone: a scratch fork is fresh again. */
+export function unstaged(image: VolumeImage): VolumeImage {
+  const { fresh } = image;
+  const blocks = fresh === undefined ? image.blocks : image.blocks.map((_, index) => fresh[index] ?? 0);
+  return { ...image, blocks, active: false };
+}
+
+export function afterPowerCut(model: Model): Model {
+  return new Map([...model].map(([name, image]) => [name, image.kind === 'volume' ? unstaged(image) : image]));
+}
+
+export function restored(model: Model, volume: string, snapshot: string): Model {
+  const image = volumeIn(model, volume);
+  const target = snapshotIn(model, snapshot).blocks;
+  const past = new Set(image.past);
+  // Beyond the end of a smaller snapshot some past state shows, which one is not promised.
+  return put(model, volume, { ...image, blocks: image.blocks.map((_, index) => target[index] ?? past) });
+}
+
+export function grown(model: Model, volume: string, blocks: number): Model {
+  const image = volumeIn(model, volume);
+  const more = Array.from<number>({ length: Math.max(0, blocks - image.blocks.length) }).fill(0);
+  return put(model, volume, { ...image, blocks: [...image.blocks, ...more] });
+}
+
+/** The first difference as one line for a person; undefined when all that is shown fits the model. */
+export function mismatch(model: Model, shown: ReadonlyMap<string, Shown>): string | undefined {
+  for (const name of shown.keys()) if (!model.has(name)) return `'${name}' is there and should not be`;
+  for (const [name, image] of model) {
+    const found = shown.get(name);
+    if (found?.kind !== image.kind) return `'${name}' is not there`;
+    if (image.kind === 'volume' && image.active !== found.active)
+      return `'${name}' is ${image.active ? 'not active and should be' : 'active and should not be'}`;
+    if (image.blocks.length !== found.blocks.length)
+      return `'${name}' has ${found.blocks.length} blocks, want ${image.blocks.length}`;
+    const wrong = image.blocks.flatMap((block, index) => (fits(block, found.blocks[index]) ? [] : [index]));
+    const [first] = wrong;
+    if (first !== undefined) {
+      const want = image.blocks[first];
+      return (
+        `'${name}' (${found.id}): ${wrong.length} of ${image.blocks.length} blocks differ, the first is ${first}: ` +
+        `got ${found.blocks[first]}, want ${typeof want === 'number' ? want : 'one of its past'}`
+      );
+    }
+  }
+  return undefined;
+}
+
+function fits(block: Block, tag: number | undefined): boolean {
+  return tag !== undefined && (typeof block === 'number' ? block === tag : block.has(tag));
+}
+
+/** The model with what was not sure replaced by what is shown. */
+export function learned(model: Model, shown: ReadonlyMap<string, Shown>): Model {
+  return new Map(
+    [...model].map(([name, image]) => [name, { ...image, blocks: shown.get(name)?.blocks ?? image.blocks }]),
+  );
+}

@@ -1,0 +1,263 @@
+// One operation as a value, so that it can be run again and again from one moment: drawn once, done by an engine that was
+// opened a moment ago, and what it makes of the model.
+
+import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { StartRestore } from '../../src/engine/engine.ts';
+import { SnapmergeError } from '../../src/errors.ts';
+import type { SnapshotId, VolumeId } from '../../src/ids.ts';
+import { deviceKey } from '../../src/ids.ts';
+import type { VolumeParameters, VolumeSource } from '../../src/parameters.ts';
+import type { Bytes } from '../../src/units.ts';
+import type { Model, VolumeImage } from './crash-model.ts';
+import { grown, newVolume, put, restored, unstaged, volumeIn, without, written } from './crash-model.ts';
+import { BLOCK_BYTES } from './machine.ts';
+import type { World } from './world.ts';
+
+export interface NamedVolume {
+  readonly name: string;
+  readonly id: VolumeId;
+}
+
+export interface NamedSnapshot {
+  readonly name: string;
+  readonly id: SnapshotId;
+}
+
+export interface Write {
+  readonly at: number;
+  readonly tags: readonly number[];
+}
+
+export type Operation =
+  | {
+      readonly do: 'create';
+      readonly name: string;
+      readonly size: Bytes;
+      readonly parameters: VolumeParameters;
+      readonly from: NamedVolume | NamedSnapshot | undefined;
+    }
+  | {
+      readonly do: 'snapshot';
+      readonly volume: NamedVolume;
+      readonly name: string;
+      readonly unflushed: Write | undefined;
+    }
+  | { readonly do: 'delete'; readonly what: NamedVolume | NamedSnapshot }
+  | { readonly do: 'expand'; readonly volume: NamedVolume; readonly size: Bytes }
+  | {
+      readonly do: 'restore';
+      readonly volume: NamedVolume;
+      readonly snapshot: NamedSnapshot;
+      readonly keep: boolean;
+      readonly safety: string | undefined;
+    }
+  | { readonly do: 'activate' | 'deactivate'; readonly volume: NamedVolume }
+  | { readonly do: 'write'; readonly volume: NamedVolume; readonly writes: readonly Write[] }
+  /** Merges move so many chunks (undefined: to their ends), then the background does what is due. */
+  | { readonly do: 'background'; readonly chunks: number | undefined };
+
+/** How far an operation has got: what was acknowledged holds, or, until it returns, one of those that may. */
+export interface Progress {
+  sure: Model;
+  maybe: readonly Model[];
+  refused: string | undefined;
+  /** What a block was before a write that nobody has flushed yet: a power cut may bring it back. */
+  unflushed: { readonly volume: string; readonly was: Write } | undefined;
+}
+
+export function operationText(op: Operation): string {
+  switch (op.do) {
+    case 'create':
+      return `create ${op.name} of ${op.size}${op.from === undefined ? '' : ` from ${op.from.name}`}${op.parameters.scratch ? ' (scratch)' : ''}, chunk ${op.parameters.chunk}`;
+    case 'snapshot':
+      return `snapshot ${op.volume.name} as ${op.name}${op.unflushed === undefined ? '' : ` (a write at ${op.unflushed.at} not flushed)`}`;
+    case 'delete':
+      return `delete ${op.what.name}`;
+    case 'expand':
+      return `expand ${op.volume.name} to ${op.size}`;
+    case 'restore':
+      return `restore ${op.volume.name} to ${op.snapshot.name}${op.keep ? '' : ' (dropped)'}${op.safety === undefined ? '' : ` safety ${op.safety}`}`;
+    case 'activate':
+    case 'deactivate':
+      return `${op.do} ${op.volume.name}`;
+    case 'write':
+      return `write ${op.volume.name}: ${op.writes.map(({ at, tags }) => `${at}+${tags.length}`).join(' ')}`;
+    case 'background':
+      return `background, merges move ${op.chunks ?? 'all'} chunks`;
+  }
+}
+
+/** What holds when the operation has been done. */
+export function applied(model: Model, op: Operation): Model {
+  switch (op.do) {
+    case 'create':
+      return put(model, op.name, created(model, op));
+    case 'snapshot': {
+      const { blocks } = volumeIn(model, op.volume.name);
+      return put(model, op.name, { kind: 'snapshot', of: op.volume.name, blocks });
+    }
+    case 'delete':
+      return without(model, op.what.name);
+    case 'expand':
+      return grown(model, op.volume.name, Number(op.size) / BLOCK_BYTES);
+    case 'restore': {
+      const after = restored(withSafety(model, op), op.volume.name, op.snapshot.name);
+      return op.keep ? after : without(after, op.snapshot.name);
+    }
+    case 'activate':
+      return put(model, op.volume.name, { ...volumeIn(model, op.volume.name), active: true });
+    case 'deactivate':
+      return put(model, op.volume.name, unstaged(volumeIn(model, op.volume.name)));
+    case 'write':
+      return op.writes.reduce((all, { at, tags }) => written(all, op.volume.name, at, tags, true), model);
+    case 'background':
+      return model;
+  }
+}
+
+function created(model: Model, { size, parameters, from }: Extract<Operation, { do: 'create' }>): VolumeImage {
+  const source = from === undefined ? [] : (model.get(from.name)?.blocks ?? []);
+  const blocks = Array.from({ length: Number(size) / BLOCK_BYTES }, (_, index) => source[index] ?? 0);
+  return newVolume(blocks, parameters.scratch ? blocks : undefined);
+}
+
+/** A safety snapshot is an operation of its own: it may be there although the restore is not. */
+function withSafety(model: Model, op: Extract<Operation, { do: 'restore' }>): Model {
+  if (op.safety === undefined) return model;
+  return put(model, op.safety, {
+    kind: 'snapshot',
+    of: op.volume.name,
+    blocks: volumeIn(model, op.volume.name).blocks,
+  });
+}
+
+/** What happens in the middle of an operation. */
+export interface Hooks {
+  /** Called once, before the next suspend. */
+  beforeSuspend: (() => void) | undefined;
+}
+
+export interface Node {
+  readonly world: World;
+  readonly engine: PoolEngine;
+  readonly hooks: Hooks;
+}
+
+/** Does it, and then the background's turn, as the driver would. Throws what a crash or a fault throws. */
+export async function perform({ world, engine, hooks }: Node, op: Operation, progress: Progress): Promise<void> {
+  const before = progress.sure;
+  const after = applied(before, op);
+  progress.maybe = op.do === 'restore' ? [withSafety(before, op), after] : [after];
+  // At the last moment: a write from before is made durable by the commit's own flush.
+  hooks.beforeSuspend = () => {
+    if (op.do === 'snapshot' && op.unflushed !== undefined) writeUnflushed(world, op, op.unflushed, progress);
+  };
+  try {
+    await call(world, engine, op, progress);
+    progress.sure = op.do === 'write' ? after : applied(progress.sure, op);
+    // A snapshot flushes what its volume had acknowledged.
+    progress.unflushed = undefined;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    progress.refused = error.message;
+    const safety = op.do === 'restore' && op.safety !== undefined ? await engine.findSnapshot(op.safety) : undefined;
+    if (op.do === 'restore' && safety !== undefined) progress.sure = withSafety(before, op);
+  } finally {
+    hooks.beforeSuspend = undefined;
+  }
+  progress.maybe = [];
+  await engine.settle();
+}
+
+function writeUnflushed(
+  world: World,
+  op: Extract<Operation, { do: 'snapshot' }>,
+  { at, tags }: Write,
+  progress: Progress,
+): void {
+  const { volume } = op;
+  if (world.user.write(deviceKey(volume.id, 'top'), at, tags) !== 'done')
+    throw new Error(`Cannot write ${volume.name}`);
+  const was = volumeIn(progress.sure, volume.name)
+    .blocks.slice(at, at + tags.length)
+    .filter((tag) => typeof tag === 'number');
+  progress.unflushed = { volume: volume.name, was: { at, tags: was } };
+  progress.sure = written(progress.sure, volume.name, at, tags, true);
+  progress.maybe = [applied(progress.sure, op)];
+}
+
+/** What the driver rightly refuses for now is no failure. */
+function isRefusal(error: unknown): error is SnapmergeError {
+  return error instanceof SnapmergeError && (error.kind === 'precondition' || error.kind === 'exhausted');
+}
+
+async function call(world: World, engine: PoolEngine, op: Operation, progress: Progress): Promise<void> {
+  switch (op.do) {
+    case 'create': {
+      const { name, size, parameters, from } = op;
+      await engine.createVolume({ name, requiredBytes: size, limitBytes: size, parameters, source: sourceOf(from) });
+      return;
+    }
+    case 'snapshot':
+      await engine.createSnapshot(op.volume.id, op.name);
+      return;
+    case 'delete':
+      await (isVolume(op.what) ? engine.deleteVolume(op.what.id) : engine.deleteSnapshot(op.what.id));
+      return;
+    case 'expand':
+      await engine.expandVolume(op.volume.id, op.size, undefined);
+      return;
+    case 'restore':
+      await engine.startRestore(requestOf(op));
+      return;
+    case 'activate':
+      await engine.activate(op.volume.id);
+      return;
+    case 'deactivate':
+      await engine.deactivate(op.volume.id);
+      return;
+    case 'write':
+      return writeAll(world, engine, op, progress);
+    case 'background':
+      if (op.chunks === undefined) world.control.finishMerges();
+      else world.control.merge(op.chunks);
+      await engine.look();
+  }
+}
+
+/** The monitor's time is not real here: it looks after every write, as it would many times a second. */
+async function writeAll(
+  world: World,
+  engine: PoolEngine,
+  { volume, writes }: Extract<Operation, { do: 'write' }>,
+  progress: Progress,
+): Promise<void> {
+  const top = deviceKey(volume.id, 'top');
+  for (const { at, tags } of writes) {
+    const outcome = world.user.write(top, at, tags);
+    if (outcome !== 'done') throw new Error(`Cannot write '${volume.name}': ${outcome}`);
+    world.user.flush(top);
+    progress.sure = written(progress.sure, volume.name, at, tags, true);
+    progress.maybe = [];
+    await engine.look();
+  }
+}
+
+function requestOf({ volume, snapshot, keep, safety }: Extract<Operation, { do: 'restore' }>): StartRestore {
+  return {
+    volume: volume.id,
+    snapshot: snapshot.id,
+    mode: 'origin',
+    keepSnapshot: keep,
+    safetySnapshotName: safety,
+  };
+}
+
+function isVolume(what: NamedVolume | NamedSnapshot): what is NamedVolume {
+  return what.id.startsWith('v-');
+}
+
+function sourceOf(from: NamedVolume | NamedSnapshot | undefined): VolumeSource | undefined {
+  if (from === undefined) return undefined;
+  return isVolume(from) ? { from: 'volume', volume: from.id } : { from: 'snapshot', snapshot: from.id };
+}
