@@ -1,8 +1,11 @@
-// The contract suite on the real kernel: the same scenarios that the simulated node passes, one guest for all of them.
+// The contract suite and the kernel's rules on the real kernel: the same cases that the simulated node passes, one guest
+// for all of them.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { kib, mib } from '../../src/units.ts';
 import { createRandom } from '../contract/random.ts';
+import { createRuleRig } from '../contract/rule-rig.ts';
+import { RULES } from '../contract/rules.ts';
 import { createScenario } from '../contract/scenario.ts';
 import { CONTRACT } from '../contract/suite.ts';
 import type { Guest } from '../vm/guest.ts';
@@ -40,6 +43,15 @@ test.each(CONTRACT)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
     await emptyPool(guest);
   }
   expect((await guest.output(['dmsetup', 'ls'])).trim()).toBe('No devices found');
+});
+
+test.each(RULES)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
+  if (guest === undefined) throw new Error('Cannot run without a guest');
+  try {
+    await expect(run(createRuleRig(await guestRig(guest)))).resolves.toBeUndefined();
+  } finally {
+    await emptyPool(guest);
+  }
 });
 
 /** The next case starts on an empty pool: devices go from the top down, so a few rounds take them all. */

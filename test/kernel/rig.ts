@@ -1,6 +1,6 @@
 // A guest as a rig for the scenarios that the simulation runs too: the engine and its adapters run here, their commands
-// in the guest. Blocks are written one by one, buffered and synced; they are read back with O_DIRECT, because devices
-// over the same bytes have page caches of their own.
+// in the guest. Blocks are written and read back with O_DIRECT, because devices over the same bytes have page caches of
+// their own.
 
 import { createHost } from '../../src/blockdev.ts';
 import { createKernel } from '../../src/dm/dmsetup.ts';
@@ -21,15 +21,21 @@ const TAG_BYTES = 8;
 const MERGE_POLL_MS = 100;
 const MERGE_POLLS = 3000;
 
-/** Standard input: lines of a block number and its tags, one write a line. */
+/**
+ * Standard input: lines of a block number and its tags, one write a line. Direct, so that it reaches device-mapper as one
+ * I/O over several chunks, which has to be split there; O_DIRECT wants its memory aligned.
+ */
 const WRITER = String.raw`
-use strict; use Fcntl; use IO::Handle;
-sysopen(my $device, $ARGV[0], O_RDWR) or die "open: $!";
+use strict; use Fcntl qw(:DEFAULT O_DIRECT); use IO::Handle;
+sysopen(my $device, $ARGV[0], O_RDWR | O_DIRECT) or die "open: $!";
+my $memory = "\0" x (1 << 21);
+my $start = -unpack('J', pack('p', $memory)) % 4096;
 while (my $line = <STDIN>) {
   my ($block, @tags) = split ' ', $line;
   my $data = join '', map { pack('Q<', $_) x 512 } @tags;
+  substr($memory, $start, length $data) = $data;
   sysseek($device, $block * 4096, 0) or die "seek: $!";
-  my $done = syswrite($device, $data);
+  my $done = syswrite($device, $memory, length $data, $start);
   die "write: $!" unless defined $done && $done == length $data;
 }
 $device->sync or die "sync: $!";

@@ -1,7 +1,8 @@
 // proofs/chain.py as a test of the simulation: the right order keeps every content.
 
 import { expect, test } from 'vitest';
-import { key, createRig, d, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
+import { createRig } from './proof-rig.ts';
+import { key, d, linear, merge, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 
 test('a chain with a fork, a snapshot of the fork, a middle snapshot deleted, a restore', async () => {
   const rig = createRig({ seed: 7 });

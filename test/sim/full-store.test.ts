@@ -3,10 +3,11 @@
 
 import { expect, test } from 'vitest';
 import type { Table } from '../../src/dm/table.ts';
-import { kib, mib } from '../../src/units.ts';
+import { kib } from '../../src/units.ts';
+import { d, filler, key, linear, merge, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 import { SimHang } from './errors.ts';
 import type { Rig } from './proof-rig.ts';
-import { createRig, d, filler, key, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
+import { createRig } from './proof-rig.ts';
 
 /** v over real over D of `blocks`, and a snapshot S1 whose store is `cow`. */
 async function fed(rig: Rig, blocks: number, table: Table): Promise<number[]> {
@@ -25,19 +26,6 @@ async function fed(rig: Rig, blocks: number, table: Table): Promise<number[]> {
 
 const writeAll = (rig: Rig, device: string, chunks: number): string[] =>
   Array.from({ length: chunks }, (_, chunk) => rig.world.user.write(key(device), chunk * 2, [5, 5]));
-
-test.each([
-  [514, 'invalid'],
-  [515, '8240/8240 48'],
-])('512 chunks of 8 KiB in a store of %i: %s', async (chunks, status) => {
-  const rig = createRig({ extent: kib(8), disks: [mib(32)] });
-  await rig.lv('c1', kib(chunks * 8));
-  const v = await fed(rig, 1024, snapshot(d('real'), s('c1'), { blocks: 1024 }));
-  expect(await rig.status('S1')).toBe(`32/${chunks * 16} 32`);
-  expect(new Set(writeAll(rig, 'v', 512))).toEqual(new Set(['done']));
-  expect(await rig.status('S1')).toBe(status);
-  if (status !== 'invalid') rig.check('S1', v);
-});
 
 test('P and PO differ when a fork finds no room', async () => {
   for (const [mode, status] of [

@@ -2,8 +2,9 @@
 
 import { expect, test } from 'vitest';
 import { kib, mib } from '../../src/units.ts';
+import { d, key, linear, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 import { GARBAGE } from './disk.ts';
-import { createRig, d, key, linear, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
+import { createRig } from './proof-rig.ts';
 import { createWorld } from './world.ts';
 
 test('a new store shows what an earlier owner left, a commit counts once, room is counted', async () => {

@@ -3,8 +3,9 @@
 
 import { expect, test } from 'vitest';
 import { kib } from '../../src/units.ts';
+import { d, key, linear, merge, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 import type { Rig } from './proof-rig.ts';
-import { createRig, d, key, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
+import { createRig } from './proof-rig.ts';
 import type { Random } from './random.ts';
 import { draw } from './random.ts';
 

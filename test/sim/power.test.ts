@@ -3,9 +3,10 @@
 
 import { expect, test } from 'vitest';
 import { bytes, kib, mib } from '../../src/units.ts';
+import { d, key, linear, merge, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 import { SimCrash } from './errors.ts';
 import type { Rig } from './proof-rig.ts';
-import { createRig, d, key, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
+import { createRig } from './proof-rig.ts';
 
 async function activate(rig: Rig, ...names: readonly string[]): Promise<void> {
   for (const name of names) await rig.world.kernel.apply({ do: 'activate', store: store(name) });

@@ -1,65 +1,15 @@
-// Short words for tests of the simulation itself, in the spirit of the proofs: stores by number, one step a line, a model
-// of what each device must show.
+// Short words for tests of the simulation alone, in the spirit of the proofs: one step a line, a model of what each device
+// must show.
 
 import { expect } from 'vitest';
-import type { DeviceKey, DevicePart, StoreName } from '../../src/ids.ts';
-import { deviceKey, storeName, volumeId } from '../../src/ids.ts';
-import type { CowMode, Ref, Table, Target } from '../../src/dm/table.ts';
-import { onDevice, onStore } from '../../src/dm/table.ts';
+import type { Table } from '../../src/dm/table.ts';
 import type { Bytes } from '../../src/units.ts';
-import { kib, mib, sectors } from '../../src/units.ts';
+import { kib, mib } from '../../src/units.ts';
+import { CHUNK, key, store } from '../contract/words.ts';
 import { refuse } from './errors.ts';
-import { SECTORS_PER_BLOCK } from './machine.ts';
 import { draw } from './random.ts';
 import type { World, WorldOptions } from './world.ts';
 import { createWorld } from './world.ts';
-
-export const BLOCKS = 128;
-export const CHUNK = 2;
-
-const LETTERS: Readonly<Record<string, string>> = { i: 'j', l: 'k', o: 'q', u: 'v' };
-
-/** Ten characters that an id may have, from a short name. */
-function idOf(name: string): string {
-  const letters = Array.from(name.toLowerCase(), (letter) => LETTERS[letter] ?? letter);
-  return letters.join('').padStart(10, '0');
-}
-
-export function key(name: string, part: DevicePart = 'view'): DeviceKey {
-  return deviceKey(volumeId(`v-${idOf(name)}`), part);
-}
-
-export function store(name: string): StoreName {
-  return storeName(`sm_${idOf(name)}`);
-}
-
-export const s = (name: string): Ref => onStore(store(name));
-export const d = (name: string): Ref => onDevice(key(name));
-const length = (blocks: number) => sectors(blocks * SECTORS_PER_BLOCK);
-
-export const linear = (on: Ref, blocks = BLOCKS, offset = 0): Target => ({
-  type: 'linear',
-  length: length(blocks),
-  on,
-  offset: length(offset),
-});
-export const origin = (on: Ref, blocks = BLOCKS): Table => [
-  { type: 'snapshot-origin', length: length(blocks), origin: on },
-];
-export const filler = (type: 'zero' | 'error', blocks: number): Target => ({ type, length: length(blocks) });
-
-export interface Shape {
-  readonly blocks?: number;
-  readonly chunk?: number;
-  readonly mode?: CowMode;
-}
-
-function composed(type: 'snapshot' | 'snapshot-merge', origin: Ref, cow: Ref, shape: Shape): Table {
-  const { blocks = BLOCKS, chunk = CHUNK, mode = 'P' } = shape;
-  return [{ type, length: length(blocks), origin, cow, mode, chunk: length(chunk) }];
-}
-export const snapshot = (on: Ref, cow: Ref, shape: Shape = {}): Table => composed('snapshot', on, cow, shape);
-export const merge = (on: Ref, cow: Ref, shape: Shape = {}): Table => composed('snapshot-merge', on, cow, shape);
 
 export interface Rig {
   readonly world: World;
@@ -128,8 +78,4 @@ export function createRig(options: WorldOptions = {}): Rig {
     },
   };
   return rig;
-}
-
-export function zeroes(blocks = BLOCKS): number[] {
-  return Array.from<number>({ length: blocks }).fill(0);
 }

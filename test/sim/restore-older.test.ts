@@ -3,8 +3,9 @@
 
 import { expect, test } from 'vitest';
 import { mib } from '../../src/units.ts';
+import { d, linear, merge, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 import type { Rig } from './proof-rig.ts';
-import { createRig, d, linear, merge, origin, s, snapshot, store, zeroes } from './proof-rig.ts';
+import { createRig } from './proof-rig.ts';
 
 interface Family {
   readonly rig: Rig;
