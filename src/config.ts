@@ -14,6 +14,8 @@ import type { LogLevel } from './log.ts';
 export interface PoolConfig {
   readonly name: PoolName;
   readonly volumeGroup: string;
+  /** The file of a pool on a loop device: attached before the group is looked for, because a reboot forgets it. */
+  readonly loopFile?: string | undefined;
 }
 
 export interface Config {
@@ -38,6 +40,7 @@ const MAX_SOCKET_BYTES = 96;
 const pool = z.strictObject({
   name: z.string().refine(isPoolName, "want 1 to 32 characters of a-z, 0-9 and '-'"),
   volumeGroup: z.string().regex(VOLUME_GROUP, 'want the name of a volume group'),
+  loopFile: z.string().startsWith('/', 'want an absolute path').optional(),
 });
 
 const percent = z
@@ -129,11 +132,12 @@ function envSettings(env: Sources['env']): Settings {
   });
 }
 
-/** `name=volumeGroup`, as flags and environment write a pool. */
+/** `name=volumeGroup` or `name=volumeGroup:/loop/file`, as flags and environment write a pool; unchecked. */
 export function readPool(text: string): { readonly name: string; readonly volumeGroup: string } {
   const at = text.indexOf('=');
-  if (at === -1) fail('invalid', `Cannot take pool '${text}': want NAME=VOLUME_GROUP`);
-  return { name: text.slice(0, at), volumeGroup: text.slice(at + 1) };
+  if (at === -1) fail('invalid', `Cannot take pool '${text}': want NAME=VOLUME_GROUP or NAME=VOLUME_GROUP:/LOOP/FILE`);
+  const [volumeGroup = '', ...file] = text.slice(at + 1).split(':');
+  return { name: text.slice(0, at), volumeGroup, ...(file.length === 0 ? {} : { loopFile: file.join(':') }) };
 }
 
 function defined(settings: Settings): Settings {

@@ -14,6 +14,7 @@ import type { Exec } from './exec.ts';
 import { idFromBytes } from './ids.ts';
 import type { VgUuid } from './ids.ts';
 import { createLvm } from './lvm/commands.ts';
+import { attachLoop } from './lvm/create-pool.ts';
 import type { PoolOpener } from './pools.ts';
 import type { Clock, Log } from './ports.ts';
 
@@ -39,11 +40,12 @@ export function poolOpeners(pools: readonly PoolConfig[], options: OpenOptions):
 }
 
 async function openPool(
-  { name: pool, volumeGroup: vgName }: PoolConfig,
+  { name: pool, volumeGroup: vgName, loopFile }: PoolConfig,
   { exec, clock, log, reservePercent }: OpenOptions,
   hideFromUdev: (group: VgUuid) => Promise<boolean>,
 ): Promise<Engine> {
   await requireTargets(exec);
+  if (loopFile !== undefined) await attachLoop(exec, loopFile);
   const lvm = createLvm({ exec, vgName });
   const { vgUuid } = await lvm.report();
   const udev = await hideFromUdev(vgUuid);

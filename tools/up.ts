@@ -12,7 +12,7 @@ const USAGE = `usage: ./dev up [OPTIONS]
   --disks COUNT      virtual disks of the pool (2)
   --disk-size SIZE   of each, sparse (4G)
   --memory SIZE      (1024M)
-  --cpus COUNT       (2)
+  --cpus COUNT       (1)
   --no-udev          a guest without udev
   --host             no guest: a pool on loop files of this machine, and the driver as a process of it
 SNAPMERGE_DRIVER=off boots a guest without pool and driver.`;
@@ -23,7 +23,7 @@ export const up = async (args: readonly string[]): Promise<number> => {
     disks: { type: 'string', default: '2' },
     'disk-size': { type: 'string', default: '4G' },
     memory: { type: 'string', default: '1024M' },
-    cpus: { type: 'string', default: '2' },
+    cpus: { type: 'string', default: '1' },
     'no-udev': { type: 'boolean', default: false },
     host: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },

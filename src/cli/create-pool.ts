@@ -20,6 +20,7 @@ export async function createPoolFor(exec: Exec, request: CreatePoolRequest): Pro
     'pools:',
     `  - name: ${name}`,
     `    volumeGroup: ${created.vgName}`,
+    ...(request.loopFile === undefined ? [] : [`    loopFile: ${resolve(request.loopFile.path)}`]),
     '',
   ].join('\n');
 }

@@ -50,7 +50,11 @@ function serveCommand(env: Readonly<Record<string, string | undefined>>, actions
     .option('--config <file>', 'YAML file with node, socket, pools, reserve, maxVolumes, logLevel')
     .option('--node <name>', 'name of this node (the host name)')
     .option('--socket <path>', 'unix socket to serve on (/run/snapmerge/csi.sock)')
-    .option('--pool <name=vg>', 'a pool and its volume group; again for more', collectPool)
+    .option(
+      '--pool <name=vg>',
+      'a pool and its volume group, and :/file where that is on a loop file; again for more',
+      collectPool,
+    )
     .option('--reserve <percent>', 'share of each pool that new volumes may not take (10%)')
     .option('--max-volumes <count>', 'most volumes on this node, 0 for no limit (0)')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent (info)')

@@ -82,8 +82,14 @@ export async function createLoopPool({ exec, vgName, file, size }: CreateLoopPoo
   }
 }
 
-/** The loop device of a file, attached if it is not: the pool of a loop file needs it again after each boot. */
+/**
+ * The loop device of a file, attached if it is not: the pool of a loop file needs it again after each boot. `unavailable`
+ * when there is no such file.
+ */
 export async function attachLoop(exec: Exec, file: string): Promise<string> {
+  if ((await exec(['test', '-f', file])).code !== 0) {
+    fail('unavailable', `Cannot attach loop file '${file}': there is no such file; 'snapmerge pool create' makes one`);
+  }
   const attached = (await output(exec, ['losetup', '--noheadings', '--output', 'NAME', '--associated', file])).trim();
   if (attached !== '') return attached.split('\n')[0] ?? attached;
   return (await output(exec, ['losetup', '--find', '--show', '--nooverlap', file])).trim();

@@ -21,9 +21,16 @@ test('flags come before environment before file before defaults', () => {
 });
 
 test('pools of the environment, and the endpoint as the standard writes it', () => {
-  const env = { SNAPMERGE_POOLS: 'fast=vg0,slow=vg1', CSI_ENDPOINT: 'unix:///csi/csi.sock', SNAPMERGE_NODE: 'n' };
+  const env = {
+    SNAPMERGE_POOLS: 'fast=vg0,slow=vg1:/var/lib/pool:1.img',
+    CSI_ENDPOINT: 'unix:///csi/csi.sock',
+    SNAPMERGE_NODE: 'n',
+  };
   const { pools, socket } = readConfig({ flags: {}, env, file: undefined });
-  expect(pools.map(({ name }) => name)).toEqual(['fast', 'slow']);
+  expect(pools).toEqual([
+    { name: 'fast', volumeGroup: 'vg0' },
+    { name: 'slow', volumeGroup: 'vg1', loopFile: '/var/lib/pool:1.img' },
+  ]);
   expect(socket).toBe('/csi/csi.sock');
 });
 
@@ -35,6 +42,7 @@ test.each([
   ['pools: [{ name: a, volumeGroup: ../v }]', 'pools.0.volumeGroup: want the name of a volume group'],
   ['pools: [{ name: a, volumeGroup: v }, { name: a, volumeGroup: w }]', 'two pools have one name'],
   ['pools: [{ name: a, volumeGroup: v }, { name: b, volumeGroup: v }]', 'two pools have one group'],
+  ['pools: [{ name: a, volumeGroup: v, loopFile: pool.img }]', 'pools.0.loopFile: want an absolute path'],
   [`${MINIMAL}reserve: 100%`, 'reserve: want a share of the pool'],
   [`${MINIMAL}reserve: 100`, 'reserve'],
   [`${MINIMAL}socket: csi.sock`, 'socket: want an absolute path'],

@@ -176,8 +176,10 @@ describe('on a file', () => {
   test('is attached once', async () => {
     const attached = node((line) => (line.includes('--associated') ? '/dev/loop3\n' : undefined));
     expect(await attachLoop(attached.exec, file)).toBe('/dev/loop3');
-    expect(attached.calls).toHaveLength(1);
+    expect(attached.lines().filter((line) => line.includes('--find'))).toEqual([]);
     expect(await attachLoop(node().exec, file)).toBe('/dev/loop7');
+    const gone = node((line) => (line === `test -f ${file}` ? 1 : undefined));
+    await expect(attachLoop(gone.exec, file)).rejects.toMatchObject({ kind: 'unavailable' });
   });
 });
 

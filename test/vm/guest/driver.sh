@@ -28,8 +28,8 @@ start)
   mkdir -p "$run"
   rm -f "$run/stopped"
   if ! vgs pool >/dev/null 2>&1; then
-    # LVM wants the devices themselves, not links from outside of /dev.
-    vgcreate -qq --metadatasize 64m pool $(readlink -f /run/guest/disks/pool*) || echo 'snapmerge-guest: the pool cannot be made'
+    node "$bundle" pool create pool --volume-group pool /run/guest/disks/pool* >>"$log" 2>&1 ||
+      echo "snapmerge-guest: the pool cannot be made: $(tail -n 1 "$log")"
   fi
   setsid "$0" supervise </dev/null >>"$log" 2>&1 &
   ;;
