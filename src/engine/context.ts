@@ -20,7 +20,7 @@ import { pendingTag, writeTags } from '../lvm/tags.ts';
 import type { Layout } from '../parameters.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
-import { MAX_CHUNK_BYTES, bytes, formatBytes, kib, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
+import { MAX_CHUNK_BYTES, bytes, formatBytes, kib, maxBytes, mib, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Locks } from './locks.ts';
 
 export interface Context {
@@ -34,6 +34,8 @@ export interface Context {
   readonly log: Log;
   /** Share of the pool, in percent, that new volumes may not take: room for snapshots to grow into. */
   readonly reservePercent: number;
+  /** In place of a headroom that follows from the pool's size. */
+  readonly leastHeadroom?: Bytes | undefined;
   readonly locks: Locks;
   /** Volumes that have a top device. */
   readonly active: Set<VolumeId>;
@@ -53,8 +55,12 @@ export interface Context {
   readonly extent: { size: Bytes };
   /** Stores of exceptions that the kernel holds now, by family: what the monitor watches. */
   readonly watched: Map<VolumeId, readonly WatchedStore[]>;
-  /** A new store of exceptions is at least this large, or as large as it can ever need. */
-  readonly leastCow: Bytes;
+  /** Says what the monitor is to watch of a family, and has it look at once. */
+  readonly watch: (family: VolumeId, stores: readonly WatchedStore[]) => void;
+  /** Bytes that are kept free in a store that is being filled; a new one begins with twice that. */
+  readonly headroom: { size: Bytes };
+  /** Stores that the kernel calls invalid: said once in the log. */
+  readonly lost: Set<StoreName>;
   /** Families in which something waits for room in the pool. */
   readonly waiting: Set<VolumeId>;
   /** Families that would not converge, and why. */
@@ -91,6 +97,15 @@ export function noteSizes(ctx: Context, report: PoolReport): void {
   ctx.sizes.clear();
   for (const { store, size } of report.stores) ctx.sizes.set(store, size);
   ctx.extent.size = report.extent;
+  ctx.headroom.size = ctx.leastHeadroom ?? headroomFor(report.size);
+}
+
+/**
+ * A store must not fill between two looks of the monitor and while LVM extends it. What a writer makes the kernel copy
+ * rarely exceeds 500 MiB/s, and both together take some 300 ms; where the pool is small, one store must not take it all.
+ */
+function headroomFor(pool: Bytes): Bytes {
+  return maxBytes(mib(32), minBytes(bytes(pool / 64n), mib(256)));
 }
 
 /** The family of an entity, read anew. Throws `not-found`, and `contradiction` for one whose records cannot be trusted. */
@@ -209,10 +224,10 @@ export function needRoom(ctx: Context, report: PoolReport, size: bigint, what: s
   );
 }
 
-/** First size of a cow store: the reserve of its class, at least one extent, never more than it can ever need. */
+/** First size of a cow store: the reserve of its class, at least twice the headroom, never more than it can ever need. */
 export function firstCowSize(ctx: Context, report: PoolReport, size: Bytes, percent: number, most: Bytes): Bytes {
   const share = bytes((size * BigInt(percent)) / 100n);
-  return roundUp(minBytes(maxBytes(share, ctx.leastCow), most), report.extent);
+  return roundUp(minBytes(maxBytes(share, bytes(2n * ctx.headroom.size)), most), report.extent);
 }
 
 /**
@@ -229,6 +244,7 @@ export async function prepareStore(
   const total = isData ? size : minBytes(STORE_HEAD_BYTES, size);
   const { layout } = record.entity.parameters;
   await ctx.lvm.create(record.store, size, layout, writeTags(record));
+  ctx.sizes.set(record.store, size);
   try {
     const progress = { done: bytes(0), total };
     if (progressKey !== undefined) ctx.zeroing.set(progressKey, progress);
@@ -321,9 +337,12 @@ export async function convergeFamily(
   pinned: readonly EntityId[] = [],
 ): Promise<Measured> {
   const wanted = desired(family, inUseOf(ctx, family, pinned));
-  ctx.watched.set(family.id, watchedStores(family, wanted));
+  const watched = watchedStores(family, wanted);
+  ctx.watch(family.id, watched);
   try {
     const measured = await converge(ctx.kernel, family, wanted, ctx.log);
+    // Only now is there a status of what was made: from here on it may fill.
+    ctx.watch(family.id, watched);
     // What is shown again may grow again: a figure from before is worth nothing.
     for (const store of wanted.stores) ctx.measured.delete(store);
     for (const [store, used] of measured) ctx.measured.set(store, toBytes(used));

@@ -5,10 +5,10 @@
 import { fittingSize } from '../dm/cow.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
-import { messageOf } from '../errors.ts';
+import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import type { Bytes } from '../units.ts';
-import { bytes, maxBytes, mib, minBytes, roundUp, toBytes } from '../units.ts';
+import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, toBytes } from '../units.ts';
 import type { Context, WatchedStore } from './context.ts';
 import { extendStore, noteSizes } from './context.ts';
 
@@ -17,6 +17,8 @@ const FULL_SPEED_BYTES_PER_SECOND = mib(512);
 const SHORTEST_MS = 200;
 const LONGEST_MS = 5000;
 const MERGING_MS = 1000;
+/** After an extension that was not possible: each try costs LVM's lock and a line in the log. */
+const NO_ROOM_MS = 2000;
 /** An extension lasts for so many seconds of what was written since the last look. */
 const AHEAD_SECONDS = 20n;
 
@@ -55,7 +57,10 @@ export function createMonitor(ctx: Context): Monitor {
       let delayMs = LONGEST_MS;
       for (const one of watched) {
         const status = last.get(one.device);
-        if (status === undefined) continue;
+        if (status === undefined) {
+          delayMs = Math.min(delayMs, MERGING_MS);
+          continue;
+        }
         delayMs = Math.min(delayMs, await consider(ctx, seen, one, status));
       }
       return Math.max(SHORTEST_MS, delayMs);
@@ -72,7 +77,8 @@ async function consider(
 ): Promise<number> {
   const { family, store, kind, fed } = watched;
   if (status.state !== 'counts') {
-    ctx.log.error({ family, store, state: status.state }, 'store has lost its contents');
+    if (!ctx.lost.has(store)) ctx.log.error({ family, store, state: status.state }, 'store has lost its contents');
+    ctx.lost.add(store);
     return LONGEST_MS;
   }
   if (kind === 'merge') {
@@ -81,13 +87,19 @@ async function consider(
     return SHORTEST_MS;
   }
   const used = toBytes(status.used);
-  const size = ctx.sizes.get(store);
+  const size = ctx.sizes.get(store) ?? (await sizeNow(ctx, store));
   if (size === undefined) return LONGEST_MS;
   if (kind === 'snapshot' && !fed) {
     if (fittingSize(used, ctx.extent.size) < size) ctx.goOn(family);
     return LONGEST_MS;
   }
   return keepAhead(ctx, seen, watched, used, size);
+}
+
+/** Of a store that was made since the last report. */
+async function sizeNow(ctx: Context, store: StoreName): Promise<Bytes | undefined> {
+  noteSizes(ctx, await ctx.lvm.report());
+  return ctx.sizes.get(store);
 }
 
 async function keepAhead(
@@ -104,11 +116,12 @@ async function keepAhead(
   if (size >= most) return LONGEST_MS;
   const elapsedMs = BigInt(Math.max(1, nowMs - (before?.atMs ?? nowMs)));
   const grown = before === undefined || used < before.used ? 0n : used - before.used;
-  const ahead = maxBytes(ctx.leastCow, bytes((grown * 1000n * AHEAD_SECONDS) / elapsedMs));
+  const ahead = maxBytes(ctx.headroom.size, bytes((grown * 1000n * AHEAD_SECONDS) / elapsedMs));
   const left = size > used ? size - used : 0n;
   if (left >= ahead) return timeToFill(left);
   const wanted = minBytes(most, bytes(used + 2n * ahead));
   const reached = await extend(ctx, watched, wanted, size);
+  if (reached <= size) return NO_ROOM_MS;
   return timeToFill(reached > used ? reached - used : 0n);
 }
 
@@ -117,21 +130,30 @@ function timeToFill(left: bigint): number {
 }
 
 /** As far as there is room; returns the size reached. */
-async function extend(ctx: Context, { store, copies }: WatchedStore, wanted: Bytes, size: Bytes): Promise<Bytes> {
+async function extend(ctx: Context, watched: WatchedStore, wanted: Bytes, size: Bytes): Promise<Bytes> {
+  const { store } = watched;
   try {
-    const report = await ctx.lvm.report();
-    noteSizes(ctx, report);
-    const possible = bytes(size + report.free / copies);
-    const target = minBytes(roundUp(wanted, report.extent), possible);
-    if (target <= size) {
-      ctx.log.error({ store, size: size.toString() }, 'no room to extend a store');
-      return size;
-    }
-    await extendStore(ctx, store, target);
-    ctx.log.info({ store, from: size.toString(), to: target.toString() }, 'extended a store');
-    return target;
+    const reached = await extendTo(ctx, watched, roundUp(wanted, ctx.extent.size), size);
+    if (reached > size) ctx.log.info({ store, from: size.toString(), to: reached.toString() }, 'extended a store');
+    else ctx.log.error({ store, size: size.toString() }, 'no room to extend a store');
+    return reached;
   } catch (error) {
     ctx.log.error({ store, error: messageOf(error) }, 'cannot extend a store');
     return size;
   }
+}
+
+/** The command first, because a report takes as long as the extension, and only where that finds no room what there is. */
+async function extendTo(ctx: Context, { store, copies }: WatchedStore, wanted: Bytes, size: Bytes): Promise<Bytes> {
+  try {
+    await extendStore(ctx, store, wanted);
+    return wanted;
+  } catch (error) {
+    if (!(error instanceof SnapmergeError && error.kind === 'exhausted')) throw error;
+  }
+  const report = await ctx.lvm.report();
+  noteSizes(ctx, report);
+  const possible = bytes(size + roundDown(bytes(report.free / copies), report.extent));
+  if (possible > size) await extendStore(ctx, store, possible);
+  return possible;
 }

@@ -13,7 +13,7 @@ import { deviceKey, entityOf, isVolumeId } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
-import { bytes, mib, roundDown } from '../units.ts';
+import { bytes, roundDown } from '../units.ts';
 import { activate, active, deactivate } from './activate.ts';
 import { advance } from './advance.ts';
 import type { Context, PoolState } from './context.ts';
@@ -52,8 +52,8 @@ export interface PoolPorts {
   readonly log: Log;
   /** Share of the pool, in percent, that new volumes may not take. */
   readonly reservePercent: number;
-  /** Least size of a new store of exceptions; 64 MiB when not given. */
-  readonly leastCow?: Bytes;
+  /** Bytes kept free in a store that is being filled; when not given, by the pool's size. */
+  readonly leastHeadroom?: Bytes | undefined;
 }
 
 /** An engine whose background can also be driven by hand: `settle` runs all that is due now, `look` is one monitor round. */
@@ -68,11 +68,14 @@ export interface PoolEngine extends Engine {
 
 /** How often a family that would not go on is tried again. */
 const RETRY_MS = 30_000;
+/** After a look that failed. */
+const LOOK_AGAIN_MS = 5_000;
 
 export function createPoolEngine(ports: PoolPorts): PoolEngine {
   const due = new Set<VolumeId>();
   const ending = new AbortController();
   let nudge = new AbortController();
+  let lookNow = new AbortController();
   const ctx: Context = {
     ...ports,
     log: ports.log.child({ pool: ports.pool }),
@@ -86,7 +89,12 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     sizes: new Map(),
     extent: { size: bytes(4194304) },
     watched: new Map(),
-    leastCow: ports.leastCow ?? mib(64),
+    watch: (family, stores) => {
+      ctx.watched.set(family, stores);
+      lookNow.abort();
+    },
+    headroom: { size: bytes(0) },
+    lost: new Set(),
     waiting: new Set(),
     stuck: new Map(),
     keepAhead: (family) => monitor.lookAt(family),
@@ -96,7 +104,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     },
   };
   const monitor = createMonitor(ctx);
-  let background: Promise<void> = Promise.resolve();
+  let background: Promise<unknown> = Promise.resolve();
 
   const advanceDue = async (): Promise<void> => {
     for (const family of due) {
@@ -104,22 +112,29 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       await advanceFamily(ctx, family);
     }
   };
-  const loop = async (): Promise<void> => {
+  const advancing = async (): Promise<void> => {
     let retriedMs = ctx.clock.nowMs();
     while (!ending.signal.aborted) {
-      let delayMs = 5000;
+      nudge = new AbortController();
+      if (due.size === 0) await ctx.clock.sleep(RETRY_MS, nudge.signal);
       if (ctx.clock.nowMs() - retriedMs >= RETRY_MS) {
         retriedMs = ctx.clock.nowMs();
         for (const family of [...ctx.stuck.keys(), ...ctx.waiting]) due.add(family);
       }
+      if (!ending.signal.aborted) await advanceDue();
+    }
+  };
+  // A loop of its own: what goes on in a family may take its time, and a store that fills does not wait for that.
+  const watching = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      lookNow = new AbortController();
+      let delayMs = LOOK_AGAIN_MS;
       try {
-        await advanceDue();
         delayMs = await monitor.look();
       } catch (error) {
         ctx.log.error({ error: messageOf(error) }, 'monitor failed');
       }
-      nudge = new AbortController();
-      if (due.size === 0 && !ending.signal.aborted) await ctx.clock.sleep(delayMs, nudge.signal);
+      if (!ending.signal.aborted) await ctx.clock.sleep(delayMs, lookNow.signal);
     }
   };
 
@@ -167,11 +182,12 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     start: async () => {
       await begin(ctx);
       await advanceDue();
-      background = loop();
+      background = Promise.all([advancing(), watching()]);
     },
     stop: async () => {
       ending.abort();
       nudge.abort();
+      lookNow.abort();
       await background;
       await ctx.locks.idle();
     },

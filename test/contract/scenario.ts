@@ -21,7 +21,7 @@ export interface ScenarioOptions {
   readonly random: Random;
   /** Bytes of the smallest volume and of a step of growth. */
   readonly unit: Bytes;
-  readonly leastCow: Bytes;
+  readonly leastHeadroom: Bytes;
   readonly maxVolumes: number;
   readonly maxSnapshots: number;
   readonly looksAfterWrites: boolean;
@@ -67,7 +67,7 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
     drawId: () => idOf(scenario.nextId++),
     log: options.log ?? silentLog,
     reservePercent: 0,
-    leastCow: options.leastCow,
+    leastHeadroom: options.leastHeadroom,
   });
 }
 

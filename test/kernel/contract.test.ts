@@ -31,7 +31,7 @@ test.each(CONTRACT)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
   const scenario = createScenario(await guestRig(guest), {
     random: createRandom(1),
     unit: kib(512),
-    leastCow: mib(64),
+    leastHeadroom: mib(64),
     maxVolumes: 8,
     maxSnapshots: 8,
     looksAfterWrites: false,

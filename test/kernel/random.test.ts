@@ -39,7 +39,7 @@ describe.concurrent('random operations on a real kernel', () => {
           const scenario = createScenario(await guestRig(guest), {
             random,
             unit: random.chance(0.5) ? kib(512) : mib(4),
-            leastCow: mib(64),
+            leastHeadroom: mib(64),
             maxVolumes: 6,
             maxSnapshots: 6,
             looksAfterWrites: false,

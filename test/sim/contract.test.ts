@@ -14,7 +14,7 @@ test.each(CONTRACT)('$name', async ({ run }) => {
   const scenario = createScenario(simRig(world, vgUuid), {
     random: createRandom(1),
     unit: kib(512),
-    leastCow: mib(4),
+    leastHeadroom: mib(4),
     maxVolumes: 8,
     maxSnapshots: 8,
     looksAfterWrites: true,

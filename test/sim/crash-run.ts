@@ -53,7 +53,7 @@ interface Run {
   readonly hooks: Hooks;
   readonly vg: VgUuid;
   readonly random: Random;
-  readonly leastCow: Bytes;
+  readonly leastHeadroom: Bytes;
   readonly story: string[];
   fresh: Fresh;
   model: Model;
@@ -87,7 +87,7 @@ export async function runCrashes({ seed, operations, ports = (world) => world }:
     hooks: { beforeSuspend: undefined },
     vg: (await world.lvm.report()).vgUuid,
     random,
-    leastCow: random.chance(0.5) ? kib(512) : mib(4),
+    leastHeadroom: random.chance(0.5) ? kib(512) : mib(4),
     story: [],
     fresh: { name: 1, tag: 1 },
     model: new Map(),
@@ -141,7 +141,7 @@ function newEngine(run: Run): PoolEngine {
     drawId: () => idOf(run.nextId++),
     log: silentLog,
     reservePercent: 0,
-    leastCow: run.leastCow,
+    leastHeadroom: run.leastHeadroom,
   });
 }
 

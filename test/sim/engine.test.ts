@@ -22,7 +22,7 @@ test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i',
   const scenario = createScenario(simRig(world, vgUuid), {
     random,
     unit: kib(512),
-    leastCow: random.chance(0.5) ? kib(512) : mib(4),
+    leastHeadroom: random.chance(0.5) ? kib(512) : mib(4),
     maxVolumes: 8,
     maxSnapshots: 8,
     looksAfterWrites: true,
