@@ -1,11 +1,7 @@
 // A CSI client as an orchestrator would be one: grpc over the unix socket, replies checked against what the demo needs.
 
-import { Client, Metadata, credentials } from '@grpc/grpc-js';
-import type { ServiceDefinition } from '@grpc/grpc-js';
 import { z } from 'zod';
-import { loadDefinitions } from '../../src/proto.ts';
-
-const CALL_LIMIT_MS = 300_000;
+import { createCaller } from '../csi/caller.ts';
 
 const MOUNT = { mount: { fs_type: 'ext4', mount_flags: [] }, access_mode: { mode: 'SINGLE_NODE_WRITER' } };
 
@@ -38,27 +34,7 @@ export interface CsiClient {
 }
 
 export function createClient(socketPath: string): CsiClient {
-  const client = new Client(`unix:${socketPath}`, credentials.createInsecure());
-  const definitions = loadDefinitions();
-  const call = <T>(service: ServiceDefinition, method: string, request: object, reply: z.ZodType<T>): Promise<T> => {
-    const found = service[method];
-    if (found === undefined) throw new Error(`Cannot call ${method}: the service does not have it`);
-    return new Promise((resolve, reject) => {
-      client.makeUnaryRequest(
-        found.path,
-        found.requestSerialize,
-        found.responseDeserialize,
-        request,
-        // A driver that is starting again is waited for, as an orchestrator's retries would.
-        new Metadata({ waitForReady: true }),
-        { deadline: Date.now() + CALL_LIMIT_MS },
-        (error, value) =>
-          error === null ? resolve(reply.parse(value)) : reject(new Error(`${method}: ${error.message}`)),
-      );
-    });
-  };
-  const { controller, node, restore } = definitions;
-  const nothing = z.unknown();
+  const { call, tell, close } = createCaller(socketPath);
   const stagingOf = (id: string): string => `/run/demo/staging/${id}`;
   const targetOf = (id: string): string => `/run/demo/mounts/${id}`;
   return {
@@ -73,23 +49,22 @@ export function createClient(socketPath: string): CsiClient {
                   : { volume: { volume_id: source.volume } },
             };
       const request = { name, capacity_range: { required_bytes: bytes }, volume_capabilities: [MOUNT], ...content };
-      return (await call(controller, 'CreateVolume', request, volumeReply)).volume.volume_id;
+      return (await call('CreateVolume', request, volumeReply)).volume.volume_id;
     },
     deleteVolume: async (id) => {
-      await call(controller, 'DeleteVolume', { volume_id: id }, nothing);
+      await tell('DeleteVolume', { volume_id: id });
     },
     createSnapshot: async (name, volume) =>
-      (await call(controller, 'CreateSnapshot', { name, source_volume_id: volume }, snapshotReply)).snapshot
-        .snapshot_id,
+      (await call('CreateSnapshot', { name, source_volume_id: volume }, snapshotReply)).snapshot.snapshot_id,
     mount: async (id) => {
       const base = { volume_id: id, staging_target_path: stagingOf(id), volume_capability: MOUNT };
-      await call(node, 'NodeStageVolume', base, nothing);
-      await call(node, 'NodePublishVolume', { ...base, target_path: targetOf(id) }, nothing);
+      await tell('NodeStageVolume', base);
+      await tell('NodePublishVolume', { ...base, target_path: targetOf(id) });
       return targetOf(id);
     },
     unmount: async (id) => {
-      await call(node, 'NodeUnpublishVolume', { volume_id: id, target_path: targetOf(id) }, nothing);
-      await call(node, 'NodeUnstageVolume', { volume_id: id, staging_target_path: stagingOf(id) }, nothing);
+      await tell('NodeUnpublishVolume', { volume_id: id, target_path: targetOf(id) });
+      await tell('NodeUnstageVolume', { volume_id: id, staging_target_path: stagingOf(id) });
     },
     startRestore: async (volume, snapshot, safety) => {
       const request = {
@@ -99,9 +74,9 @@ export function createClient(socketPath: string): CsiClient {
         keep_snapshot: true,
         safety_snapshot_name: safety,
       };
-      return (await call(restore, 'StartRestore', request, restoreReply)).restore;
+      return (await call('StartRestore', request, restoreReply)).restore;
     },
-    getRestore: async (id) => (await call(restore, 'GetRestore', { restore_id: id }, restoreReply)).restore,
-    close: () => client.close(),
+    getRestore: async (id) => (await call('GetRestore', { restore_id: id }, restoreReply)).restore,
+    close,
   };
 }

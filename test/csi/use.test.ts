@@ -1,0 +1,301 @@
+// Volumes as workloads use them, through CSI, with real file systems in a guest: what a mock of a mount would not tell.
+
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
+import { driverListens, driverTars } from '../../tools/driver.ts';
+import { CSI_SOCKET } from '../../tools/forwarding.ts';
+import type { Guest } from '../vm/guest.ts';
+import { removeGuest, startGuest } from '../vm/guest.ts';
+import type { Forward } from '../vm/forward.ts';
+import { waitFor } from '../vm/wait.ts';
+import type { Caller } from './caller.ts';
+import { Refused, createCaller } from './caller.ts';
+import type { Workload } from './workload.ts';
+import { capabilityOf, createWorkload, restoreReply, stagingOf, targetOf } from './workload.ts';
+
+const NAME = 'csi-use';
+const LIMIT_MS = 900_000;
+const MIB = 1024 ** 2;
+
+let guest: Guest;
+let socket: Forward;
+let csi: Caller;
+let w: Workload;
+
+beforeAll(async () => {
+  guest = await startGuest({ name: NAME, driver: true, tars: await driverTars(NAME) });
+  await driverListens(guest);
+  socket = await guest.forward(CSI_SOCKET);
+  csi = createCaller(socket.path);
+  w = createWorkload(guest, csi);
+}, LIMIT_MS);
+
+afterEach(async () => {
+  await w.clear();
+}, LIMIT_MS);
+
+afterAll(async () => {
+  csi.close();
+  await socket.close();
+  await guest.stop();
+  await removeGuest(NAME);
+}, LIMIT_MS);
+
+const slow = { timeout: LIMIT_MS };
+const sum = async (path: string): Promise<string> => (await w.sh(`sha256sum < ${path}`)).trim();
+/** A raw volume or file, past the page cache, which devices over the same bytes do not share. */
+const rawSum = async (path: string): Promise<string> =>
+  (await w.sh(`dd if=${path} iflag=direct bs=1M status=none | sha256sum`)).trim();
+const filesOf = async (home: string): Promise<string> => sum(`$(find ${home} -name data)`);
+const random = (path: string, mib: number): Promise<string> =>
+  w.sh(`dd if=/dev/urandom of=${path} bs=1M count=${mib} conv=notrunc oflag=direct status=none; sync`);
+
+test('ext4: grows while mounted and snapshotted, and tells its usage', slow, async () => {
+  const id = await w.volume('grows', { mib: 64 });
+  const home = await w.use(id);
+  await random(`${home}/data`, 20);
+  const before = await filesOf(home);
+  await w.snapshot('early', id);
+  const size = { required_bytes: 128 * MIB };
+  const grown = await csi.call(
+    'NodeExpandVolume',
+    { volume_id: id, volume_path: home, capacity_range: size },
+    z.object({ capacity_bytes: z.string() }),
+  );
+  expect(grown.capacity_bytes).toBe(String(128 * MIB));
+  const usage = z.object({ usage: z.array(z.object({ unit: z.string(), total: z.string(), used: z.string() })) });
+  const stats = await csi.call('NodeGetVolumeStats', { volume_id: id, volume_path: home }, usage);
+  expect(stats.usage.map(({ unit }) => unit)).toEqual(['BYTES', 'INODES']);
+  expect(Number(stats.usage[0]?.total)).toBeGreaterThan(100 * MIB);
+  expect(Number(stats.usage[0]?.used)).toBeGreaterThan(20 * MIB);
+  expect(await filesOf(home)).toBe(before);
+});
+
+test(
+  'xfs: forks and the restored volume mount beside each other, and no link comes to point at any',
+  slow,
+  async () => {
+    const access = 'xfs';
+    const id = await w.volume('origin', { mib: 320, access });
+    const home = await w.use(id, { access });
+    await random(`${home}/data`, 20);
+    const before = await filesOf(home);
+    const good = await w.snapshot('good', id);
+    await random(`${home}/data`, 20);
+    const forks = [
+      await w.volume('same', { mib: 320, access, snapshot: good }),
+      await w.volume('larger', { mib: 640, access, snapshot: good }),
+    ];
+    for (const fork of forks) expect(await filesOf(await w.use(fork, { access }))).toBe(before);
+    expect(Number(await w.sh(`stat -f -c '%b' ${targetOf(forks[1] ?? '')}`)) * 4096).toBeGreaterThan(500 * MIB);
+    await w.leave(id);
+    const begun = await w.restore(id, good);
+    await w.use(id, { access });
+    expect(await filesOf(home)).toBe(before);
+    await w.restoreDone(begun);
+    expect(await filesOf(home)).toBe(before);
+    for (const fork of forks) expect(await filesOf(targetOf(fork))).toBe(before);
+    const links = await w.sh(
+      `for l in $(find /dev/disk -type l); do readlink -f $l; done | sort -u | grep dm- || true`,
+    );
+    expect(links.trim()).toBe('');
+  },
+);
+
+test('raw block: fresh is zeroes, a larger fork ends in zeroes, read-only cannot be written', slow, async () => {
+  const dirty = await w.volume('dirty', { mib: 64, access: 'block' });
+  await random(await w.use(dirty, { access: 'block' }), 64);
+  await w.leave(dirty);
+  await csi.tell('DeleteVolume', { volume_id: dirty });
+
+  const id = await w.volume('fresh', { mib: 64, access: 'block' });
+  const device = await w.use(id, { access: 'block' });
+  expect(await w.sh(`cmp -n ${64 * MIB} ${device} /dev/zero && echo zeroes`)).toBe('zeroes\n');
+  await random(device, 64);
+  const before = await rawSum(device);
+  const good = await w.snapshot('good', id);
+  await random(device, 8);
+  const fork = await w.volume('fork', { mib: 96, access: 'block', snapshot: good });
+  const at = await w.use(fork, { access: 'block', readOnly: true });
+  expect((await w.sh(`dd if=${at} iflag=direct bs=1M count=64 status=none | sha256sum`)).trim()).toBe(before);
+  expect(await w.sh(`cmp -i ${64 * MIB}:0 -n ${32 * MIB} ${at} /dev/zero && echo zeroes`)).toBe('zeroes\n');
+  expect(await w.sh(`echo x | dd of=${at} conv=notrunc status=none 2>/dev/null && echo written || echo refused`)).toBe(
+    'refused\n',
+  );
+});
+
+test('what a volume holds is never formatted over, whatever it is', slow, async () => {
+  const id = await w.volume('swap', { mib: 32, access: 'block' });
+  const device = await w.use(id, { access: 'block' });
+  const blank = `dd if=/dev/zero of=${device} bs=1M oflag=direct count=32 status=none`;
+  for (const [what, make] of [
+    ['swap', `mkswap -q ${device}`],
+    ['ext4', `${blank}; mkfs.ext4 -q -F ${device}`],
+    ['bytes that are not zero', `${blank}; echo x | dd of=${device} bs=1M seek=16 conv=notrunc status=none`],
+  ] as const) {
+    await w.sh(`${make}; sync`);
+    const before = await rawSum(device);
+    await w.leave(id);
+    const { code, message } = await csi.refusal('NodeStageVolume', {
+      volume_id: id,
+      staging_target_path: stagingOf(id),
+      volume_capability: capabilityOf({ access: 'xfs' }),
+    });
+    expect(code).toBe('FAILED_PRECONDITION');
+    expect(message).toContain(what);
+    await csi.tell('NodeUnstageVolume', { volume_id: id, staging_target_path: stagingOf(id) });
+    await w.use(id, { access: 'block' });
+    expect(await rawSum(device)).toBe(before);
+  }
+});
+
+test('mount options, read-only, and nothing active that nobody needs', slow, async () => {
+  const id = await w.volume('options', { mib: 64 });
+  const home = await w.use(id, { flags: ['noatime'] });
+  expect(await w.sh(`findmnt -n -o OPTIONS ${home}`)).toContain('noatime');
+  await w.sh(`echo kept > ${home}/data; sync`);
+  await w.leave(id);
+  expect(await w.sh(`dmsetup ls | grep ^snapmerge- || true`)).toBe('');
+  await w.use(id, { readOnly: true });
+  expect(await w.sh(`cat ${home}/data; touch ${home}/x 2>/dev/null && echo written || echo refused`)).toBe(
+    'kept\nrefused\n',
+  );
+});
+
+test.each(['striped', 'raid1'])(
+  'layout %s: data and exceptions lie so, and a restore is right',
+  slow,
+  async (layout) => {
+    const id = await w.volume('laid-out', { mib: 128, access: 'block', parameters: { layout } });
+    const device = await w.use(id, { access: 'block' });
+    await random(device, 128);
+    const before = await rawSum(device);
+    const good = await w.snapshot('good', id);
+    await random(device, 100);
+    expect([...new Set((await w.sh('lvs --noheadings -o segtype pool')).trim().split(/\s+/))]).toEqual([layout]);
+    await w.leave(id);
+    const begun = await w.restore(id, good);
+    await w.use(id, { access: 'block' });
+    expect(await rawSum(device)).toBe(before);
+    await w.restoreDone(begun);
+    expect(await rawSum(device)).toBe(before);
+  },
+);
+
+test('a writer at full speed does not outrun the monitor', slow, async () => {
+  const id = await w.volume('busy', { mib: 768, access: 'block', parameters: { snapshotReserve: '1%' } });
+  const device = await w.use(id, { access: 'block' });
+  await random(device, 128);
+  const before = await rawSum(device);
+  const good = await w.snapshot('good', id);
+  await w.sh(`dd if=/dev/zero of=${device} bs=4M count=192 oflag=direct conv=notrunc status=none; sync`);
+  const fork = await w.volume('look', { mib: 768, access: 'block', snapshot: good });
+  expect(await rawSum(await w.use(fork, { access: 'block', readOnly: true }))).toBe(before);
+  expect(await w.sh('grep -c "extended a store" /var/log/snapmerge.log')).not.toBe('0\n');
+});
+
+test('the driver is killed under a volume that is written: devices stay, work goes on', slow, async () => {
+  const id = await w.volume('served', { mib: 128 });
+  const home = await w.use(id);
+  const good = await w.snapshot('good', id);
+  const devices = `dmsetup info -c --noheadings -o name,major,minor,suspended,events | grep ^snapmerge- | sort`;
+  const before = await w.sh(devices);
+  await w.sh('kill -KILL $(cat /run/snapmerge/driver.pid)');
+  await random(`${home}/data`, 40);
+  const written = await filesOf(home);
+  await waitFor(LIMIT_MS, async () =>
+    (await csi.call('Probe', {}, z.object({ ready: z.object({ value: z.boolean() }).nullable() }))).ready?.value ===
+    true
+      ? true
+      : undefined,
+  );
+  expect(await w.sh(devices)).toBe(before);
+  expect(await filesOf(home)).toBe(written);
+  const fork = await w.volume('old', { mib: 128, snapshot: good });
+  expect(await w.sh(`ls ${await w.use(fork)}`)).toBe('lost+found\n');
+});
+
+test('a restore refuses what is in use, and is watched to its end', slow, async () => {
+  const id = await w.volume('rolled-back', { mib: 160, access: 'block' });
+  const device = await w.use(id, { access: 'block' });
+  await random(device, 140);
+  const before = await rawSum(device);
+  const good = await w.snapshot('good', id);
+  await random(device, 140);
+  const after = await rawSum(device);
+  const request = { volume_id: id, snapshot_id: good, safety_snapshot_name: 'safety' };
+  const holder = (await w.sh(`sleep 1000 < /dev/dm-$(stat -c %Lr ${device}) > /dev/null 2>&1 & echo $!`)).trim();
+  await csi.tell('NodeUnpublishVolume', { volume_id: id, target_path: targetOf(id) });
+  const held = await csi.refusal('StartRestore', request);
+  expect(held.code).toBe('FAILED_PRECONDITION');
+  expect(held.message).toContain('it is in use');
+  await w.sh(`kill ${holder}`);
+  await w.leave(id);
+  const restore = await w.restore(id, good, { safety_snapshot_name: 'safety' });
+  const stream = csi.stream('WatchRestore', { restore_id: restore }, restoreReply);
+  const again = await csi.refusal('StartRestore', request);
+  // By now it may have ended: then the safety snapshot of its name is in the way.
+  expect(again.message).toMatch(/still merging|a snapshot of that name exists/);
+  expect((await csi.refusal('CancelRestore', { restore_id: restore })).code).toBe('FAILED_PRECONDITION');
+  await w.use(id, { access: 'block' });
+  expect(await rawSum(device)).toBe(before);
+  const states = (await stream).map(({ restore: state }) => state);
+  expect(states.at(-1)).toMatchObject({ phase: 'RESTORE_PHASE_DONE', remaining_bytes: '0' });
+  const left = states.map(({ remaining_bytes: remaining }) => Number(remaining));
+  expect(left).toEqual([...left].sort((a, b) => b - a));
+  expect(await rawSum(device)).toBe(before);
+  const safety = await csi.call(
+    'ListSnapshots',
+    { source_volume_id: id },
+    z.object({ entries: z.array(z.object({ snapshot: z.object({ snapshot_id: z.string() }) })) }),
+  );
+  expect(safety.entries).toHaveLength(2);
+  const other = safety.entries.find(({ snapshot }) => snapshot.snapshot_id !== good)?.snapshot.snapshot_id ?? '';
+  const forward = await w.volume('forward', { mib: 160, access: 'block', snapshot: other });
+  expect(await rawSum(await w.use(forward, { access: 'block', readOnly: true }))).toBe(after);
+});
+
+test('many calls on one family at once: each is done or ABORTED, never a mix', slow, async () => {
+  const id = await w.volume('shared', { mib: 16, access: 'block' });
+  const device = await w.use(id, { access: 'block' });
+  await random(device, 16);
+  const first = await w.snapshot('first', id);
+  const calls = [
+    ...[1, 2, 3].map((n) => () => w.snapshot(`s${n}`, id)),
+    ...[1, 2].map((n) => () => w.volume(`f${n}`, { mib: 16, access: 'block', snapshot: first })),
+    () => w.volume('c', { mib: 16, access: 'block', volume: id }),
+    () => w.volume('f1', { mib: 16, access: 'block', snapshot: first }),
+  ];
+  const outcomes = await Promise.all(
+    calls.map(async (call) => {
+      try {
+        return await call();
+      } catch (error) {
+        if (error instanceof Refused) return error.code;
+        throw error;
+      }
+    }),
+  );
+  const refused = outcomes.filter((outcome) => !/^[a-z0-9]/.test(outcome));
+  expect([...new Set(refused)]).toEqual(refused.length === 0 ? [] : ['ABORTED']);
+  // Asked again, as a sidecar does, all of them are there, each once.
+  const final = [];
+  for (const call of calls) final.push(await call());
+  expect(new Set(final).size).toBe(calls.length - 1);
+  const before = await rawSum(device);
+  for (const fork of final.filter((handle) => handle.includes('v-')).slice(0, 2)) {
+    expect(await rawSum(await w.use(fork, { access: 'block' }))).toBe(before);
+  }
+});
+
+test('Probe says which pool does not answer', slow, async () => {
+  await w.sh('vgrename -qq pool elsewhere');
+  try {
+    const { code, message } = await csi.refusal('Probe', {});
+    expect(code).toBe('FAILED_PRECONDITION');
+    expect(message).toContain("'pool'");
+  } finally {
+    await w.sh('vgrename -qq elsewhere pool');
+  }
+  await csi.tell('Probe', {});
+});

@@ -1,0 +1,125 @@
+// What a cluster asks of the driver for one workload, in short words: volumes by name, published at /run/use/NAME, and the
+// guest's own shell for what the workload does there.
+
+import { z } from 'zod';
+import type { Guest } from '../vm/guest.ts';
+import { waitFor } from '../vm/wait.ts';
+import type { Caller } from './caller.ts';
+
+export type Access = 'ext4' | 'xfs' | 'block';
+
+interface VolumeOptions {
+  readonly mib: number;
+  readonly access?: Access;
+  readonly parameters?: Readonly<Record<string, string>>;
+  /** Handle of a snapshot or of a volume. */
+  readonly snapshot?: string;
+  readonly volume?: string;
+}
+
+interface UseOptions {
+  readonly access?: Access;
+  readonly flags?: readonly string[];
+  readonly readOnly?: boolean;
+}
+
+export interface Workload {
+  readonly sh: (line: string) => Promise<string>;
+  readonly volume: (name: string, options: VolumeOptions) => Promise<string>;
+  readonly snapshot: (name: string, volume: string) => Promise<string>;
+  /** Stages and publishes; returns where it is. */
+  readonly use: (id: string, options?: UseOptions) => Promise<string>;
+  readonly leave: (id: string) => Promise<void>;
+  readonly restore: (volume: string, snapshot: string, more?: object) => Promise<string>;
+  readonly restoreDone: (id: string) => Promise<void>;
+  /** Deletes everything that there is, and waits until LVM and dm are empty. */
+  readonly clear: () => Promise<void>;
+}
+
+const MIB = 1024 ** 2;
+const WAIT_LIMIT_MS = 300_000;
+
+const volumeReply = z.object({ volume: z.object({ volume_id: z.string() }) });
+const snapshotReply = z.object({ snapshot: z.object({ snapshot_id: z.string(), ready_to_use: z.literal(true) }) });
+export const restoreReply = z.object({
+  restore: z.object({
+    restore_id: z.string(),
+    phase: z.string(),
+    total_bytes: z.string(),
+    remaining_bytes: z.string(),
+  }),
+});
+const volumesReply = z.object({ entries: z.array(volumeReply) });
+const snapshotsReply = z.object({ entries: z.array(z.object({ snapshot: z.object({ snapshot_id: z.string() }) })) });
+
+export function capabilityOf({ access = 'ext4', flags = [], readOnly = false }: UseOptions = {}): object {
+  const mode = { access_mode: { mode: readOnly ? 'SINGLE_NODE_READER_ONLY' : 'SINGLE_NODE_WRITER' } };
+  return access === 'block' ? { block: {}, ...mode } : { mount: { fs_type: access, mount_flags: flags }, ...mode };
+}
+
+export const stagingOf = (id: string): string => `/run/use/staging/${id}`;
+export const targetOf = (id: string): string => `/run/use/${id}`;
+
+export function createWorkload(guest: Guest, { call, tell }: Caller): Workload {
+  const used = new Set<string>();
+  const leave: Workload['leave'] = async (id) => {
+    await tell('NodeUnpublishVolume', { volume_id: id, target_path: targetOf(id) });
+    await tell('NodeUnstageVolume', { volume_id: id, staging_target_path: stagingOf(id) });
+    used.delete(id);
+  };
+  const left = async (): Promise<string> =>
+    (
+      (await guest.output(['lvs', '--noheadings', '-o', 'lv_name', 'pool'])) +
+      (await guest.output(['sh', '-c', 'dmsetup ls | grep ^snapmerge- || true']))
+    ).trim();
+  return {
+    sh: (line) => guest.output(['bash', '-euo', 'pipefail', '-c', line]),
+    volume: async (name, { mib, access = 'ext4', parameters = {}, snapshot, volume }) => {
+      const content =
+        snapshot === undefined ? { volume: { volume_id: volume } } : { snapshot: { snapshot_id: snapshot } };
+      const request = {
+        name,
+        capacity_range: { required_bytes: mib * MIB },
+        volume_capabilities: [capabilityOf({ access })],
+        parameters,
+        ...(snapshot === undefined && volume === undefined ? {} : { volume_content_source: content }),
+      };
+      return (await call('CreateVolume', request, volumeReply)).volume.volume_id;
+    },
+    snapshot: async (name, volume) =>
+      (await call('CreateSnapshot', { name, source_volume_id: volume }, snapshotReply)).snapshot.snapshot_id,
+    use: async (id, options = {}) => {
+      const base = {
+        volume_id: id,
+        staging_target_path: stagingOf(id),
+        volume_capability: capabilityOf(options),
+      };
+      used.add(id);
+      await guest.output(['mkdir', '-p', stagingOf(id)]);
+      await tell('NodeStageVolume', base);
+      await tell('NodePublishVolume', { ...base, target_path: targetOf(id), readonly: options.readOnly ?? false });
+      return targetOf(id);
+    },
+    leave,
+    restore: async (volume, snapshot, more = {}) =>
+      (await call('StartRestore', { volume_id: volume, snapshot_id: snapshot, ...more }, restoreReply)).restore
+        .restore_id,
+    restoreDone: async (id) => {
+      const done = await waitFor(WAIT_LIMIT_MS, async () => {
+        const { restore } = await call('GetRestore', { restore_id: id }, restoreReply);
+        return restore.phase === 'RESTORE_PHASE_DONE' ? true : undefined;
+      });
+      if (done !== true) throw new Error(`Restore '${id}' does not come to its end`);
+    },
+    clear: async () => {
+      for (const id of used) await leave(id);
+      const { entries } = await call('ListSnapshots', {}, snapshotsReply);
+      for (const { snapshot } of entries) await tell('DeleteSnapshot', { snapshot_id: snapshot.snapshot_id });
+      for (const { volume } of (await call('ListVolumes', {}, volumesReply)).entries) {
+        await tell('DeleteVolume', { volume_id: volume.volume_id });
+      }
+      const empty = await waitFor(WAIT_LIMIT_MS, async () => ((await left()) === '' ? true : undefined));
+      if (empty !== true) throw new Error(`Left over: ${await left()}`);
+    },
+  };
+}
