@@ -10,7 +10,7 @@ import { createScenario } from '../contract/scenario.ts';
 import { CONTRACT } from '../contract/suite.ts';
 import type { Guest } from '../vm/guest.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
-import { VG, guestRig, makePool } from './rig.ts';
+import { emptyPool, guestRig, makePool } from './rig.ts';
 
 const NAME = 'contract';
 const LIMIT_MS = 900_000;
@@ -53,12 +53,3 @@ test.each(RULES)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
     await emptyPool(guest);
   }
 });
-
-/** The next case starts on an empty pool: devices go from the top down, so a few rounds take them all. */
-async function emptyPool(guest: Guest): Promise<void> {
-  for (let round = 0; round < 20 && (await guest.output(['dmsetup', 'ls'])).trim() !== 'No devices found'; round += 1) {
-    await guest.output(['dmsetup', 'remove_all']);
-  }
-  const left = (await guest.output(['lvs', '--noheadings', '-o', 'lv_full_name', VG])).trim();
-  if (left !== '') await guest.output(['lvremove', '-qq', '--yes', ...left.split(/\s+/)]);
-}

@@ -16,7 +16,7 @@ import { BLOCK_BYTES } from '../contract/rig.ts';
 import type { Guest } from '../vm/guest.ts';
 import { guestExec } from './guest-exec.ts';
 
-export const VG = 'pool';
+const VG = 'pool';
 const TAG_BYTES = 8;
 const MERGE_POLL_MS = 100;
 const MERGE_POLLS = 3000;
@@ -45,6 +45,15 @@ $device->sync or die "sync: $!";
 export async function makePool(guest: Guest): Promise<void> {
   const options = ['--yes', '--physicalextentsize', '512k', '--metadatasize', '16m'];
   await guest.output(['vgcreate', '-qq', ...options, VG, '/dev/vdc', '/dev/vdd']);
+}
+
+/** What comes next starts on an empty pool: devices go from the top down, so a few rounds take them all. */
+export async function emptyPool(guest: Guest): Promise<void> {
+  for (let round = 0; round < 20 && (await guest.output(['dmsetup', 'ls'])).trim() !== 'No devices found'; round += 1) {
+    await guest.output(['dmsetup', 'remove_all']);
+  }
+  const left = (await guest.output(['lvs', '--noheadings', '-o', 'lv_full_name', VG])).trim();
+  if (left !== '') await guest.output(['lvremove', '-qq', '--yes', ...left.split(/\s+/)]);
 }
 
 /** Opens the pool of a guest that has just booted. */

@@ -63,5 +63,9 @@ export const SUITES: readonly Suite[] = [
       vitest('adapters', 'test/kernel/adapters.test.ts'),
     ],
   },
-  { name: 'csi', summary: 'csi-sanity against the bundle in guests', parts: [sanity('mount'), sanity('block')] },
+  {
+    name: 'csi',
+    summary: 'workloads and csi-sanity against the bundle in guests',
+    parts: [vitest('csi-use', 'test/csi/use.test.ts'), sanity('mount'), sanity('block')],
+  },
 ];
