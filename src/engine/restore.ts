@@ -119,7 +119,7 @@ async function checkUnused(ctx: Context, request: StartRestore): Promise<void> {
   if (openers > 0) {
     fail(
       'precondition',
-      `Cannot restore volume '${request.volume}': it is in use, its device is open ${openers} times; unmount it first`,
+      `Cannot restore volume '${request.volume}': it is in use (open count ${openers}); unmount it first`,
     );
   }
   const { devices } = await ctx.kernel.observe();
