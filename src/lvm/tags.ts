@@ -105,27 +105,38 @@ const KNOWN: ReadonlySet<string> = new Set(
   ).split(' '),
 );
 
-/** Throws `contradiction` with the store's name and what is wrong with which tag. */
+/**
+ * Throws `contradiction` with the store's name and what is wrong with which tag. A tag that this version would write in
+ * another way is refused too: what it means is then a guess.
+ */
 export function readTags(store: StoreName, tags: readonly string[]): StoreRecord {
-  const refuse = (what: string): never => {
-    throw new SnapmergeError('contradiction', `Cannot read the tags of store '${store}': ${what}`);
-  };
+  const record = readFields(store, tags);
+  const written = new Set(writeTags(record));
+  const odd = tags.find((tag) => tag.startsWith(TAG_PREFIX) && !written.has(tag));
+  return odd === undefined ? record : refuse(store, `'${odd}' is not as this version writes it`);
+}
+
+function refuse(store: StoreName, what: string): never {
+  throw new SnapmergeError('contradiction', `Cannot read the tags of store '${store}': ${what}`);
+}
+
+function readFields(store: StoreName, tags: readonly string[]): StoreRecord {
   const fields = new Map<string, string>();
   for (const tag of tags) {
     if (!tag.startsWith(TAG_PREFIX)) continue;
     const [key, value] = split(tag.slice(TAG_PREFIX.length), '=');
-    if (!KNOWN.has(key)) refuse(`'${tag}' is unknown to this version`);
-    if (fields.has(key)) refuse(`there are two of '${TAG_PREFIX}${key}'`);
+    if (!KNOWN.has(key)) refuse(store, `'${tag}' is unknown to this version`);
+    if (fields.has(key)) refuse(store, `there are two of '${TAG_PREFIX}${key}'`);
     fields.set(key, value);
   }
-  const need = (key: string): string => fields.get(key) ?? refuse(`'${TAG_PREFIX}${key}' is missing`);
+  const need = (key: string): string => fields.get(key) ?? refuse(store, `'${TAG_PREFIX}${key}' is missing`);
   const count = (key: string, text: string): number => {
     const value = Number(text);
     return /^\d{1,16}$/.test(text) && Number.isSafeInteger(value)
       ? value
-      : refuse(`'${TAG_PREFIX}${key}' is no number`);
+      : refuse(store, `'${TAG_PREFIX}${key}' is no number`);
   };
-  if (need('v') !== TAG_VERSION) refuse(`version '${need('v')}' is unknown, want '${TAG_VERSION}'`);
+  if (need('v') !== TAG_VERSION) refuse(store, `version '${need('v')}' is unknown, want '${TAG_VERSION}'`);
   try {
     const text = fields.get('name');
     const name: Name = text === undefined ? { as: 'hash', hash: need('namehash') } : { as: 'text', text };
@@ -138,7 +149,7 @@ export function readTags(store: StoreName, tags: readonly string[]): StoreRecord
     const source = fields.get('source');
     const snapshot = fields.get('snapshot');
     if ((snapshot === undefined) === (fields.get('volume') === undefined))
-      refuse('want one of sm.volume and sm.snapshot');
+      refuse(store, 'want one of sm.volume and sm.snapshot');
     const entity: Entity =
       snapshot === undefined
         ? {
@@ -151,9 +162,10 @@ export function readTags(store: StoreName, tags: readonly string[]): StoreRecord
     const level = fields.get('level');
     const chunk = fields.get('chunk');
     const place = readPlace(need('place'));
-    if ((place.kind === 'root') !== (chunk === undefined)) refuse('only a cow store has a chunk size');
+    if ((place.kind === 'root') !== (chunk === undefined)) refuse(store, 'only a cow store has a chunk size');
     const window = fields.get('window');
-    if ((chunk === undefined) !== (window === undefined)) refuse('a cow store has a window, a data store has none');
+    if ((chunk === undefined) !== (window === undefined))
+      refuse(store, 'a cow store has a window, a data store has none');
     const image = fields.get('image');
     const merging = fields.get('merging');
     const restore = fields.get('restore');
@@ -178,7 +190,7 @@ export function readTags(store: StoreName, tags: readonly string[]): StoreRecord
     };
   } catch (error) {
     if (error instanceof SnapmergeError && error.kind === 'contradiction') throw error;
-    return refuse(error instanceof Error ? error.message : String(error));
+    return refuse(store, error instanceof Error ? error.message : String(error));
   }
 }
 
@@ -203,7 +215,7 @@ function readPlace(text: string): Place {
   if (kind === 'root') return { kind: 'root' };
   if (kind === 'fork') return { kind: 'fork', snapshot: snapshotId(id) };
   if (kind === 'chain') return { kind: 'chain', volume: volumeId(id), seq: whole(seq) };
-  throw new SnapmergeError('contradiction', `place '${text}' is unknown`);
+  throw new SnapmergeError('invalid', `place '${text}' is unknown`);
 }
 
 function sourceText(source: VolumeSource): string {
@@ -213,7 +225,7 @@ function sourceText(source: VolumeSource): string {
 function readSource(text: string): VolumeSource {
   if (isSnapshotId(text)) return { from: 'snapshot', snapshot: text };
   if (isVolumeId(text)) return { from: 'volume', volume: text };
-  throw new SnapmergeError('contradiction', `source '${text}' is neither a volume nor a snapshot`);
+  throw new SnapmergeError('invalid', `source '${text}' is neither a volume nor a snapshot`);
 }
 
 function classText(p: VolumeParameters): string {
@@ -225,11 +237,10 @@ const LAYOUTS: readonly Layout[] = ['linear', 'striped', 'raid1'];
 function readClass(text: string): VolumeParameters {
   const [layoutText, chunk = '', reserve = '', onFull, scratch] = text.split(':');
   const layout = LAYOUTS.find((known) => known === layoutText);
-  if (layout === undefined) throw new SnapmergeError('contradiction', `layout '${layoutText}' is unknown`);
-  if (onFull !== 'wait' && onFull !== 'drop')
-    throw new SnapmergeError('contradiction', `onFull '${onFull}' is unknown`);
+  if (layout === undefined) throw new SnapmergeError('invalid', `layout '${layoutText}' is unknown`);
+  if (onFull !== 'wait' && onFull !== 'drop') throw new SnapmergeError('invalid', `onFull '${onFull}' is unknown`);
   if (scratch !== 'scratch' && scratch !== 'durable') {
-    throw new SnapmergeError('contradiction', `'${scratch}' is neither scratch nor durable`);
+    throw new SnapmergeError('invalid', `'${scratch}' is neither scratch nor durable`);
   }
   return {
     layout,
@@ -274,11 +285,11 @@ function readRestored(text: string): RestoredMark {
 function readKeep(text: string | undefined): boolean {
   if (text === 'keep') return true;
   if (text === 'drop') return false;
-  throw new SnapmergeError('contradiction', `'${text}' is neither keep nor drop`);
+  throw new SnapmergeError('invalid', `'${text}' is neither keep nor drop`);
 }
 
 function whole(text: string): number {
   const value = Number(text);
   if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(value)) return value;
-  throw new SnapmergeError('contradiction', `'${text}' is no whole number`);
+  throw new SnapmergeError('invalid', `'${text}' is no whole number`);
 }
