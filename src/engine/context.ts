@@ -27,6 +27,8 @@ export interface Context {
   readonly pool: PoolName;
   readonly vg: VgUuid;
   readonly lvm: Lvm;
+  /** Of half a second ago at most, with every change of ours in it. */
+  readonly recentReport: () => Promise<PoolReport>;
   readonly kernel: Kernel;
   readonly host: Host;
   readonly clock: Clock;
@@ -88,7 +90,7 @@ export interface PoolState {
 }
 
 export async function readPool(ctx: Context): Promise<PoolState> {
-  const report = await ctx.lvm.report();
+  const report = await ctx.recentReport();
   noteSizes(ctx, report);
   return { report, forest: buildForest(report.stores) };
 }

@@ -35,6 +35,7 @@ import type { Monitor } from './monitor.ts';
 import { createMonitor } from './monitor.ts';
 import { healthOf, presentSnapshot, presentVolume } from './present.ts';
 import { deleteSnapshot, deleteVolume } from './remove.ts';
+import { shareReports } from './recent.ts';
 import { startRestore } from './restore.ts';
 import { cancelRestore, getRestore, listRestores, watchRestore } from './restores.ts';
 import { createSnapshot, snapshotByName } from './snapshots.ts';
@@ -76,8 +77,12 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
   const ending = new AbortController();
   let nudge = new AbortController();
   let lookNow = new AbortController();
+  const { lvm, kernel, recent } = shareReports(ports.lvm, ports.kernel, () => ports.clock.nowMs());
   const ctx: Context = {
     ...ports,
+    lvm,
+    kernel,
+    recentReport: recent,
     log: ports.log.child({ pool: ports.pool }),
     locks: createLocks(),
     active: new Set(),

@@ -1,0 +1,61 @@
+// One report of the pool for all who ask at nearly the same time. A call reads the pool several times on its way (to find
+// the family, again under its lock, for the reply), and a report is the dearest of all reads.
+
+import type { Kernel } from '../dm/kernel.ts';
+import type { Lvm, PoolReport } from '../lvm/lvm.ts';
+
+export interface SharedReports {
+  readonly lvm: Lvm;
+  readonly kernel: Kernel;
+  /** A report in which every change of ours so far is seen, and those of others that are older than `MAX_AGE_MS`. */
+  readonly recent: () => Promise<PoolReport>;
+}
+
+/** Shorter than any command that an operator could type between two calls. */
+const MAX_AGE_MS = 500;
+
+export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): SharedReports {
+  let changes = 0;
+  let last: { readonly report: PoolReport; readonly changes: number; readonly atMs: number } | undefined;
+
+  /** Before and after: a report from the middle of a change is worth nothing once it has ended. */
+  const changing = async <T>(change: () => Promise<T>): Promise<T> => {
+    changes += 1;
+    try {
+      return await change();
+    } finally {
+      changes += 1;
+    }
+  };
+
+  const report = async (): Promise<PoolReport> => {
+    const begun = changes;
+    const read = await lvm.report();
+    last = { report: read, changes: begun, atMs: nowMs() };
+    return read;
+  };
+
+  return {
+    lvm: {
+      report,
+      create: async (...args) => changing(() => lvm.create(...args)),
+      remove: async (...args) => changing(() => lvm.remove(...args)),
+      extend: async (...args) => changing(() => lvm.extend(...args)),
+      shrink: async (...args) => changing(() => lvm.shrink(...args)),
+      retag: async (...args) => changing(() => lvm.retag(...args)),
+      flush: () => lvm.flush(),
+    },
+    kernel: {
+      ...kernel,
+      apply: async (step) => {
+        const isActivation = step.do === 'activate' || step.do === 'deactivate';
+        return isActivation ? changing(() => kernel.apply(step)) : kernel.apply(step);
+      },
+    },
+    recent: async () => {
+      if (last?.changes !== changes) return report();
+      const ageMs = nowMs() - last.atMs;
+      return ageMs >= 0 && ageMs <= MAX_AGE_MS ? last.report : report();
+    },
+  };
+}

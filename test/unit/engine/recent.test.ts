@@ -1,0 +1,49 @@
+import { expect, test } from 'vitest';
+import { shareReports } from '../../../src/engine/recent.ts';
+import { storeName } from '../../../src/ids.ts';
+import { kib, mib } from '../../../src/units.ts';
+import { createWorld } from '../../sim/world.ts';
+
+const STORE = storeName('sm_0000000001');
+
+function shared() {
+  const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(16)] });
+  const clock = { ms: 1000 };
+  const asked = { reports: 0 };
+  const report = async () => {
+    asked.reports += 1;
+    return await world.lvm.report();
+  };
+  return { clock, asked, world, ...shareReports({ ...world.lvm, report }, world.kernel, () => clock.ms) };
+}
+
+test('one report for all who ask within half a second', async () => {
+  const { clock, asked, recent } = shared();
+  const first = await recent();
+  clock.ms += 500;
+  expect(await recent()).toBe(first);
+  clock.ms += 1;
+  await recent();
+  clock.ms -= 100;
+  await recent();
+  expect(asked.reports).toBe(3);
+});
+
+test('every change of ours is seen at once, also one that began before the report and ended after it', async () => {
+  const { asked, world, lvm, kernel, recent } = shared();
+  await recent();
+  await lvm.create(STORE, mib(1), 'linear', ['snapmerge']);
+  expect((await recent()).stores).toHaveLength(1);
+  await lvm.retag(STORE, ['sm.deleted'], []);
+  expect((await recent()).stores[0]?.tags).toContain('sm.deleted');
+  await kernel.apply({ do: 'deactivate', store: STORE });
+  expect((await recent()).stores[0]?.active).toBe(false);
+  const before = asked.reports;
+  const extending = lvm.extend(STORE, mib(2));
+  await recent();
+  await extending;
+  await recent();
+  expect(asked.reports).toBe(before + 2);
+  await world.lvm.remove(STORE);
+  expect((await lvm.report()).stores).toEqual([]);
+});
