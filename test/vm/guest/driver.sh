@@ -7,10 +7,15 @@ config=/etc/snapmerge/config.yaml
 log=/var/log/snapmerge.log
 run=/run/snapmerge
 
+# Code that is compiled at run time is translated once more by an emulated processor: commands cost the driver half as
+# much without (measured).
+jit=
+if grep -q TCG /proc/cpuinfo; then jit=--jitless; fi
+
 supervise() {
   echo $$ >"$run/supervisor.pid"
   while [ ! -e "$run/stopped" ]; do
-    node --enable-source-maps "$bundle" --config "$config" >>"$log" 2>&1 &
+    node $jit "$bundle" --config "$config" >>"$log" 2>&1 &
     echo $! >"$run/driver.pid"
     wait $!
     echo "snapmerge-guest: the driver ended with code $?" >>"$log"
@@ -28,7 +33,7 @@ start)
   mkdir -p "$run"
   rm -f "$run/stopped"
   if ! vgs pool >/dev/null 2>&1; then
-    node "$bundle" pool create pool --volume-group pool /run/guest/disks/pool* >>"$log" 2>&1 ||
+    node $jit "$bundle" pool create pool --volume-group pool /run/guest/disks/pool* >>"$log" 2>&1 ||
       echo "snapmerge-guest: the pool cannot be made: $(tail -n 1 "$log")"
   fi
   setsid "$0" supervise </dev/null >>"$log" 2>&1 &
