@@ -12,6 +12,9 @@ const LOGS = 'dist/test';
 /** Guests wait for disks and timers a good part of their time; three lanes keep two cores busy. */
 const LANES = 3;
 
+/** Parts that take minutes, the longest first. */
+const LONGEST: readonly string[] = ['random', 'csi-use', 'csi-mount', 'csi-block', 'contract', 'adapters'];
+
 const USAGE = `usage: ./dev test [SUITE...]
 ${SUITES.map(({ name, summary }) => `  ${name.padEnd(7)} ${summary}`).join('\n')}
 All of them when none is named.
@@ -42,9 +45,10 @@ export const test = async (names: readonly string[]): Promise<number> => {
   return failed === 0 ? 0 : 1;
 };
 
-/** The longest part begins; whoever is free takes the next one, in the order of the suites. */
+/** The longest parts begin, so that no long one runs alone at the end; whoever is free takes the next one. */
 async function runAll(parts: readonly Part[]): Promise<readonly PartResult[]> {
-  const queue = [...parts.filter(isLong), ...parts.filter((part) => !isLong(part))];
+  const rank = ({ name }: Part): number => (LONGEST.includes(name) ? LONGEST.indexOf(name) : LONGEST.length);
+  const queue = [...parts].sort((a, b) => rank(a) - rank(b));
   const results: PartResult[] = [];
   const lane = async (): Promise<void> => {
     for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
@@ -53,8 +57,4 @@ async function runAll(parts: readonly Part[]): Promise<readonly PartResult[]> {
   };
   await Promise.all(Array.from({ length: LANES }, lane));
   return results;
-}
-
-function isLong({ name }: Part): boolean {
-  return name === 'random';
 }
