@@ -30,7 +30,15 @@ const PART_LIMIT_MS = 40 * 60_000;
 /** How much of a failed part's output is shown: a machine that runs tests may keep nothing else. */
 const SHOWN_LINES = 60;
 
-export async function runPart(part: Part, dir: string, say: (line: string) => void): Promise<PartResult> {
+export interface Run {
+  /** Where the logs go. */
+  readonly dir: string;
+  readonly say: (line: string) => void;
+  /** Ends the part: its guests would outlive us otherwise. */
+  readonly ending: AbortSignal;
+}
+
+export async function runPart(part: Part, { dir, say, ending }: Run): Promise<PartResult> {
   const logPath = join(dir, `${part.name}.log`);
   // Of this run alone: two runs side by side must not count each other's tests.
   const reportPath = join(dir, `${part.name}.${process.pid}.json`);
@@ -47,10 +55,11 @@ export async function runPart(part: Part, dir: string, say: (line: string) => vo
     if (performance.now() - saidMs >= SIGN_OF_LIFE_MS)
       tell(`${seconds()} s so far; ${lines.at(-1)?.trim() ?? 'quiet'}`);
   }, 1000);
-  const ended = await runChild(commandOf(part, reportPath), logPath, (line) => {
+  const take = (line: string): void => {
     if (line.trim() !== '') lines.push(line);
     if (TELLING.test(line)) tell(line);
-  });
+  };
+  const ended = await runChild(commandOf(part, reportPath), logPath, ending, take);
   clearInterval(life);
   const counts = await countsOf(part, ended, lines, reportPath);
   await rm(reportPath, { force: true });
@@ -68,6 +77,7 @@ function commandOf({ argv, counting }: Part, reportPath: string): readonly strin
 async function runChild(
   [file = '', ...args]: readonly string[],
   logPath: string,
+  ending: AbortSignal,
   take: (line: string) => void,
 ): Promise<boolean> {
   const log = createWriteStream(logPath);
@@ -80,6 +90,7 @@ async function runChild(
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, NO_COLOR: '1' },
       timeout: PART_LIMIT_MS,
+      signal: ending,
     });
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', keep);
     const [code, signal]: unknown[] = await once(child, 'close');

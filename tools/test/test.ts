@@ -50,9 +50,12 @@ async function runAll(parts: readonly Part[]): Promise<readonly PartResult[]> {
   const rank = ({ name }: Part): number => (LONGEST.includes(name) ? LONGEST.indexOf(name) : LONGEST.length);
   const queue = [...parts].sort((a, b) => rank(a) - rank(b));
   const results: PartResult[] = [];
+  const ending = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) process.once(signal, () => ending.abort());
   const lane = async (): Promise<void> => {
     for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
-      results.push(await runPart(part, LOGS, (line) => process.stdout.write(`${line}\n`)));
+      const say = (line: string): void => void process.stdout.write(`${line}\n`);
+      results.push(await runPart(part, { dir: LOGS, say, ending: ending.signal }));
     }
   };
   await Promise.all(Array.from({ length: LANES }, lane));
