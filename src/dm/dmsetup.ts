@@ -20,8 +20,8 @@ import { refText, targetLine } from './table.ts';
 
 /** Makes stores' own devices come and go: LVM's business, but a step like the others for the planner. */
 export interface StoreActivation {
-  readonly activate: (store: StoreName) => Promise<void>;
-  readonly deactivate: (store: StoreName) => Promise<void>;
+  readonly activate: (stores: readonly StoreName[]) => Promise<void>;
+  readonly deactivate: (stores: readonly StoreName[]) => Promise<void>;
 }
 
 export interface KernelOptions {
@@ -99,8 +99,8 @@ export function createKernel(options: KernelOptions): Kernel {
   const forgetDevice = (key: DeviceKey): void => {
     index = { ...index, devices: new Map([...index.devices].filter(([other]) => other !== key)) };
   };
-  const forgetStore = (store: StoreName): void => {
-    index = { ...index, stores: new Map([...index.stores].filter(([other]) => other !== store)) };
+  const forgetStores = (stores: readonly StoreName[]): void => {
+    index = { ...index, stores: new Map([...index.stores].filter(([other]) => !stores.includes(other))) };
   };
 
   async function deviceRow(key: DeviceKey): Promise<DeviceRow> {
@@ -190,11 +190,11 @@ export function createKernel(options: KernelOptions): Kernel {
   async function act(step: Step): Promise<void> {
     switch (step.do) {
       case 'activate':
-        return await lvm.activate(step.store);
+        return await lvm.activate(step.stores);
       case 'deactivate':
         return await withoutDevice(
-          () => forgetStore(step.store),
-          async () => await lvm.deactivate(step.store),
+          () => forgetStores(step.stores),
+          async () => await lvm.deactivate(step.stores),
         );
       case 'create': {
         const uuid = dmUuid(vgUuid, step.device);

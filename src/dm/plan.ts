@@ -32,12 +32,10 @@ export function plan(observed: Observed, desired: Desired): readonly Step[] {
   const clears = found
     .filter(({ inactive }) => inactive !== undefined)
     .map(({ key }): Step => ({ do: 'clear', device: key }));
-  const appear = [...desired.stores]
-    .filter((store) => !observed.stores.has(store))
-    .map((store): Step => ({ do: 'activate', store }));
-  const vanish = [...observed.stores.keys()]
-    .filter((store) => !desired.stores.has(store))
-    .map((store): Step => ({ do: 'deactivate', store }));
+  const missing = [...desired.stores].filter((store) => !observed.stores.has(store));
+  const appear: readonly Step[] = missing.length === 0 ? [] : [{ do: 'activate', stores: missing }];
+  const idle = [...observed.stores.keys()].filter((store) => !desired.stores.has(store));
+  const vanish: readonly Step[] = idle.length === 0 ? [] : [{ do: 'deactivate', stores: idle }];
   const creates = changed
     .filter(({ key }) => !observed.devices.has(key))
     .map(({ key }): Step => ({ do: 'create', device: key }));

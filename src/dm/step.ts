@@ -6,10 +6,10 @@ import type { Table } from './table.ts';
 import { tableText } from './table.ts';
 
 export type Step =
-  /** Make a store's own block device appear (LVM activation). */
-  | { readonly do: 'activate'; readonly store: StoreName }
-  /** Take a store's block device away; refused by LVM while anything uses it. */
-  | { readonly do: 'deactivate'; readonly store: StoreName }
+  /** Make stores' own block devices appear (LVM activation): one command for all, because each costs a scan. */
+  | { readonly do: 'activate'; readonly stores: readonly StoreName[] }
+  /** Take stores' block devices away; refused by LVM for those that anything uses. */
+  | { readonly do: 'deactivate'; readonly stores: readonly StoreName[] }
   /** A new device without a table. */
   | { readonly do: 'create'; readonly device: DeviceKey }
   /** Put a table into the inactive slot. Loading a snapshot table reads its store. */
@@ -28,7 +28,7 @@ export function stepText(step: Step): string {
   switch (step.do) {
     case 'activate':
     case 'deactivate':
-      return `${step.do} ${step.store}`;
+      return `${step.do} ${step.stores.join(', ')}`;
     case 'load':
       return `load ${step.device}${step.readOnly ? ' (read-only)' : ''}: ${tableText(step.table).replaceAll('\n', '; ')}`;
     case 'create':

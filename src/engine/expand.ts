@@ -97,6 +97,6 @@ export async function growStore(
 ): Promise<void> {
   if (storeReport(report, store).size < size) await extendStore(ctx, store, size);
   const observed = await ctx.kernel.observe();
-  if (!observed.stores.has(store)) await ctx.kernel.apply({ do: 'activate', store });
+  if (!observed.stores.has(store)) await ctx.kernel.apply({ do: 'activate', stores: [store] });
   await ctx.host.zero(store, from, bytes(size - from));
 }

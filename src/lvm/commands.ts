@@ -22,10 +22,10 @@ export interface LvmOptions {
 
 /** The port, and what the kernel's adapter and the start of the driver need besides. */
 export interface LvmCommands extends Lvm {
-  /** Makes a store's device appear; already there is no error. No metadata commit. */
-  readonly activate: (store: StoreName) => Promise<void>;
-  /** Takes a store's device away; already gone is no error. LVM refuses while anything uses it. */
-  readonly deactivate: (store: StoreName) => Promise<void>;
+  /** Makes stores' devices appear; already there is no error. No metadata commit. */
+  readonly activate: (stores: readonly StoreName[]) => Promise<void>;
+  /** Takes stores' devices away; already gone is no error. LVM refuses for those that anything uses. */
+  readonly deactivate: (stores: readonly StoreName[]) => Promise<void>;
   /** The disks that every command is restricted to. */
   readonly disks: () => Promise<readonly string[]>;
 }
@@ -146,16 +146,16 @@ export function createLvm(options: LvmOptions): LvmCommands {
     return fsOption ? ['--fs', 'ignore'] : [];
   }
 
-  async function activation(store: StoreName, wanted: boolean): Promise<void> {
+  async function activation(stores: readonly StoreName[], wanted: boolean): Promise<void> {
     const verb = wanted ? 'activate' : 'deactivate';
     const args = wanted ? ['--activate', 'y', '--ignoreactivationskip'] : ['--activate', 'n'];
     await change(
-      `${verb} store '${store}'`,
+      `${verb} store '${stores.join("', '")}'`,
       'lvchange',
-      () => [...args, path(store)],
+      () => [...args, ...stores.map(path)],
       (report) => {
-        const found = find(report, store);
-        return (found?.active ?? false) === wanted ? 'done' : 'failed';
+        const isDone = (store: StoreName): boolean => (find(report, store)?.active ?? false) === wanted;
+        return stores.every(isDone) ? 'done' : 'failed';
       },
     );
   }
@@ -245,8 +245,8 @@ export function createLvm(options: LvmOptions): LvmCommands {
       }
     },
 
-    activate: async (store) => await activation(store, true),
-    deactivate: async (store) => await activation(store, false),
+    activate: async (stores) => await activation(stores, true),
+    deactivate: async (stores) => await activation(stores, false),
   };
 }
 

@@ -207,7 +207,7 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       expect(await sizeOf()).toBe(mib(32));
       expect(await commits(() => lvm.shrink(store, mib(32)))).toBe(0);
       for (const active of [false, false, true, true]) {
-        expect(await commits(() => (active ? lvm.activate(store) : lvm.deactivate(store)))).toBe(0);
+        expect(await commits(() => (active ? lvm.activate([store]) : lvm.deactivate([store])))).toBe(0);
         expect((await lvm.report()).stores[0]?.active).toBe(active);
       }
       expect(await commits(() => lvm.remove(store))).toBe(1);
@@ -228,7 +228,7 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       const { lvm, sh } = rig;
       for (const layout of ['linear', 'raid1'] as const) {
         await lvm.create(store, mib(64), layout, ['snapmerge']);
-        await lvm.deactivate(store);
+        await lvm.deactivate([store]);
         await sh(`vgchange -qq -aay ${VG}; vgchange -qq -ay ${VG}`);
         expect((await lvm.report()).stores[0]?.active).toBe(false);
         await lvm.remove(store);
@@ -245,7 +245,7 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       await rig.lvm.create(data, mib(64), 'linear', ['snapmerge']);
       await rig.show(view, on(data));
       await expect(rig.lvm.remove(data)).rejects.toMatchObject({ kind: 'internal' });
-      await expect(rig.lvm.deactivate(data)).rejects.toMatchObject({ kind: 'internal' });
+      await expect(rig.lvm.deactivate([data])).rejects.toMatchObject({ kind: 'internal' });
       expect((await rig.lvm.report()).stores[0]).toMatchObject({ store: data, active: true });
       await clean(rig);
     });
@@ -398,8 +398,8 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       await lvm.extend(scratch, mib(128));
       await lvm.retag(scratch, ['sm.x'], []);
       await lvm.shrink(scratch, mib(64));
-      await lvm.deactivate(scratch);
-      await lvm.activate(scratch);
+      await lvm.deactivate([scratch]);
+      await lvm.activate([scratch]);
       await lvm.remove(scratch);
       expect((await createLvm({ exec: rig.exec, vgName: VG }).report()).strangers).toBe(0);
       expect(plainIsDone).toBe(false);
@@ -443,7 +443,7 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       await lvm.create(data, mib(64), 'striped', ['snapmerge']);
       await lvm.create(cow, mib(64), 'raid1', ['snapmerge']);
       await lvm.create(forkCow, mib(64), 'linear', ['snapmerge']);
-      for (const store of [data, cow, forkCow]) await lvm.deactivate(store);
+      for (const store of [data, cow, forkCow]) await lvm.deactivate([store]);
       await sh('basename $(readlink -f /sys/block/vdd/device) > /sys/bus/virtio/drivers/virtio_blk/unbind');
       const report = await lvm.report();
       expect(report.physicalVolumes.map(({ missing }) => missing)).toEqual([false, true]);
@@ -452,7 +452,7 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
         [cow, true],
         [forkCow, false],
       ]);
-      await lvm.activate(forkCow);
+      await lvm.activate([forkCow]);
       await lvm.flush();
     });
   });

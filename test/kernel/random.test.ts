@@ -13,7 +13,7 @@ const SEEDS = Number(process.env['SNAPMERGE_SEEDS'] ?? 12);
 const OPERATIONS = Number(process.env['SNAPMERGE_OPERATIONS'] ?? 40);
 const FIRST = Number(process.env['SNAPMERGE_SEED'] ?? 1);
 /** Showing and reading every image costs more than most operations; a wrong block stays wrong until the next look. */
-const OPERATIONS_A_CHECK = 8;
+const OPERATIONS_A_CHECK = 10;
 const GUESTS = 2;
 const LIMIT_MS = 3_600_000;
 

@@ -98,7 +98,7 @@ test('a power cut while writers wait: the snapshot is exact after the boot', asy
   const v = await tailed(rig);
   writeAll(rig, 'v', 64);
   rig.world.control.crashPower({ contents: 'everything' });
-  for (const name of ['D', 'c1']) await rig.world.kernel.apply({ do: 'activate', store: store(name) });
+  for (const name of ['D', 'c1']) await rig.world.kernel.apply({ do: 'activate', stores: [store(name)] });
   await rig.create('real', [linear(s('D'))]);
   await rig.create('tail', [filler('error', 284)]);
   await rig.create('cow', [linear(s('c1'), 16), linear(d('tail'), 284)]);

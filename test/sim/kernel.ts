@@ -37,9 +37,11 @@ export function applyStep(m: Machine, io: Io, step: Step): void {
   m.stack.length = 0;
   switch (step.do) {
     case 'activate':
-      return activateStore(m, step.store);
+      for (const store of step.stores) activateStore(m, store);
+      return;
     case 'deactivate':
-      return deactivateStore(m, step.store);
+      for (const store of step.stores) deactivateStore(m, store);
+      return;
     case 'create':
       return create(m, step.device);
     case 'load':

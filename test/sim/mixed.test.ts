@@ -95,7 +95,7 @@ async function cut(state: State): Promise<void> {
   control.merge(draw(state.random, 6));
   if (draw(state.random, 2) === 0) control.crashPower();
   else control.crashInMerge();
-  for (const each of (await lvm.report()).stores) await kernel.apply({ do: 'activate', store: each.store });
+  for (const each of (await lvm.report()).stores) await kernel.apply({ do: 'activate', stores: [each.store] });
   const view = merging === undefined ? [linear(s('D'))] : merge(s('D'), s(merging.cow), { chunk: merging.chunk });
   await rig.create('real', view);
   for (const [i, each] of chain.toReversed().entries()) {

@@ -9,7 +9,7 @@ import type { Rig } from './proof-rig.ts';
 import { createRig } from './proof-rig.ts';
 
 async function activate(rig: Rig, ...names: readonly string[]): Promise<void> {
-  for (const name of names) await rig.world.kernel.apply({ do: 'activate', store: store(name) });
+  for (const name of names) await rig.world.kernel.apply({ do: 'activate', stores: [store(name)] });
 }
 
 async function volume(rig: Rig): Promise<number[]> {

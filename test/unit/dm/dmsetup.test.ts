@@ -37,8 +37,8 @@ function rig(answer: (line: string) => Answer, options: Partial<KernelOptions> =
   const kernel = createKernel({
     exec: script.exec,
     lvm: {
-      activate: async (name) => void lvm.push(`activate ${name}`),
-      deactivate: async (name) => void lvm.push(`deactivate ${name}`),
+      activate: async (stores) => void lvm.push(`activate ${stores.join()}`),
+      deactivate: async (stores) => void lvm.push(`deactivate ${stores.join()}`),
     },
     pool: poolName('fast'),
     vgName: 'pool-a',
@@ -88,8 +88,8 @@ describe('steps', () => {
 
   test('stores are LVM’s', async () => {
     const one = rig(() => undefined);
-    await one.kernel.apply({ do: 'activate', store });
-    await one.kernel.apply({ do: 'deactivate', store });
+    await one.kernel.apply({ do: 'activate', stores: [store] });
+    await one.kernel.apply({ do: 'deactivate', stores: [store] });
     expect(one.lvm).toEqual([`activate ${store}`, `deactivate ${store}`]);
     expect(one.script.calls).toEqual([]);
   });

@@ -93,10 +93,10 @@ describe('changes are one command', () => {
     ],
     [
       'activate',
-      (lvm) => lvm.activate(store),
+      (lvm) => lvm.activate([store]),
       `lvm lvchange ${D} --activate y --ignoreactivationskip pool-a/sm_0000000001`,
     ],
-    ['deactivate', (lvm) => lvm.deactivate(store), `lvm lvchange ${D} --activate n pool-a/sm_0000000001`],
+    ['deactivate', (lvm) => lvm.deactivate([store]), `lvm lvchange ${D} --activate n pool-a/sm_0000000001`],
     ['flush', (lvm) => lvm.flush(), 'sync /dev/vdc /dev/vdd'],
   ])('%s', async (_, change, line) => {
     const one = rig(() => undefined);
@@ -136,8 +136,8 @@ describe('a command that failed', () => {
     ['shrink: already that small', (lvm) => lvm.shrink(store, mib(64)), present()],
     ['shrink: as small as extents allow', (lvm) => lvm.shrink(store, mib(61)), present()],
     ['remove: gone', (lvm) => lvm.remove(store), reportJson({})],
-    ['activate: is active', (lvm) => lvm.activate(store), present()],
-    ['deactivate: gone', (lvm) => lvm.deactivate(store), reportJson({})],
+    ['activate: is active', (lvm) => lvm.activate([store]), present()],
+    ['deactivate: gone', (lvm) => lvm.deactivate([store]), reportJson({})],
     ['retag: has them', (lvm) => lvm.retag(store, ['sm.x'], ['sm.y']), present({ lv_tags: 'snapmerge,sm.x' })],
   ])('has done its work: %s', async (_, change, text) => {
     await expect(change(rig(failing(text)).lvm)).resolves.toBeUndefined();
@@ -160,8 +160,8 @@ describe('a command that failed', () => {
     ['extend what is not there', (lvm) => lvm.extend(store, mib(64)), reportJson({})],
     ['shrink', (lvm) => lvm.shrink(store, mib(16)), present()],
     ['retag', (lvm) => lvm.retag(store, ['sm.x'], ['snapmerge']), present({ lv_tags: 'snapmerge,sm.x' })],
-    ['activate', (lvm) => lvm.activate(store), present({ lv_active: '0' })],
-    ['deactivate', (lvm) => lvm.deactivate(store), present()],
+    ['activate', (lvm) => lvm.activate([store]), present({ lv_active: '0' })],
+    ['deactivate', (lvm) => lvm.deactivate([store]), present()],
   ])('has failed: %s', async (_, change, text) => {
     const error = await errorOf(change(rig(failing(text)).lvm));
     expect(error.kind).toBe('internal');
