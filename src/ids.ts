@@ -20,7 +20,9 @@ const ID = `[${ID_ALPHABET}]{10}`;
 const POOL = /^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/;
 const VOLUME = new RegExp(`^v-${ID}$`);
 const SNAPSHOT = new RegExp(`^s-${ID}$`);
-const STORE = new RegExp(`^sm_${ID}$`);
+/** What every store's name begins with; ten characters follow. */
+export const STORE_PREFIX = 'sm_';
+const STORE = new RegExp(`^${STORE_PREFIX}${ID}$`);
 const VG_UUID = /^[A-Za-z0-9]{32}$/;
 
 export function isPoolName(text: string): text is PoolName {
@@ -98,7 +100,7 @@ export function parseHandle(text: string): Handle | undefined {
 
 /**
  * Which device of an entity: `top` is what is mounted, `view` shows the whole image, `pad` is a parent made longer with
- * zeroes for a fork larger than its snapshot, `level1`, `level2`, ... are the lower steps of a restore (level0: the base).
+ * zeroes for a fork larger than its snapshot, `level1`, `level2`, ... are the steps of a restore (level0: a fork's base).
  */
 export type DevicePart = 'top' | 'view' | 'pad' | `level${number}`;
 /** `<entity id>-<part>`; with the pool's prefix it is the device's UUID in the kernel. */

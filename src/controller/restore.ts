@@ -1,5 +1,6 @@
 // The restore service of proto/snapmerge.proto: parse, call the engine of the volume's pool, reply.
 
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { optionalName, optionalText, requiredText, timestamp } from '../csi/fields.ts';
 import {
@@ -13,6 +14,7 @@ import {
 import type { Located } from '../csi/handles.ts';
 import type { Engine, Restore, RestoreMode, RestorePhase } from '../engine/engine.ts';
 import { fail } from '../errors.ts';
+import { idFromBytes } from '../ids.ts';
 import type { Pools } from '../pools.ts';
 import { stream, unary } from '../rpc.ts';
 import type { Reply, Service } from '../rpc.ts';
@@ -20,10 +22,12 @@ import { handleOf } from '../csi/replies.ts';
 
 const startRequest = z.object({
   volume_id: requiredText,
-  snapshot_id: requiredText,
+  snapshot_id: optionalText,
   mode: z.union([z.string(), z.number()]),
   keep_snapshot: z.boolean().optional(),
   safety_snapshot_name: optionalName,
+  replace: z.boolean(),
+  name: optionalName,
 });
 const restoreOnly = z.object({ restore_id: requiredText });
 const listRequest = z.object({ volume_id: optionalText });
@@ -40,7 +44,7 @@ const MODE_NAMES: Readonly<Record<RestoreMode, string>> = {
   onactivate: 'RESTORE_MODE_ONACTIVATE',
 };
 const PHASE_NAMES: Readonly<Record<RestorePhase, string>> = {
-  preparing: 'RESTORE_PHASE_PREPARING',
+  waiting: 'RESTORE_PHASE_WAITING',
   merging: 'RESTORE_PHASE_MERGING',
   done: 'RESTORE_PHASE_DONE',
   failed: 'RESTORE_PHASE_FAILED',
@@ -76,18 +80,28 @@ async function start(pools: Pools, request: z.output<typeof startRequest>): Prom
   const mode = MODES[String(request.mode)];
   if (mode === undefined) fail('invalid', `Cannot restore in mode ${request.mode}: it is not known`);
   const volume = requireHere(locateVolume(pools, request.volume_id), 'volume', request.volume_id);
-  const snapshot = requireHere(locateSnapshot(pools, request.snapshot_id), 'snapshot', request.snapshot_id);
-  if (volume.engine !== snapshot.engine) {
+  const isGiven = request.snapshot_id !== '' || mode !== 'snapshot';
+  const snapshot = isGiven
+    ? requireHere(locateSnapshot(pools, request.snapshot_id), 'snapshot', request.snapshot_id)
+    : undefined;
+  if (snapshot !== undefined && volume.engine !== snapshot.engine) {
     fail('invalid', `Cannot restore '${request.volume_id}' to '${request.snapshot_id}': they are in different pools`);
   }
   const restore = await volume.engine.startRestore({
     volume: volume.id,
-    snapshot: snapshot.id,
+    snapshot: snapshot?.id,
     mode,
     keepSnapshot: request.keep_snapshot ?? true,
     safetySnapshotName: request.safety_snapshot_name === '' ? undefined : request.safety_snapshot_name,
+    replace: request.replace,
+    token: request.name === '' ? undefined : tokenOf(request.volume_id, request.name),
   });
   return { restore: restoreReply(volume.engine, restore) };
+}
+
+/** The same name for the same volume is the same restore. */
+function tokenOf(volume: string, name: string): string {
+  return idFromBytes(createHash('sha256').update(`${volume}\0${name}`).digest());
 }
 
 function here(pools: Pools, text: string): Located<string> {
@@ -109,6 +123,8 @@ function restoreReply(engine: Engine, restore: Restore): Reply {
     safety_snapshot_id: restore.safetySnapshot === undefined ? '' : handleOf(engine, restore.safetySnapshot),
     total_bytes: restore.totalBytes.toString(),
     remaining_bytes: restore.remainingBytes.toString(),
+    remaining_chunks: restore.remainingChunks?.toString() ?? null,
+    bytes_per_second: restore.bytesPerSecond?.toString() ?? null,
     started_at: timestamp(restore.startedMs),
     ended_at: restore.endedMs === undefined ? null : timestamp(restore.endedMs),
     message: restore.message,

@@ -8,7 +8,7 @@ import type { Bytes } from '../units.ts';
 import { bytes, minBytes, sectors, toSectors } from '../units.ts';
 import type { Family, Node } from './family.ts';
 import { chainOf } from './family.ts';
-import type { StoreRecord } from '../lvm/record.ts';
+import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
 import { imageSize } from '../lvm/record.ts';
 import type { CowMode, Ref, Table, Target } from './table.ts';
 import { onDevice, onStore, refsOf } from './table.ts';
@@ -114,43 +114,63 @@ function storesOf(devices: readonly DesiredDevice[]): ReadonlySet<StoreName> {
 /** The view of a node with what only it needs below: a pad, the levels of a running restore. */
 function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
   const { record, id } = node;
-  const size = imageSize(record);
   const view = deviceKey(id, 'view');
-  const restore = record.restore;
+  const { restore } = record;
   if (restore === undefined) {
     const parent = parentImage(family, node);
     const readOnly = record.entity.kind === 'snapshot' && absorbing(family, node) === undefined;
     return [...parent.devices, { key: view, table: [baseTarget(node, parent.ref)], readOnly }];
   }
-  const devices: DesiredDevice[] = [];
-  let below: Ref;
-  if (record.place.kind === 'root') {
-    below = onStore(record.store);
-  } else {
-    const parent = parentImage(family, node);
-    const key = deviceKey(id, 'level0');
-    devices.push(...parent.devices, { key, table: [baseTarget(node, parent.ref)], readOnly: false });
-    below = onDevice(key);
+  const base = restoreBase(family, node, restore);
+  const levels = levelDevices(family, node, restore, base.ref);
+  const merged = toSectors(restore.size);
+  const more = toSectors(bytes(imageSize(record) - restore.size));
+  const table: Table = [
+    { type: 'linear', length: merged, on: onDevice(mergeDevice(id, restore.stack.length)), offset: sectors(0) },
+    // What the volume has grown by since lies beside the merges: their tables cannot be made longer under way.
+    ...(more > 0n ? [{ type: 'linear' as const, length: more, on: base.ref, offset: merged }] : []),
+  ];
+  return [...base.devices, ...levels, { key: view, table, readOnly: false }];
+}
+
+/** What all is merged into: the volume's data store, the fork's own image, or the origin that a fork takes over. */
+function restoreBase(family: Family, node: Node, { into }: RestoreMark): Image & { readonly ref: Ref } {
+  const { record, id, parent } = node;
+  if (into !== undefined) {
+    assert(parent !== undefined, `'${id}' is promoted into '${into}' and has no parent`);
+    return { ref: onDevice(deviceKey(parent, 'view')), devices: [] };
   }
-  restore.stack.forEach((store, index) => {
-    const last = index === restore.stack.length - 1;
-    const key = last ? view : deviceKey(id, `level${index + 1}`);
+  if (record.place.kind === 'root') return { ref: onStore(record.store), devices: [] };
+  const below = parentImage(family, node);
+  const key = mergeDevice(id, 0);
+  const base = { key, table: [baseTarget(node, below.ref)], readOnly: false };
+  return { ref: onDevice(key), devices: [...below.devices, base] };
+}
+
+function levelDevices(family: Family, { id }: Node, { stack, size }: RestoreMark, base: Ref): readonly DesiredDevice[] {
+  return stack.map((store, index): DesiredDevice => {
     const chunk = family.records.get(store)?.chunk;
     assert(chunk !== undefined, `store '${store}' is merged and has no chunk size`);
-    const table: Table = [
-      {
-        type: 'snapshot-merge',
-        length: toSectors(size),
-        origin: below,
-        cow: onStore(store),
-        mode: 'P',
-        chunk: toSectors(chunk),
-      },
-    ];
-    devices.push({ key, table, readOnly: false });
-    below = onDevice(key);
+    const target: Target = {
+      type: 'snapshot-merge',
+      length: toSectors(size),
+      origin: index === 0 ? base : onDevice(mergeDevice(id, index)),
+      cow: onStore(store),
+      mode: 'P',
+      chunk: toSectors(chunk),
+    };
+    return { key: mergeDevice(id, index + 1), table: [target], readOnly: false };
   });
-  return devices;
+}
+
+/** The image after so many stores of the restore's stack have been merged; 0 is a fork's own before any. */
+function mergeDevice(volume: EntityId, merged: number): DeviceKey {
+  return deviceKey(volume, `level${merged}`);
+}
+
+/** Devices of a restore that merge, the lowest first. */
+export function mergeDevices(volume: EntityId, { stack }: RestoreMark): readonly DeviceKey[] {
+  return stack.map((_, index) => mergeDevice(volume, index + 1));
 }
 
 function baseTarget(node: Node, parent: Ref | undefined): Target {
@@ -197,10 +217,8 @@ function parentImage(family: Family, node: Node): Image {
 }
 
 function parentDevice(parent: Node, level: number | undefined): DeviceKey {
-  const restore = parent.record.restore;
-  if (level === undefined || restore === undefined || level >= restore.stack.length)
-    return deviceKey(parent.id, 'view');
-  return deviceKey(parent.id, `level${level}`);
+  const isRunning = level !== undefined && parent.record.restore !== undefined;
+  return isRunning ? mergeDevice(parent.id, level) : deviceKey(parent.id, 'view');
 }
 
 function padTable(ref: Ref, shown: Bytes, size: Bytes): Table {

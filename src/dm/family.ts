@@ -93,22 +93,32 @@ export function buildFamily(id: VolumeId, all: readonly StoreRecord[]): Family {
   const tokens = new Set(all.flatMap((r) => (r.pending === undefined ? [r.restore?.token, r.decides] : [])));
   const counts = (r: StoreRecord): boolean => r.pending === undefined || tokens.has(r.pending);
   const decided = all.filter(counts);
-  // A store that a restore merges away is nobody's home, not even when the snapshot's new one is gone already.
-  const stacked = new Set(decided.flatMap((r) => r.restore?.stack ?? []));
+  const latest = new Map<EntityId, number>();
+  for (const { entity, generation } of decided) {
+    latest.set(entity.id, Math.max(generation, latest.get(entity.id) ?? generation));
+  }
+  // A promoted fork that has moved leaves its mark behind in its old home.
+  const marks = decided.flatMap((r) => (r.generation === latest.get(r.entity.id) ? (r.restore ?? []) : []));
+  // A store that a restore merges away is nobody's home, not even when the snapshot's new one is gone already. Only a
+  // promoted fork is at home in what it merges itself, until it has moved.
+  const stacked = new Set(marks.flatMap((mark) => mark.stack));
+  const isMerged = (r: StoreRecord): boolean =>
+    r.merged || (stacked.has(r.store) && r.restore?.stack.includes(r.store) !== true);
   const homes = homesOf(
     id,
-    decided.filter((r) => !stacked.has(r.store)),
+    decided.filter((r) => !isMerged(r)),
   );
   checkRestores(homes, new Set(all.map((r) => r.store)));
 
-  const living = new Map(homes);
+  // What a fork is promoted into has been given up by the same commit.
+  const given = new Set(marks.flatMap(({ into }) => into ?? []));
+  const living = new Map(
+    [...homes].map(([entity, record]) => [entity, given.has(record.store) ? { ...record, deleted: true } : record]),
+  );
   const rubbish = decided.filter((r) => homes.get(r.entity.id) !== r && !stacked.has(r.store)).map((r) => r.store);
   for (;;) {
     const nodes = link(id, living);
-    // While its restore runs, a newer snapshot hangs on a level, but it will hang on the restored one afterwards.
-    const awaited = new Set<EntityId>(
-      [...living.values()].flatMap(({ place }) => (place.kind === 'fork' ? [place.snapshot] : [])),
-    );
+    const awaited = awaitedIn([...living.values()]);
     const dropped = [...nodes.values()].filter(
       ({ id, record, readers }) =>
         record.deleted && readers.length === 0 && !awaited.has(id) && record.restore === undefined,
@@ -133,6 +143,19 @@ export function buildFamily(id: VolumeId, all: readonly StoreRecord[]): Family {
   }
 }
 
+/**
+ * What is read through later, although perhaps by nothing now: the restored snapshot, on which newer ones hang when the
+ * restore is done, and what a volume is to be restored to.
+ */
+export function awaitedIn(records: readonly StoreRecord[]): ReadonlySet<EntityId> {
+  return new Set<EntityId>(
+    records.flatMap(({ place, wish, deleted }) => [
+      ...(place.kind === 'fork' ? [place.snapshot] : []),
+      ...(wish === undefined || deleted ? [] : [wish.snapshot]),
+    ]),
+  );
+}
+
 function contradiction(family: VolumeId, what: string): never {
   throw new SnapmergeError('contradiction', `Cannot trust the records of family '${family}': ${what}`);
 }
@@ -154,7 +177,8 @@ function homesOf(family: VolumeId, decided: readonly StoreRecord[]): ReadonlyMap
 
 function checkRestores(homes: ReadonlyMap<EntityId, StoreRecord>, stores: ReadonlySet<StoreName>): void {
   for (const record of homes.values()) {
-    for (const store of record.restore?.stack ?? []) {
+    const { stack = [], into } = record.restore ?? {};
+    for (const store of into === undefined ? stack : [into, ...stack]) {
       if (!stores.has(store)) {
         contradiction(
           record.family,
@@ -167,6 +191,7 @@ function checkRestores(homes: ReadonlyMap<EntityId, StoreRecord>, stores: Readon
 
 function checkMerges(nodes: ReadonlyMap<EntityId, Node>): void {
   for (const node of nodes.values()) {
+    checkPromotion(nodes, node);
     const into = node.record.merging;
     if (into === undefined) continue;
     const parent = node.parent === undefined ? undefined : nodes.get(node.parent);
@@ -176,6 +201,14 @@ function checkMerges(nodes: ReadonlyMap<EntityId, Node>): void {
     if (!parent.record.deleted || parent.readers.length !== 1) {
       contradiction(node.record.family, `'${node.id}' is being merged into '${parent.id}', which others still need`);
     }
+  }
+}
+
+/** What a fork is promoted into is read by that fork alone: anything else would change with the merge. */
+function checkPromotion(nodes: ReadonlyMap<EntityId, Node>, { id, parent, record }: Node): void {
+  if (record.restore?.into === undefined || parent === undefined) return;
+  if (nodes.get(parent)?.readers.length !== 1) {
+    contradiction(record.family, `'${id}' is being merged into '${parent}', which others still need`);
   }
 }
 
@@ -239,6 +272,13 @@ function parentOf(
   anchors: ReadonlyMap<VolumeId, EntityId>,
 ): { parent: EntityId | undefined; level: number | undefined } {
   const { place, level, entity, family } = record;
+  const into = record.restore?.into;
+  if (into !== undefined) {
+    const given = [...homes.values()].find(({ store }) => store === into);
+    if (given === undefined)
+      contradiction(family, `'${entity.id}' is being merged into '${into}', which is nobody's home`);
+    return { parent: given.entity.id, level: undefined };
+  }
   if (level !== undefined) {
     const restoring = [...homes.values()].find((home) => home.restore?.token === level.token);
     if (restoring !== undefined) return { parent: restoring.entity.id, level: level.index };
@@ -268,6 +308,20 @@ function checkNoCycle(family: VolumeId, nodes: ReadonlyMap<EntityId, Node>): voi
       at = nodes.get(at.parent);
     }
   }
+}
+
+/**
+ * The lowest and highest number that any store has, or had, in the chain of `volume`, whatever became of it: what is swept
+ * later still has its number. `undefined` for none.
+ */
+export function chainNumbers(
+  family: Family,
+  volume: VolumeId,
+): { readonly low: number; readonly high: number } | undefined {
+  const seqs = [...family.records.values()].flatMap(({ place }) =>
+    place.kind === 'chain' && place.volume === volume ? [place.seq] : [],
+  );
+  return seqs.length === 0 ? undefined : { low: Math.min(...seqs), high: Math.max(...seqs) };
 }
 
 /** Members of the chain of `volume`, nearest to it first. */

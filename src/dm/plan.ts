@@ -86,8 +86,17 @@ function devicesToSuspend(
 ): ReadonlySet<DeviceKey> {
   const quiet = new Set<DeviceKey>();
   const rereads = new Set(changed.flatMap(({ table }) => heldStores(table)));
-  const fedAgain = new Set(changed.flatMap(({ table }) => snapshotOrigins(table)).map(refText));
   const changedKeys = new Set(changed.map(({ key }) => key));
+  const givesUp = ({ key, live }: ObservedDevice): boolean =>
+    changedKeys.has(key) || (extras.some((extra) => extra.key === key) && heldStores(live).some((s) => rereads.has(s)));
+  const fed = new Set(
+    [
+      // A writer works out how to split its writes only in its own resume, which must come after that of what it feeds.
+      ...changed.flatMap(({ table }) => snapshotOrigins(table)),
+      // What a store takes after its next table has been loaded, that table does not know.
+      ...found.filter(givesUp).flatMap(({ live }) => snapshotOrigins(live ?? [])),
+    ].map(refText),
+  );
   for (const device of found) {
     if (device.live === undefined) continue;
     const isChanging = changedKeys.has(device.key);
@@ -96,10 +105,24 @@ function devicesToSuspend(
     if (isChanging && (holds.length > 0 || heldStores(wantedTable(changed, device.key)).length > 0))
       quiet.add(device.key);
     if (extras.includes(device) && holds.some((store) => rereads.has(store))) quiet.add(device.key);
-    // A writer works out how to split its writes only in its own resume, which must come after that of what it feeds.
-    if (writes(device, isChanging).some((origin) => fedAgain.has(refText(origin)))) quiet.add(device.key);
+    if (writes(device, isChanging).some((origin) => fed.has(refText(origin)))) quiet.add(device.key);
+  }
+  // Swapped by its resume, a device waits for what is under way below it: it must have stood still before what is below.
+  const lies = liveStacks(found);
+  for (const { key } of changed) {
+    if ([...(lies.get(key) ?? [])].some((below) => quiet.has(below))) quiet.add(key);
   }
   return quiet;
+}
+
+/** All that each live device lies on, however deep. */
+function liveStacks(found: readonly ObservedDevice[]): ReadonlyMap<DeviceKey, ReadonlySet<DeviceKey>> {
+  const stacks = new Map<DeviceKey, Set<DeviceKey>>();
+  for (const { key, live } of bottomUp(found.map((device) => ({ ...device, table: device.live ?? [] })))) {
+    const below = devicesBelow(live ?? []);
+    stacks.set(key, new Set([...below, ...below.flatMap((one) => [...(stacks.get(one) ?? [])])]));
+  }
+  return stacks;
 }
 
 function wantedTable(changed: readonly DesiredDevice[], key: DeviceKey): Table | undefined {

@@ -8,14 +8,17 @@ import { bytes } from '../units.ts';
 import type { Bytes } from '../units.ts';
 import type { Context } from './context.ts';
 import { convergeFamily, withFamilyOf } from './context.ts';
+import { openersOf } from './in-use.ts';
+import { restoreOnActivate } from './restore.ts';
 import type { ActiveVolume } from './engine.ts';
 
 export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume> {
   if (ctx.settingUp.has(id)) {
     fail('precondition', `Cannot stage volume '${id}': a restore of it is being set up; try again in a moment`);
   }
-  return withFamilyOf(ctx, id, async ({ family, node }) => {
+  return withFamilyOf(ctx, id, async (state) => {
     const known = ctx.active.has(id);
+    const { family, node } = known ? state : await restoreOnActivate(ctx, state);
     ctx.active.add(id);
     try {
       await convergeFamily(ctx, family);
@@ -54,17 +57,8 @@ export async function deactivate(ctx: Context, id: VolumeId): Promise<void> {
       }
       ctx.active.delete(id);
       await convergeFamily(ctx, family);
+      if ([...family.nodes.values()].some(({ record }) => record.wish !== undefined)) ctx.goOn(family.id);
     },
     () => undefined,
   );
-}
-
-/** Open count of the top device: mounts and processes. */
-export async function openersOf(ctx: Context, id: VolumeId): Promise<number> {
-  return (await ctx.kernel.observe()).devices.get(deviceKey(id, 'top'))?.openCount ?? 0;
-}
-
-export function refuseInUse(ctx: Context, id: VolumeId, doing: string): void {
-  if (ctx.active.has(id)) fail('precondition', `Cannot ${doing} volume '${id}': it is staged on this node`);
-  if (ctx.settingUp.has(id)) fail('precondition', `Cannot ${doing} volume '${id}': a restore of it is being set up`);
 }

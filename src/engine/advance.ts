@@ -2,19 +2,20 @@
 // finished are written down, and a ghost with one reader is merged into. Called after changes, by the monitor, at start.
 
 import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
-import { fedBy } from '../dm/desired.ts';
+import { fedBy, mergeDevices } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
-import type { DeviceKey, VolumeId } from '../ids.ts';
+import type { StoreName, VolumeId } from '../ids.ts';
+import { assert } from '../errors.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import type { RestoreMark } from '../lvm/record.ts';
+import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
 import { imageSize } from '../lvm/record.ts';
-import { deletedTag, mergingTag, restoreTag, restoredTag, sizeTag } from '../lvm/tags.ts';
+import { mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
-import type { Context } from './context.ts';
+import type { Context, FamilyState } from './context.ts';
 import {
   commit,
   extendStore,
@@ -26,6 +27,7 @@ import {
   storeReport,
 } from './context.ts';
 import { growStore } from './expand.ts';
+import { beginWaiting } from './restore.ts';
 import { shrinkMeasured } from './snapshots.ts';
 import { sweepFamily } from './sweep.ts';
 
@@ -44,20 +46,23 @@ export async function advance(ctx: Context, id: VolumeId): Promise<void> {
     await settle(ctx, family);
     await convergeFamily(ctx, family);
     await sweepFamily(ctx, family);
-    if (!(await takeTurn(ctx, report, family))) return;
+    if (!(await takeTurn(ctx, { report, forest, family }))) return;
   }
 }
 
 /** True when something was committed, so that there may be more to do. */
-async function takeTurn(ctx: Context, report: PoolReport, family: Family): Promise<boolean> {
+async function takeTurn(ctx: Context, { report, forest, family }: Omit<FamilyState, 'node'>): Promise<boolean> {
   // What was just settled or swept is read again before anything is built on it.
   if (family.settled.length > 0 || family.rubbish.length > 0) return true;
   const nodes = [...family.nodes.values()];
-  const restoring = nodes.find(({ record }) => record.restore !== undefined);
-  if (restoring?.record.restore !== undefined) return finishRestore(ctx, family, restoring, restoring.record.restore);
-  const merging = nodes.find(({ record }) => record.merging !== undefined);
-  if (merging !== undefined) return finishAbsorption(ctx, family, merging);
+  for (const node of nodes) {
+    const { restore, merging } = node.record;
+    if (restore !== undefined && (await finishRestore(ctx, family, node, restore))) return true;
+    if (merging !== undefined && (await finishAbsorption(ctx, family, node))) return true;
+  }
   ctx.waiting.delete(family.id);
+  if (await beginWaiting(ctx, { report, forest, family })) return true;
+  if (nodes.some(({ record }) => record.restore !== undefined || record.merging !== undefined)) return false;
   for (const ghost of nodes) {
     const reader = soleReader(family, ghost);
     if (reader !== undefined && (await beginAbsorption(ctx, report, family, ghost, reader))) return true;
@@ -66,62 +71,67 @@ async function takeTurn(ctx: Context, report: PoolReport, family: Family): Promi
   return false;
 }
 
-/** Devices of a restore that merge, the lowest first. */
-export function mergeDevices(volume: VolumeId, mark: RestoreMark): readonly DeviceKey[] {
-  return mark.stack.map((_, index) =>
-    deviceKey(volume, index === mark.stack.length - 1 ? 'view' : `level${index + 1}`),
-  );
-}
-
 async function finishRestore(ctx: Context, family: Family, node: Node, mark: RestoreMark): Promise<boolean> {
-  const { entity, store, restored } = node.record;
+  const { entity } = node.record;
   if (entity.kind !== 'volume') return false;
   const statuses = await ctx.kernel.statuses();
   if (!mergeDevices(entity.id, mark).every((key) => isDone(statuses.get(key)))) return false;
-  // The merged stores are empty husks of snapshots that live elsewhere; they must not become anybody's home again.
+  // The merged stores are empty husks of snapshots that live elsewhere, or nowhere; no home may be seen in them again.
   for (const merged of mark.stack) {
-    if (family.records.get(merged)?.deleted !== true) await commit(ctx, merged, [deletedTag], []);
+    const isHome = merged === node.record.store;
+    if (!isHome && family.records.get(merged)?.merged !== true) await commit(ctx, merged, [mergedTag], []);
   }
-  const { token, snapshot, keepSnapshot, safetySnapshot, totalBytes, startedMs } = mark;
-  const ended = { token, snapshot, keepSnapshot, safetySnapshot, totalBytes, startedMs, endedMs: ctx.clock.nowMs() };
-  await commit(
-    ctx,
-    store,
-    [restoredTag(ended)],
-    [restoreTag(mark), ...(restored === undefined ? [] : [restoredTag(restored)])],
-  );
-  ctx.log.info({ volume: entity.id, snapshot, bytes: totalBytes.toString() }, 'restore done');
+  const { token, mode, snapshot, keepSnapshot, safetySnapshot, totalBytes, startedMs } = mark;
+  const restored = {
+    token,
+    mode,
+    snapshot,
+    keepSnapshot,
+    safetySnapshot,
+    totalBytes,
+    startedMs,
+    endedMs: ctx.clock.nowMs(),
+  };
+  const after = { ...node.record, restore: undefined, restored };
+  if (mark.into === undefined) await commitRecord(ctx, node.record, after);
+  else await moveInto(ctx, family, mark.into, after);
+  ctx.log.info({ volume: entity.id, mode, snapshot, bytes: totalBytes.toString() }, 'restore done');
   return true;
+}
+
+/** A store becomes the home of what has been merged into it, in one commit; the old home is superseded by it. */
+async function moveInto(ctx: Context, family: Family, into: StoreName, record: StoreRecord): Promise<void> {
+  const given = family.records.get(into);
+  assert(given !== undefined, `store '${into}' has been merged into and has no record`);
+  const held = given.entity.kind === 'volume' ? [given.entity.id, ...given.anchors] : given.anchors;
+  const others = [...family.nodes.values()].filter(({ id }) => id !== record.entity.id);
+  const stillHung = held.filter((volume) =>
+    others.some(({ record: { place } }) => place.kind === 'chain' && place.volume === volume),
+  );
+  await commitRecord(ctx, given, {
+    ...record,
+    store: into,
+    generation: record.generation + 1,
+    place: given.place,
+    chunk: given.chunk,
+    window: given.window,
+    level: given.level,
+    anchors: [...record.anchors, ...stillHung],
+    merging: undefined,
+    decides: undefined,
+  });
 }
 
 function isDone(status: SnapshotStatus | undefined): boolean {
   return status !== undefined && mergeFinished(status);
 }
 
-/** The reader takes the ghost's store and place, in one commit on that store; its own store is superseded by it. */
 async function finishAbsorption(ctx: Context, family: Family, reader: Node): Promise<boolean> {
   const statuses = await ctx.kernel.statuses();
   if (!isDone(statuses.get(deviceKey(reader.id, 'view')))) return false;
   const ghost = reader.parent === undefined ? undefined : family.nodes.get(reader.parent);
   if (ghost === undefined) return false;
-  const { record: parent } = ghost;
-  const held = parent.entity.kind === 'volume' ? [parent.entity.id, ...parent.anchors] : parent.anchors;
-  const others = [...family.nodes.values()].filter(({ id }) => id !== reader.id);
-  const stillHung = held.filter((volume) =>
-    others.some(({ record }) => record.place.kind === 'chain' && record.place.volume === volume),
-  );
-  await commitRecord(ctx, parent, {
-    ...reader.record,
-    store: parent.store,
-    generation: reader.record.generation + 1,
-    place: parent.place,
-    chunk: parent.chunk,
-    window: parent.window,
-    level: parent.level,
-    anchors: [...reader.record.anchors, ...stillHung],
-    merging: undefined,
-    decides: undefined,
-  });
+  await moveInto(ctx, family, ghost.record.store, reader.record);
   ctx.log.info({ reader: reader.id, ghost: ghost.id }, 'absorption done');
   return true;
 }
@@ -129,13 +139,19 @@ async function finishAbsorption(ctx: Context, family: Family, reader: Node): Pro
 /** The only thing that reads through a ghost, if there is one and it can be merged into it. */
 function soleReader(family: Family, ghost: Node): Node | undefined {
   const [only, ...others] = ghost.readers;
-  if (!ghost.record.deleted || only === undefined || others.length > 0) return undefined;
+  if (!ghost.record.deleted || only === undefined || others.length > 0 || isWished(family, ghost)) return undefined;
   const reader = family.nodes.get(only);
   if (reader === undefined || reader.level !== undefined || reader.record.chunk === undefined) return undefined;
   const { entity } = reader.record;
   // A transient store cannot be merged, and is thrown away at the next reboot anyway.
   if (entity.kind === 'volume' && entity.parameters.scratch) return undefined;
   return reader;
+}
+
+/** What is to be restored must still show what it shows, and a fork that is to be promoted needs its whole line. */
+function isWished(family: Family, ghost: Node): boolean {
+  const wishes = [...family.nodes.values()].flatMap(({ record }) => (record.deleted ? [] : (record.wish ?? [])));
+  return wishes.some(({ mode, snapshot }) => mode === 'snapshot' || snapshot === ghost.id);
 }
 
 /** False when the ghost has to stay for now: no room, or it is not as large as its reader and cannot be made so. */

@@ -63,8 +63,12 @@ export interface Context {
   readonly headroom: { size: Bytes };
   /** Stores that the kernel calls invalid: said once in the log. */
   readonly lost: Set<StoreName>;
-  /** Families in which something waits for room in the pool. */
+  /** Families in which something waits: for room in the pool, or for a volume to be put down. */
   readonly waiting: Set<VolumeId>;
+  /** By token: what a restore that has not begun waited for when it was last looked at. */
+  readonly whyWaiting: Map<string, string>;
+  /** Bytes that each merge moves in a second, from the last looks. */
+  readonly mergeRates: Map<DeviceKey, Rate>;
   /** Families that would not converge, and why. */
   readonly stuck: Map<VolumeId, string>;
   /** Extends what of a family would not last long, now. */
@@ -84,10 +88,19 @@ export interface WatchedStore {
   readonly copies: bigint;
 }
 
+/** How a merge gets on: what is left at two moments. */
+export interface Rate {
+  readonly left: Bytes;
+  readonly atMs: number;
+  readonly bytesPerSecond: number;
+}
+
 export interface PoolState {
   readonly report: PoolReport;
   readonly forest: Forest;
 }
+
+export type FamilyState = PoolState & { readonly family: Family; readonly node: Node };
 
 export async function readPool(ctx: Context): Promise<PoolState> {
   const report = await ctx.recentReport();
@@ -143,7 +156,7 @@ export function livingNodes(forest: Forest): readonly Node[] {
 export async function withFamilyOf<T>(
   ctx: Context,
   id: EntityId,
-  work: (state: PoolState & { readonly family: Family; readonly node: Node }) => Promise<T>,
+  work: (state: FamilyState) => Promise<T>,
   missing: () => T | Promise<T> = () => notFound(ctx, id),
 ): Promise<T> {
   const before = await readPool(ctx);

@@ -2,10 +2,11 @@
 // sizes are bytes, all times are Unix milliseconds. Types only; src/engine/pool.ts is the form that works.
 
 import type { PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
+import type { RestoreMode } from '../lvm/record.ts';
 import type { Layout, VolumeParameters, VolumeSource } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
 
-export type { Layout, VolumeParameters, VolumeSource };
+export type { Layout, RestoreMode, VolumeParameters, VolumeSource };
 
 export interface CreateVolume {
   /** The CSI name: 1 to 128 characters, any characters. Idempotent by it. */
@@ -41,18 +42,23 @@ export interface Snapshot {
   readonly createdMs: number;
 }
 
-export type RestoreMode = 'origin' | 'snapshot' | 'onactivate';
-
 export interface StartRestore {
+  /** In mode `snapshot` the fork that is to be promoted. */
   readonly volume: VolumeId;
-  readonly snapshot: SnapshotId;
+  /** Undefined in mode `snapshot`: what it was made from, also where that is a clone's hidden snapshot. */
+  readonly snapshot: SnapshotId | undefined;
   readonly mode: RestoreMode;
   readonly keepSnapshot: boolean;
   /** Take a snapshot of this name of the volume as it is, just before. */
   readonly safetySnapshotName: string | undefined;
+  /** In place of a restore of the volume that has not begun. */
+  readonly replace: boolean;
+  /** Ten characters, the restore's id after `r-`: asked again with the same, it is not done again. Undefined: drawn. */
+  readonly token: string | undefined;
 }
 
-export type RestorePhase = 'preparing' | 'merging' | 'done' | 'failed';
+/** `waiting`: noted, not begun, and nothing of the volume has changed yet. */
+export type RestorePhase = 'waiting' | 'merging' | 'done' | 'failed';
 
 export interface Restore {
   /** `r-` and ten characters; the one that StartRestore returned. */
@@ -66,6 +72,11 @@ export interface Restore {
   /** Bytes that were to be moved when it began, and those still to be moved now. */
   readonly totalBytes: Bytes;
   readonly remainingBytes: Bytes;
+  /** Chunks still to be moved, over all stores; undefined when the kernel has not been asked. */
+  readonly remainingChunks: number | undefined;
+  /** How fast it gets on, from the last seconds; undefined until that is known. */
+  readonly bytesPerSecond: number | undefined;
+  /** When it began; of a waiting one, when it was asked for. */
   readonly startedMs: number;
   readonly endedMs: number | undefined;
   /** What went wrong, or why it waits. */
@@ -123,6 +134,10 @@ export interface Engine {
   /** Takes away the top device and whatever nothing else needs; `precondition` while it is open. */
   readonly deactivate: (id: VolumeId) => Promise<void>;
 
+  /**
+   * Begins at once where it can. Where a merge of the same storage has to end first, and in mode `onactivate`, it is noted
+   * and begins later (phase `waiting`); until then the volume cannot be staged, or is as it was.
+   */
   readonly startRestore: (request: StartRestore) => Promise<Restore>;
   readonly getRestore: (id: string) => Promise<Restore | undefined>;
   readonly listRestores: () => Promise<readonly Restore[]>;

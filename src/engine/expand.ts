@@ -64,10 +64,7 @@ export async function expandVolume(
 
 function refuseMerging(node: Node, id: VolumeId): void {
   const { restore, merging } = node.record;
-  if (restore !== undefined) {
-    fail('precondition', `Cannot expand volume '${id}': its restore to '${restore.snapshot}' is still merging`);
-  }
-  if (merging !== undefined) {
+  if (merging !== undefined || restore?.into !== undefined) {
     fail(
       'precondition',
       `Cannot expand volume '${id}': it is taking over the storage of what it was forked from; try again when that merge is done`,

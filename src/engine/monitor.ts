@@ -8,7 +8,7 @@ import { mergeFinished } from '../dm/status.ts';
 import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import type { Bytes } from '../units.ts';
-import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, toBytes } from '../units.ts';
+import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } from '../units.ts';
 import type { Context, WatchedStore } from './context.ts';
 import { extendStore, noteSizes } from './context.ts';
 
@@ -17,6 +17,7 @@ const FULL_SPEED_BYTES_PER_SECOND = mib(512);
 const SHORTEST_MS = 200;
 const LONGEST_MS = 5000;
 const MERGING_MS = 1000;
+const RATE_MS = 5000;
 /** After an extension that was not possible: each try costs LVM's lock and a line in the log. */
 const NO_ROOM_MS = 2000;
 /** An extension lasts for so many seconds of what was written since the last look. */
@@ -82,6 +83,7 @@ async function consider(
     return LONGEST_MS;
   }
   if (kind === 'merge') {
+    noteRate(ctx, watched.device, toBytes(sectors(status.used - status.metadata)));
     if (!mergeFinished(status)) return MERGING_MS;
     ctx.goOn(family);
     return SHORTEST_MS;
@@ -94,6 +96,22 @@ async function consider(
     return LONGEST_MS;
   }
   return keepAhead(ctx, seen, watched, used, size);
+}
+
+/** Over some five seconds, so that it does not jump with every look. */
+function noteRate(ctx: Context, device: DeviceKey, left: Bytes): void {
+  const atMs = ctx.clock.nowMs();
+  const before = ctx.mergeRates.get(device);
+  const elapsedMs = atMs - (before?.atMs ?? atMs);
+  if (before === undefined || before.left < left) {
+    ctx.mergeRates.set(device, { left, atMs, bytesPerSecond: 0 });
+    return;
+  }
+  if (elapsedMs < MERGING_MS / 2) return;
+  const now = (Number(before.left - left) * 1000) / elapsedMs;
+  const share = before.bytesPerSecond === 0 ? 1 : Math.min(1, elapsedMs / RATE_MS);
+  const bytesPerSecond = Math.round(before.bytesPerSecond * (1 - share) + now * share);
+  ctx.mergeRates.set(device, { left, atMs, bytesPerSecond });
 }
 
 /** Of a store that was made since the last report. */

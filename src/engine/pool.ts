@@ -9,7 +9,7 @@ import { plan } from '../dm/plan.ts';
 import { fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, VgUuid, VolumeId } from '../ids.ts';
-import { deviceKey, entityOf, isVolumeId } from '../ids.ts';
+import { entityOf, isVolumeId } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
@@ -101,6 +101,8 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     headroom: { size: bytes(0) },
     lost: new Set(),
     waiting: new Set(),
+    whyWaiting: new Map(),
+    mergeRates: new Map(),
     stuck: new Map(),
     keepAhead: (family) => monitor.lookAt(family),
     goOn: (family) => {
@@ -260,7 +262,10 @@ function hasWork(ctx: Context, family: Family, observed: Observed): boolean {
   const leftovers = family.rubbish.length + family.undecided.length + family.settled.length;
   const unfinished = [...family.nodes.values()].some(
     ({ record, readers }) =>
-      record.restore !== undefined || record.merging !== undefined || (record.deleted && readers.length === 1),
+      record.wish !== undefined ||
+      record.restore !== undefined ||
+      record.merging !== undefined ||
+      (record.deleted && readers.length === 1),
   );
   const steps = plan(ofFamily(observed, family), desired(family, inUseOf(ctx, family)));
   return leftovers > 0 || unfinished || steps.length > 0 || ofFamily(observed, family).devices.size > 0;
@@ -280,8 +285,8 @@ function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: Volu
   const found = livingNode(state.forest, id);
   if (found === undefined) return { state: 'healthy' };
   for (let at: Node | undefined = found.node; at !== undefined; at = parentOf(found.family, at)) {
-    const state = monitor.last().get(deviceKey(at.id, 'view'))?.state;
-    if (state !== undefined && state !== 'counts') {
+    for (const [key, { state }] of monitor.last()) {
+      if (entityOf(key) !== at.id || state === 'counts') continue;
       return { state: 'degraded', reason: `The kernel says '${state}' of '${at.id}', which the volume reads through` };
     }
   }

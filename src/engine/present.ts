@@ -3,7 +3,7 @@
 import type { Family, Node } from '../dm/family.ts';
 import type { VolumeId } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import type { Entity, Name, RestoredMark, RestoreMark } from '../lvm/record.ts';
+import type { Entity, Name, RestoreMark, RestoreWish, RestoredMark } from '../lvm/record.ts';
 import { bytes } from '../units.ts';
 import type { Bytes } from '../units.ts';
 import type { Health, Restore, Snapshot, Volume } from './engine.ts';
@@ -29,11 +29,47 @@ export function restoreId(token: string): string {
   return `r-${token}`;
 }
 
-export function presentRunning(volume: VolumeId, mark: RestoreMark, remaining: Bytes, trouble: string): Restore {
+export function presentWish(volume: VolumeId, wish: RestoreWish, reason: string): Restore {
+  const { token, mode, snapshot, keepSnapshot, askedMs } = wish;
+  const until =
+    mode === 'onactivate' ? 'It begins when the volume is next staged' : 'It begins when nothing is in the way';
+  return {
+    id: restoreId(token),
+    volume,
+    snapshot,
+    mode,
+    keepSnapshot,
+    safetySnapshot: undefined,
+    phase: 'waiting',
+    totalBytes: bytes(0),
+    remainingBytes: bytes(0),
+    remainingChunks: undefined,
+    bytesPerSecond: undefined,
+    startedMs: askedMs,
+    endedMs: undefined,
+    message: reason === '' ? until : `${until}: ${reason}`,
+  };
+}
+
+/** What the merges of a restore still have to do. */
+export interface Progress {
+  readonly bytes: Bytes;
+  readonly chunks: number;
+  readonly bytesPerSecond: number | undefined;
+}
+
+export function presentRunning(
+  volume: VolumeId,
+  mark: RestoreMark,
+  progress: Progress | undefined,
+  trouble: string,
+): Restore {
   return {
     ...presentMark(volume, mark),
     phase: trouble === '' ? 'merging' : 'failed',
-    remainingBytes: remaining,
+    remainingBytes: progress?.bytes ?? mark.totalBytes,
+    remainingChunks: progress?.chunks,
+    bytesPerSecond: progress?.bytesPerSecond,
     endedMs: undefined,
     message: trouble === '' ? 'Merging in the background; the volume can be used' : trouble,
   };
@@ -44,6 +80,8 @@ export function presentEnded(volume: VolumeId, mark: RestoredMark): Restore {
     ...presentMark(volume, mark),
     phase: 'done',
     remainingBytes: bytes(0),
+    remainingChunks: 0,
+    bytesPerSecond: undefined,
     endedMs: mark.endedMs,
     message: '',
   };
@@ -51,17 +89,20 @@ export function presentEnded(volume: VolumeId, mark: RestoredMark): Restore {
 
 function presentMark(
   volume: VolumeId,
-  mark: RestoreMark | RestoredMark,
-): Omit<Restore, 'phase' | 'remainingBytes' | 'endedMs' | 'message'> {
+  { token, mode, snapshot, keepSnapshot, safetySnapshot, totalBytes, startedMs }: RestoreMark | RestoredMark,
+): Pick<
+  Restore,
+  'id' | 'volume' | 'snapshot' | 'mode' | 'keepSnapshot' | 'safetySnapshot' | 'totalBytes' | 'startedMs'
+> {
   return {
-    id: restoreId(mark.token),
+    id: restoreId(token),
     volume,
-    snapshot: mark.snapshot,
-    mode: 'origin',
-    keepSnapshot: mark.keepSnapshot,
-    safetySnapshot: mark.safetySnapshot,
-    totalBytes: mark.totalBytes,
-    startedMs: mark.startedMs,
+    snapshot,
+    mode,
+    keepSnapshot,
+    safetySnapshot,
+    totalBytes,
+    startedMs,
   };
 }
 

@@ -3,7 +3,7 @@
 
 import type { SnapshotId, VolumeId } from '../ids.ts';
 import { deletedTag } from '../lvm/tags.ts';
-import { refuseInUse } from './activate.ts';
+import { refuseInUse } from './in-use.ts';
 import type { Context } from './context.ts';
 import { commit, convergeFamily, readFamily, withFamilyOf } from './context.ts';
 import { sweepFamily } from './sweep.ts';

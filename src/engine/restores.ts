@@ -1,62 +1,80 @@
 // Asking after restores: those that run, from the records and the kernel's counts; those that ended, from the mark they
 // left on the volume.
 
+import { mergeDevices } from '../dm/desired.ts';
+import type { Family, Node } from '../dm/family.ts';
 import { fail } from '../errors.ts';
-import type { Node } from '../dm/family.ts';
 import type { DeviceKey, VolumeId } from '../ids.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import type { RestoreMark } from '../lvm/record.ts';
-import type { Bytes } from '../units.ts';
-import { bytes, toBytes } from '../units.ts';
-import { mergeDevices } from './advance.ts';
+import { MIN_CHUNK_BYTES, bytes, sectors, toBytes } from '../units.ts';
 import type { Context } from './context.ts';
 import { readPool } from './context.ts';
 import type { Restore } from './engine.ts';
-import { presentEnded, presentRunning } from './present.ts';
+import { presentEnded, presentRunning, presentWish } from './present.ts';
+import type { Progress } from './present.ts';
+import { cancelWish } from './restore.ts';
 
 const WATCH_MS = 1000;
 
 export async function listRestores(ctx: Context): Promise<readonly Restore[]> {
   const { forest } = await readPool(ctx);
-  const nodes = [...forest.families.values()].flatMap((family) => [...family.nodes.values()]);
-  const marked = nodes.filter(({ record }) => record.restore !== undefined || record.restored !== undefined);
-  if (marked.length === 0) return [];
-  const statuses = await ctx.kernel.statuses();
-  return marked.flatMap((node) => restoresOf(ctx, node, statuses)).sort((a, b) => a.startedMs - b.startedMs);
+  const families = [...forest.families.values()];
+  const isRunning = families.some(({ nodes }) =>
+    [...nodes.values()].some(({ record }) => record.restore !== undefined),
+  );
+  const statuses: Statuses = isRunning ? await ctx.kernel.statuses() : new Map();
+  return families
+    .flatMap((family) => [...family.nodes.values()].flatMap((node) => restoresOf(ctx, family, node, statuses)))
+    .sort((a, b) => a.startedMs - b.startedMs);
 }
 
 export async function getRestore(ctx: Context, id: string): Promise<Restore | undefined> {
   return (await listRestores(ctx)).find((restore) => restore.id === id);
 }
 
-function restoresOf(
-  ctx: Context,
-  { record }: Node,
-  statuses: ReadonlyMap<DeviceKey, SnapshotStatus>,
-): readonly Restore[] {
-  const { entity, restore, restored, family } = record;
+function restoresOf(ctx: Context, family: Family, { record }: Node, statuses: Statuses): readonly Restore[] {
+  const { entity, wish, restore, restored, deleted } = record;
   if (entity.kind !== 'volume') return [];
   const ended = restored === undefined ? [] : [presentEnded(entity.id, restored)];
-  if (restore === undefined) return ended;
-  const { remaining, trouble } = progress(entity.id, restore, statuses);
-  return [...ended, presentRunning(entity.id, restore, remaining, trouble || (ctx.stuck.get(family) ?? ''))];
+  const waiting =
+    wish === undefined || deleted ? [] : [presentWish(entity.id, wish, ctx.whyWaiting.get(wish.token) ?? '')];
+  if (restore === undefined) return [...ended, ...waiting];
+  const { progress, trouble } = progressOf(ctx, family, entity.id, restore, statuses);
+  const running = presentRunning(entity.id, restore, progress, trouble || (ctx.stuck.get(family.id) ?? ''));
+  return [...ended, running, ...waiting];
 }
 
-/** Bytes that all merges of a restore still have to move; what the kernel calls failed is said, not guessed around. */
-function progress(
+type Statuses = ReadonlyMap<DeviceKey, SnapshotStatus>;
+
+/** What all merges of a restore still have to move; what the kernel calls failed is said, not guessed around. */
+function progressOf(
+  ctx: Context,
+  family: Family,
   volume: VolumeId,
   mark: RestoreMark,
-  statuses: ReadonlyMap<DeviceKey, SnapshotStatus>,
-): { readonly remaining: Bytes; readonly trouble: string } {
-  let remaining = 0n;
+  statuses: Statuses,
+): { readonly progress: Progress | undefined; readonly trouble: string } {
+  const devices = mergeDevices(volume, mark);
+  let left = bytes(0);
+  let chunks = 0n;
+  let bytesPerSecond: number | undefined;
   let trouble = '';
-  for (const key of mergeDevices(volume, mark)) {
-    const status = statuses.get(key);
-    if (status === undefined) return { remaining: mark.totalBytes, trouble };
-    if (status.state === 'counts') remaining += toBytes(status.used) - toBytes(status.metadata);
-    else trouble = `Cannot go on merging: the kernel says '${status.state}' of device '${key}'`;
+  for (const [index, store] of mark.stack.entries()) {
+    const key = devices[index];
+    const status = key === undefined ? undefined : statuses.get(key);
+    if (key === undefined || status === undefined) return { progress: undefined, trouble };
+    if (status.state !== 'counts') {
+      trouble = `Cannot go on merging: the kernel says '${status.state}' of device '${key}'`;
+      continue;
+    }
+    const toMove = toBytes(sectors(status.used - status.metadata));
+    left = bytes(left + toMove);
+    chunks += toMove / (family.records.get(store)?.chunk ?? MIN_CHUNK_BYTES);
+    const rate = ctx.mergeRates.get(key);
+    if (rate !== undefined) bytesPerSecond = (bytesPerSecond ?? 0) + rate.bytesPerSecond;
   }
-  return { remaining: bytes(remaining), trouble };
+  return { progress: { bytes: left, chunks: Number(chunks), bytesPerSecond }, trouble };
 }
 
 /** At least one item; ends when the restore has, or when the signal fires. */
@@ -75,9 +93,11 @@ export async function* watchRestore(
   }
 }
 
+/** Takes back a restore that waits; one that has begun, or is done, is `precondition`. */
 export async function cancelRestore(ctx: Context, id: string): Promise<void> {
   const restore = await getRestore(ctx, id);
   if (restore === undefined) return fail('not-found', `Cannot find restore '${id}'`);
+  if (restore.phase === 'waiting' && (await cancelWish(ctx, restore.volume, id))) return;
   const state =
     restore.phase === 'done' ? 'it is done' : 'it has begun, and its volume is in use with the new contents';
   fail('precondition', `Cannot cancel restore '${id}': ${state}`);

@@ -1,8 +1,8 @@
 // CreateSnapshot: a new store next to the volume in its chain. The moment is the freeze inside converge.
 
 import { storeBytesFor } from '../dm/cow.ts';
-import type { Family, Node } from '../dm/family.ts';
-import { chainOf } from '../dm/family.ts';
+import type { Node } from '../dm/family.ts';
+import { chainNumbers, chainOf } from '../dm/family.ts';
 import { fail } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { snapshotId } from '../ids.ts';
@@ -11,7 +11,7 @@ import type { Entity, StoreRecord } from '../lvm/record.ts';
 import { nameOf, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { fittingSize } from '../dm/cow.ts';
-import type { Context, PoolState } from './context.ts';
+import type { Context, FamilyState, PoolState } from './context.ts';
 import {
   convergeFamily,
   copiesOf,
@@ -31,7 +31,6 @@ import type { Snapshot } from './engine.ts';
 import { presentSnapshot } from './present.ts';
 
 type SnapshotEntity = Extract<Entity, { kind: 'snapshot' }>;
-type FamilyState = PoolState & { readonly family: Family; readonly node: Node };
 
 /** Idempotent by name; the name of another volume's snapshot is `exists`. */
 export async function createSnapshot(ctx: Context, volume: VolumeId, name: string): Promise<Snapshot> {
@@ -99,15 +98,8 @@ export function newSnapshot(
   name: string,
   token: string,
 ): NewSnapshot {
-  const { entity: volume, restore } = node.record;
+  const { entity: volume } = node.record;
   if (volume.kind !== 'volume') fail('invalid', `Cannot snapshot '${node.id}': it is a snapshot itself`);
-  if (restore !== undefined) {
-    fail(
-      'precondition',
-      `Cannot snapshot volume '${node.id}': its restore to '${restore.snapshot}' is still merging; ` +
-        `try again when the restore is done`,
-    );
-  }
   if (volume.parameters.scratch) {
     fail(
       'precondition',
@@ -129,7 +121,7 @@ export function newSnapshot(
     family: family.id,
     generation: 1,
     entity,
-    place: { kind: 'chain', volume: volume.id, seq: nextSeq(chainOf(family, volume.id)) },
+    place: { kind: 'chain', volume: volume.id, seq: (chainNumbers(family, volume.id)?.high ?? 0) + 1 },
     chunk,
     window: volume.size,
     image: undefined,
@@ -138,17 +130,14 @@ export function newSnapshot(
     decides: undefined,
     level: undefined,
     deleted: false,
+    merged: false,
     merging: undefined,
+    wish: undefined,
     restore: undefined,
     restored: undefined,
   };
   const storeSize = firstCowSize(ctx, report, volume.size, snapshotReservePercent, storeBytesFor(volume.size, chunk));
   return { entity, record, storeSize, room: storeSize * copiesOf(layout) };
-}
-
-function nextSeq(chain: readonly Node[]): number {
-  const [nearest] = chain;
-  return nearest?.record.place.kind === 'chain' ? nearest.record.place.seq + 1 : 1;
 }
 
 /** Gives back what a snapshot's store does not use, where its device is gone and its use was read when it went. */

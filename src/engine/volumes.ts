@@ -124,7 +124,9 @@ function newRecord(
     decides: undefined,
     level: undefined,
     deleted: false,
+    merged: false,
     merging: undefined,
+    wish: undefined,
     restore: undefined,
     restored: undefined,
   };

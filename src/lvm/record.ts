@@ -11,7 +11,7 @@ export type Place =
   | { readonly kind: 'root' }
   /**
    * In the chain of a volume's snapshots: over the member with the next higher number, and the highest over the view of
-   * the volume (or of what took the volume's place).
+   * the volume (or of what took the volume's place). Numbers may be negative: a promoted fork's snapshot is its oldest.
    */
   | { readonly kind: 'chain'; readonly volume: VolumeId; readonly seq: number }
   /** Over the view of one snapshot. */
@@ -33,14 +33,39 @@ export type Entity =
   | (EntityFacts & { readonly kind: 'snapshot'; readonly id: SnapshotId; readonly volume: VolumeId });
 
 /**
+ * How a volume is rolled back: `origin` keeps the volume's name and takes the snapshot's contents, now; `onactivate` the
+ * same, when the volume is next staged; `snapshot` keeps the fork's name and contents, and takes its origin's storage.
+ */
+export type RestoreMode = 'origin' | 'snapshot' | 'onactivate';
+
+/** A restore that has been asked for and has not begun: written on the volume's home store. */
+export interface RestoreWish {
+  readonly token: string;
+  readonly mode: RestoreMode;
+  readonly snapshot: SnapshotId;
+  readonly keepSnapshot: boolean;
+  /** Any characters; the snapshot does not exist yet. */
+  readonly safetySnapshotName: string | undefined;
+  readonly askedMs: number;
+}
+
+/**
  * A restore that has been decided: written on the volume's home store, and by being there it makes the stores that carry
  * `pending` with its token count.
  */
 export interface RestoreMark {
   readonly token: string;
+  readonly mode: RestoreMode;
   readonly snapshot: SnapshotId;
-  /** Stores to merge, the lowest (first merged into the volume's base) first; the last one is the restored snapshot's. */
+  /** Promote: the home of the origin, which is given up; all is merged into its image. Undefined: the volume's own. */
+  readonly into: StoreName | undefined;
+  /**
+   * Stores to merge, the lowest (first merged into the base) first; the last one is the restored snapshot's, or the
+   * promoted fork's own.
+   */
   readonly stack: readonly StoreName[];
+  /** Bytes of the image that is merged: the volume's size when it began. */
+  readonly size: Bytes;
   readonly keepSnapshot: boolean;
   readonly safetySnapshot: SnapshotId | undefined;
   readonly totalBytes: Bytes;
@@ -50,6 +75,7 @@ export interface RestoreMark {
 /** The last restore that ended, for those who ask later. */
 export interface RestoredMark {
   readonly token: string;
+  readonly mode: RestoreMode;
   readonly snapshot: SnapshotId;
   readonly keepSnapshot: boolean;
   readonly safetySnapshot: SnapshotId | undefined;
@@ -87,8 +113,11 @@ export interface StoreRecord {
   /** While the restore of this token runs, the image hangs on that level of the restored volume instead of its place. */
   readonly level: { readonly token: string; readonly index: number } | undefined;
   readonly deleted: boolean;
+  /** All that it held has been merged away: it is nobody's home any more, and is to be removed. */
+  readonly merged: boolean;
   /** Being merged into the store named here, which belongs to the parent; the parent's place is taken at the end. */
   readonly merging: StoreName | undefined;
+  readonly wish: RestoreWish | undefined;
   readonly restore: RestoreMark | undefined;
   readonly restored: RestoredMark | undefined;
 }

@@ -4,11 +4,20 @@
 import { createHash } from 'node:crypto';
 import { SnapmergeError } from '../errors.ts';
 import type { StoreName } from '../ids.ts';
-import { isSnapshotId, isVolumeId, snapshotId, storeName, volumeId } from '../ids.ts';
+import { STORE_PREFIX, isSnapshotId, isVolumeId, snapshotId, storeName, volumeId } from '../ids.ts';
 import type { Layout, VolumeParameters, VolumeSource } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
 import { bytes } from '../units.ts';
-import type { Entity, Name, Place, RestoredMark, RestoreMark, StoreRecord } from './record.ts';
+import type {
+  Entity,
+  Name,
+  Place,
+  RestoreMark,
+  RestoreMode,
+  RestoreWish,
+  RestoredMark,
+  StoreRecord,
+} from './record.ts';
 
 /** Every tag of ours begins so. */
 export const TAG_PREFIX = 'sm.';
@@ -33,33 +42,53 @@ function nameTag(name: Name): string {
 export const pendingTag = (token: string): string => `${TAG_PREFIX}pending=${token}`;
 export const decidesTag = (token: string): string => `${TAG_PREFIX}decides=${token}`;
 export const deletedTag = `${TAG_PREFIX}deleted`;
+export const mergedTag = `${TAG_PREFIX}merged`;
 export const mergingTag = (into: StoreName): string => `${TAG_PREFIX}merging=${into}`;
 export const sizeTag = (size: Bytes): string => `${TAG_PREFIX}size=${size}`;
 
-export function restoreTag(mark: RestoreMark): string {
-  const fields = [
-    mark.token,
-    mark.snapshot,
-    mark.stack.join('+'),
-    mark.keepSnapshot ? 'keep' : 'drop',
-    mark.safetySnapshot ?? '',
-    mark.totalBytes,
-    mark.startedMs,
-  ];
-  return `${TAG_PREFIX}restore=${fields.join(':')}`;
+function wishTag(wish: RestoreWish): string {
+  const { token, mode, snapshot, keepSnapshot, safetySnapshotName, askedMs } = wish;
+  // Base64, because the name is needed again, and LVM would refuse some of its characters.
+  const safety = Buffer.from(safetySnapshotName ?? '').toString('base64url');
+  return `wish=${[token, mode, snapshot, keepText(keepSnapshot), safety, askedMs].join(':')}`;
 }
 
-export function restoredTag(mark: RestoredMark): string {
+/** So many stores fit into one tag; with the ten tags there can be, a restore goes back over 780 snapshots. */
+const STACK_STORES = 78;
+const STACK_TAGS = 10;
+/** The deepest restore that can be written down. */
+export const MAX_STACK = STACK_STORES * STACK_TAGS;
+
+function restoreTags(mark: RestoreMark): readonly string[] {
+  const { token, mode, snapshot, into, stack, size, keepSnapshot, safetySnapshot, totalBytes, startedMs } = mark;
   const fields = [
-    mark.token,
-    mark.snapshot,
-    mark.keepSnapshot ? 'keep' : 'drop',
-    mark.safetySnapshot ?? '',
-    mark.totalBytes,
-    mark.startedMs,
-    mark.endedMs,
+    token,
+    mode,
+    snapshot,
+    into ?? '',
+    stack.length,
+    keepText(keepSnapshot),
+    safetySnapshot ?? '',
+    size,
+    totalBytes,
+    startedMs,
   ];
-  return `${TAG_PREFIX}restored=${fields.join(':')}`;
+  const tags = [`restore=${fields.join(':')}`];
+  for (let at = 0; at < stack.length; at += STACK_STORES) {
+    const short = stack.slice(at, at + STACK_STORES).map((store) => store.slice(STORE_PREFIX.length));
+    tags.push(`stack${at / STACK_STORES}=${short.join('+')}`);
+  }
+  return tags;
+}
+
+function restoredTag(mark: RestoredMark): string {
+  const { token, mode, snapshot, keepSnapshot, safetySnapshot, totalBytes, startedMs, endedMs } = mark;
+  const fields = [token, mode, snapshot, keepText(keepSnapshot), safetySnapshot ?? '', totalBytes, startedMs, endedMs];
+  return `restored=${fields.join(':')}`;
+}
+
+function keepText(keep: boolean): string {
+  return keep ? 'keep' : 'drop';
 }
 
 /** Tags in a fixed order, each at most 1024 characters of LVM's alphabet. */
@@ -83,13 +112,15 @@ export function writeTags(record: StoreRecord): readonly string[] {
   if (record.image !== undefined) tags.push(`image=${record.image}`);
   if (record.anchors.length > 0) tags.push(`anchors=${record.anchors.join('+')}`);
   if (record.level !== undefined) tags.push(`level=${record.level.token}:${record.level.index}`);
+  if (record.wish !== undefined) tags.push(wishTag(record.wish));
+  if (record.restore !== undefined) tags.push(...restoreTags(record.restore));
+  if (record.restored !== undefined) tags.push(restoredTag(record.restored));
   const full = tags.map((tag) => TAG_PREFIX + tag);
   if (record.pending !== undefined) full.push(pendingTag(record.pending));
   if (record.decides !== undefined) full.push(decidesTag(record.decides));
   if (record.deleted) full.push(deletedTag);
+  if (record.merged) full.push(mergedTag);
   if (record.merging !== undefined) full.push(mergingTag(record.merging));
-  if (record.restore !== undefined) full.push(restoreTag(record.restore));
-  if (record.restored !== undefined) full.push(restoredTag(record.restored));
   for (const tag of full) {
     if (tag.length > MAX_TAG || !TAG_TEXT.test(tag)) {
       throw new SnapmergeError('internal', `Cannot write tag '${tag}': LVM takes at most ${MAX_TAG} of its characters`);
@@ -101,8 +132,10 @@ export function writeTags(record: StoreRecord): readonly string[] {
 const KNOWN: ReadonlySet<string> = new Set(
   (
     'v family volume snapshot gen name namehash size created ' +
-    'class place of source chunk window image anchors level pending decides deleted merging restore restored'
-  ).split(' '),
+    'class place of source chunk window image anchors level pending decides deleted merged merging wish restore restored'
+  )
+    .split(' ')
+    .concat(Array.from({ length: STACK_TAGS }, (_, index) => `stack${index}`)),
 );
 
 /**
@@ -170,6 +203,7 @@ function readFields(store: StoreName, tags: readonly string[]): StoreRecord {
     const merging = fields.get('merging');
     const restore = fields.get('restore');
     const restored = fields.get('restored');
+    const wish = fields.get('wish');
     return {
       store,
       family: volumeId(need('family')),
@@ -184,8 +218,10 @@ function readFields(store: StoreName, tags: readonly string[]): StoreRecord {
       decides: fields.get('decides'),
       level: level === undefined ? undefined : readLevel(level),
       deleted: fields.has('deleted'),
+      merged: fields.has('merged'),
       merging: merging === undefined ? undefined : storeName(merging),
-      restore: restore === undefined ? undefined : readRestore(restore),
+      wish: wish === undefined ? undefined : readWish(wish),
+      restore: restore === undefined ? undefined : readRestore(restore, stackOf(fields)),
       restored: restored === undefined ? undefined : readRestored(restored),
     };
   } catch (error) {
@@ -214,7 +250,10 @@ function readPlace(text: string): Place {
   const [kind, id = '', seq = ''] = text.split(':');
   if (kind === 'root') return { kind: 'root' };
   if (kind === 'fork') return { kind: 'fork', snapshot: snapshotId(id) };
-  if (kind === 'chain') return { kind: 'chain', volume: volumeId(id), seq: whole(seq) };
+  if (kind === 'chain') {
+    const at = whole(seq.replace(/^-/, ''));
+    return { kind: 'chain', volume: volumeId(id), seq: seq.startsWith('-') ? -at : at };
+  }
   throw new SnapmergeError('invalid', `place '${text}' is unknown`);
 }
 
@@ -256,12 +295,34 @@ function readLevel(text: string): { readonly token: string; readonly index: numb
   return { token, index: whole(index) };
 }
 
-function readRestore(text: string): RestoreMark {
-  const [token = '', snapshot = '', stack = '', keep, safety = '', total = '', started = ''] = text.split(':');
+function stackOf(fields: ReadonlyMap<string, string>): readonly StoreName[] {
+  const parts = Array.from({ length: STACK_TAGS }, (_, index) => fields.get(`stack${index}`) ?? '');
+  return parts.flatMap((part) => (part === '' ? [] : part.split('+').map((short) => storeName(STORE_PREFIX + short))));
+}
+
+function readWish(text: string): RestoreWish {
+  const [token = '', mode, snapshot = '', keep, safety = '', asked = ''] = text.split(':');
   return {
     token,
+    mode: readMode(mode),
     snapshot: snapshotId(snapshot),
-    stack: stack.split('+').map(storeName),
+    keepSnapshot: readKeep(keep),
+    safetySnapshotName: safety === '' ? undefined : Buffer.from(safety, 'base64url').toString(),
+    askedMs: whole(asked),
+  };
+}
+
+function readRestore(text: string, stack: readonly StoreName[]): RestoreMark {
+  // The number of stores is only written: read back, it must come out the same.
+  const [token = '', mode, snapshot = '', into = '', , keep, safety = '', size = '', total = '', started = ''] =
+    text.split(':');
+  return {
+    token,
+    mode: readMode(mode),
+    snapshot: snapshotId(snapshot),
+    into: into === '' ? undefined : storeName(into),
+    stack,
+    size: bytes(whole(size)),
     keepSnapshot: readKeep(keep),
     safetySnapshot: safety === '' ? undefined : snapshotId(safety),
     totalBytes: bytes(whole(total)),
@@ -270,9 +331,10 @@ function readRestore(text: string): RestoreMark {
 }
 
 function readRestored(text: string): RestoredMark {
-  const [token = '', snapshot = '', keep, safety = '', total = '', started = '', ended = ''] = text.split(':');
+  const [token = '', mode, snapshot = '', keep, safety = '', total = '', started = '', ended = ''] = text.split(':');
   return {
     token,
+    mode: readMode(mode),
     snapshot: snapshotId(snapshot),
     keepSnapshot: readKeep(keep),
     safetySnapshot: safety === '' ? undefined : snapshotId(safety),
@@ -280,6 +342,14 @@ function readRestored(text: string): RestoredMark {
     startedMs: whole(started),
     endedMs: whole(ended),
   };
+}
+
+const MODES: readonly RestoreMode[] = ['origin', 'snapshot', 'onactivate'];
+
+function readMode(text: string | undefined): RestoreMode {
+  const mode = MODES.find((known) => known === text);
+  if (mode === undefined) throw new SnapmergeError('invalid', `mode '${text}' is unknown`);
+  return mode;
 }
 
 function readKeep(text: string | undefined): boolean {

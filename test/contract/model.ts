@@ -1,10 +1,27 @@
 // What every volume and snapshot must show: the whole truth of a scenario, kept as plain arrays. It knows nothing of
 // stores, chains or merges.
 
+import type { Restore, RestoreMode } from '../../src/engine/engine.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
+
+/** A restore that was asked for and has not begun. */
+export interface ModelWish {
+  /** The restore's id. */
+  readonly id: string;
+  readonly mode: RestoreMode;
+  readonly snapshot: SnapshotId;
+  /** What the snapshot showed: it may be deleted before the restore begins. */
+  readonly blocks: readonly number[];
+  /** Whose snapshot it was: what a promotion gives up. */
+  readonly origin: VolumeId;
+  readonly keepSnapshot: boolean;
+}
 
 export interface ModelVolume {
   readonly id: VolumeId;
+  /** What a fork was made from. */
+  source: SnapshotId | undefined;
+  wish: ModelWish | undefined;
   blocks: number[];
   active: boolean;
   /** What it is again after it was taken away: scratch forks only. */
@@ -30,8 +47,32 @@ export function createModel(): Model {
   return { volumes: new Map(), snapshots: new Map() };
 }
 
-export function modelVolume(id: VolumeId, blocks: number[], fresh?: readonly number[]): ModelVolume {
-  return { id, blocks, active: false, fresh, unsureFrom: undefined, past: new Set([0, ...blocks]) };
+export function modelVolume(
+  id: VolumeId,
+  blocks: number[],
+  { fresh, source }: { readonly fresh?: readonly number[] | undefined; readonly source?: SnapshotId } = {},
+): ModelVolume {
+  const past = new Set([0, ...blocks]);
+  return { id, source, wish: undefined, blocks, active: false, fresh, unsureFrom: undefined, past };
+}
+
+/** What a restore makes of the model in the moment it begins. */
+export function beginRestore(model: Model, volume: ModelVolume, wish: ModelWish, restore: Restore): void {
+  const { safetySnapshot: id } = restore;
+  if (id !== undefined) model.snapshots.set(id, { id, volume: volume.id, blocks: [...volume.blocks] });
+  volume.wish = undefined;
+  const target = model.snapshots.get(wish.snapshot);
+  if (wish.mode === 'snapshot') {
+    volume.source = undefined;
+    model.volumes.delete(target?.volume ?? wish.origin);
+    if (target !== undefined) model.snapshots.set(target.id, { ...target, volume: volume.id });
+  } else {
+    wish.blocks.forEach((tag, index) => {
+      volume.blocks[index] = tag;
+    });
+    if (wish.blocks.length < volume.blocks.length) volume.unsureFrom = wish.blocks.length;
+  }
+  if (!wish.keepSnapshot) model.snapshots.delete(wish.snapshot);
 }
 
 /** A volume's contents after its device went away and came back. */

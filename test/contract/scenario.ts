@@ -1,6 +1,7 @@
 // Random operations against a model, on any rig: the same seed gives the same story. After each operation every byte of
 // every living volume and snapshot is compared.
 
+import type { RestoreMode } from '../../src/engine/engine.ts';
 import { SnapmergeError } from '../../src/errors.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
 import { ID_ALPHABET, deviceKey, poolName } from '../../src/ids.ts';
@@ -11,8 +12,8 @@ import type { Log } from '../../src/ports.ts';
 import { silentLog } from '../../src/ports.ts';
 import type { Bytes } from '../../src/units.ts';
 import { bytes, kib } from '../../src/units.ts';
-import type { Model } from './model.ts';
-import { createModel, difference, learnTail, modelVolume, refresh, wanted } from './model.ts';
+import type { Model, ModelSnapshot, ModelVolume } from './model.ts';
+import { beginRestore, createModel, difference, learnTail, modelVolume, refresh, wanted } from './model.ts';
 import type { Random } from './random.ts';
 import type { Rig } from './rig.ts';
 import { BLOCK_BYTES } from './rig.ts';
@@ -122,7 +123,8 @@ export const activate: Operation = async (s) => {
   const id = s.options.random.pick([...s.model.volumes.values()].filter(({ active }) => !active).map((v) => v.id));
   const volume = id === undefined ? undefined : s.model.volumes.get(id);
   if (volume === undefined) return undefined;
-  await s.engine.activate(volume.id);
+  // While its restore waits for another merge, nobody gets it.
+  if ((await allowed(s.engine.activate(volume.id))) === undefined) return `activate ${volume.id}: refused`;
   volume.active = true;
   return `activate ${volume.id}`;
 };
@@ -184,7 +186,8 @@ export const fork: Operation = async (s) => {
     source: { from: 'snapshot', snapshot: source.id },
   });
   const blocks = [...source.blocks, ...zeroes(blocksOf(made.size) - source.blocks.length)];
-  s.model.volumes.set(made.id, modelVolume(made.id, blocks, scratch ? [...blocks] : undefined));
+  const fresh = scratch ? [...blocks] : undefined;
+  s.model.volumes.set(made.id, modelVolume(made.id, blocks, { fresh, source: source.id }));
   return `fork ${source.id} as ${made.id} of ${made.size}${scratch ? ' (scratch)' : ''}`;
 };
 
@@ -233,20 +236,44 @@ export const expand: Operation = async (s) => {
   return `expand ${volume.id} to ${grown}`;
 };
 
+/** To any snapshot of a volume, at once or when it is next staged. */
 export const restore: Operation = async (s) => {
   const id = someSnapshot(s);
   const target = id === undefined ? undefined : s.model.snapshots.get(id);
   const volume = target === undefined ? undefined : s.model.volumes.get(target.volume);
   if (target === undefined || volume === undefined) return undefined;
+  const mode = s.options.random.chance(0.2) ? 'onactivate' : 'origin';
+  return askToRestore(s, volume, target, mode);
+};
+
+/** A fork takes over the storage of the volume that it was made from. */
+export const promote: Operation = async (s) => {
+  const forks = [...s.model.volumes.values()].filter(({ source }) => source !== undefined);
+  const volume = s.options.random.pick(forks);
+  const target = volume?.source === undefined ? undefined : s.model.snapshots.get(volume.source);
+  if (volume === undefined || target === undefined || !s.model.volumes.has(target.volume)) return undefined;
+  return askToRestore(s, volume, target, 'snapshot');
+};
+
+async function askToRestore(
+  s: Scenario,
+  volume: ModelVolume,
+  target: ModelSnapshot,
+  mode: RestoreMode,
+): Promise<string> {
   const keepSnapshot = s.options.random.chance(0.6);
   const safety = s.options.random.chance(0.4) ? `safety ${s.nextName++}` : undefined;
+  const replace = s.options.random.chance(0.5);
+  const line = `restore ${volume.id} to ${target.id} (${mode}${keepSnapshot ? '' : ', dropped'}, safety ${safety})`;
   const started = await allowed(
     s.engine.startRestore({
       volume: volume.id,
       snapshot: target.id,
-      mode: 'origin',
+      mode,
       keepSnapshot,
       safetySnapshotName: safety,
+      replace,
+      token: undefined,
     }),
   );
   if (started === undefined) {
@@ -254,22 +281,41 @@ export const restore: Operation = async (s) => {
     const left = safety === undefined ? undefined : await s.engine.findSnapshot(safety);
     if (left !== undefined)
       s.model.snapshots.set(left.id, { id: left.id, volume: volume.id, blocks: [...volume.blocks] });
-    return `restore ${volume.id} to ${target.id}: refused`;
+    return `${line}: refused`;
   }
-  if (started.safetySnapshot !== undefined) {
-    s.model.snapshots.set(started.safetySnapshot, {
-      id: started.safetySnapshot,
-      volume: volume.id,
-      blocks: [...volume.blocks],
-    });
-  }
-  target.blocks.forEach((tag, index) => {
-    volume.blocks[index] = tag;
-  });
-  if (target.blocks.length < volume.blocks.length) volume.unsureFrom = target.blocks.length;
-  if (!keepSnapshot) s.model.snapshots.delete(target.id);
-  return `restore ${volume.id} to ${target.id}${keepSnapshot ? '' : ' (dropped)'}${safety === undefined ? '' : ` safety ${started.safetySnapshot}`}`;
+  const wish = {
+    id: started.id,
+    mode,
+    snapshot: target.id,
+    blocks: target.blocks,
+    origin: target.volume,
+    keepSnapshot,
+  };
+  if (started.phase === 'waiting') volume.wish = wish;
+  else beginRestore(s.model, volume, wish, started);
+  return `${line}: ${started.phase} as ${started.id}`;
+}
+
+export const cancel: Operation = async (s) => {
+  const volume = s.options.random.pick([...s.model.volumes.values()].filter(({ wish }) => wish !== undefined));
+  if (volume?.wish === undefined) return undefined;
+  await s.engine.cancelRestore(volume.wish.id);
+  volume.wish = undefined;
+  return `cancel the restore of ${volume.id}`;
 };
+
+/** Restores that waited begin when the driver finds the way free; what they did is taken from its own list. */
+async function learnRestores(s: Scenario): Promise<void> {
+  for (const volume of s.model.volumes.values()) {
+    const { wish } = volume;
+    if (wish === undefined) continue;
+    const restore = await s.engine.getRestore(wish.id);
+    if (restore === undefined) throw new Error(`Cannot find restore '${wish.id}', which waited`);
+    if (restore.phase === 'waiting') continue;
+    beginRestore(s.model, volume, wish, restore);
+    s.story.push(`  the restore of ${volume.id} to ${wish.snapshot} has begun`);
+  }
+}
 
 /** The background does what is due now; merges go on a little. */
 export const background: Operation = async (s) => {
@@ -317,7 +363,9 @@ const WEIGHTS: readonly (readonly [number, Operation])[] = [
   [3, deleteVolume],
   [5, deleteSnapshot],
   [3, expand],
-  [6, restore],
+  [8, restore],
+  [4, promote],
+  [1, cancel],
   [6, background],
   [2, finish],
   [2, killDriver],
@@ -333,6 +381,7 @@ export async function randomOperation(s: Scenario): Promise<void> {
     const line = await chosen(s);
     if (line === undefined) continue;
     s.story.push(line);
+    await learnRestores(s);
     return;
   }
 }
@@ -350,6 +399,7 @@ async function allowed<T>(work: Promise<T>): Promise<T | undefined> {
 
 /** Compares every block of every living volume and snapshot; one line for each image that is wrong. */
 export async function check(s: Scenario): Promise<readonly string[]> {
+  await learnRestores(s);
   const want = wanted(s.model);
   await s.engine.show(new Set(want.keys()));
   const wrong: string[] = [];

@@ -142,6 +142,8 @@ async function restore(s: Scenario, id: VolumeId, to: SnapshotId, safety?: strin
     mode: 'origin',
     keepSnapshot: true,
     safetySnapshotName: safety,
+    replace: false,
+    token: undefined,
   });
   if (started.safetySnapshot !== undefined) {
     s.model.snapshots.set(started.safetySnapshot, { id: started.safetySnapshot, volume: id, blocks: before });

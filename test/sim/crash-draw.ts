@@ -1,6 +1,7 @@
 // Which operation comes next in a random family: weights, sizes, and what can be done at all. Seeded, and nothing happens
 // here.
 
+import type { RestoreMode } from '../../src/engine/engine.ts';
 import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
 import type { VolumeParameters } from '../../src/parameters.ts';
 import type { Bytes } from '../../src/units.ts';
@@ -98,17 +99,38 @@ const expand: Maker = (d) => {
   return { do: 'expand', volume, size: bytes(sizeOf(d.model, volume.name) + UNIT) };
 };
 
-/** Mostly to the newest, which is what this version does; the others are refused. */
 const restore: Maker = (d) => {
   const volume = d.random.pick(d.volumes);
   const own = d.snapshots.filter(({ name }) => {
     const image = d.model.get(name);
     return image?.kind === 'snapshot' && image.of === volume?.name;
   });
-  const target = d.random.chance(0.9) ? own.at(-1) : d.random.pick(own);
-  if (volume === undefined || target === undefined) return undefined;
+  const target = d.random.chance(0.4) ? own.at(-1) : d.random.pick(own);
+  const mode = d.random.chance(0.25) ? 'onactivate' : 'origin';
+  return volume === undefined || target === undefined ? undefined : restoreTo(d, mode, volume, target);
+};
+
+function restoreTo(d: Draw, mode: RestoreMode, volume: NamedVolume, snapshot: NamedSnapshot): Operation {
   const safety = d.random.chance(0.4) ? `S${d.fresh.name++}` : undefined;
-  return { do: 'restore', volume, snapshot: target, keep: d.random.chance(0.6), safety };
+  const [keep, replace] = [d.random.chance(0.6), d.random.chance(0.5)];
+  return { do: 'restore', mode, volume, snapshot, keep, safety, replace };
+}
+
+/** A fork takes over the storage of the volume whose snapshot it was made from. */
+const promote: Maker = (d) => {
+  const forks = d.volumes.filter(({ name }) => d.snapshots.some((s) => s.name === volumeIn(d.model, name).source));
+  const volume = d.random.pick(forks);
+  const source = volume === undefined ? undefined : volumeIn(d.model, volume.name).source;
+  const snapshot = d.snapshots.find(({ name }) => name === source);
+  const image = snapshot === undefined ? undefined : d.model.get(snapshot.name);
+  if (volume === undefined || snapshot === undefined || image?.kind !== 'snapshot' || !d.model.has(image.of))
+    return undefined;
+  return restoreTo(d, 'snapshot', volume, snapshot);
+};
+
+const cancel: Maker = (d) => {
+  const volume = d.random.pick(d.volumes.filter(({ name }) => volumeIn(d.model, name).wish !== undefined));
+  return volume === undefined ? undefined : { do: 'cancel', volume };
 };
 
 const activate: Maker = (d) => {
@@ -147,6 +169,8 @@ const WEIGHTS: readonly (readonly [number, Maker])[] = [
   [3, clone],
   [8, deletion],
   [4, expand],
-  [8, restore],
+  [10, restore],
+  [5, promote],
+  [1, cancel],
   [5, background],
 ];

@@ -23,13 +23,16 @@ export async function lookAt(world: World, engine: PoolEngine): Promise<Readonly
     ...(await engine.listVolumes()).map(({ name, id, size, active }) => ({ kind: VOLUME, name, id, size, active })),
     ...(await engine.listSnapshots()).map(({ name, id, size }) => ({ kind: SNAPSHOT, name, id, size, active: false })),
   ];
+  const waiting = new Set<string>(
+    (await engine.listRestores()).flatMap(({ phase, volume }) => (phase === 'waiting' ? [volume] : [])),
+  );
   await engine.show(new Set<EntityId>(found.map(({ id }) => id)));
   const shown = new Map<string, Shown>();
   for (const { kind, name, id, size, active } of found) {
     if (name === undefined || shown.has(name)) throw new Error(`Two images are called '${name}'`);
     const blocks = world.inspect.content(deviceKey(id, active ? 'top' : 'view')) ?? [];
     // The image of a snapshot that larger ones read through is longer than the snapshot.
-    shown.set(name, { kind, id, active, blocks: blocks.slice(0, Number(size) / BLOCK_BYTES) });
+    shown.set(name, { kind, id, active, waits: waiting.has(id), blocks: blocks.slice(0, Number(size) / BLOCK_BYTES) });
   }
   await engine.show(new Set());
   return shown;

@@ -1,11 +1,27 @@
 // What the node must show before and after an operation, by name, so that it says nothing of ids, stores or merges. Models
 // are values: before and after are two of them, and what may be either way is a set of tags at its block.
 
+import type { RestoreMode } from '../../src/engine/engine.ts';
+
 /** A tag, or those of which any is right. */
 export type Block = number | ReadonlySet<number>;
 
+/** A restore that was asked for and has not begun. */
+export interface Wish {
+  readonly mode: RestoreMode;
+  readonly snapshot: string;
+  /** What the snapshot showed, and whose it was: it may be deleted before the restore begins. */
+  readonly blocks: readonly Block[];
+  readonly origin: string;
+  readonly keep: boolean;
+  readonly safety: string | undefined;
+}
+
 export interface VolumeImage {
   readonly kind: 'volume';
+  /** The snapshot that a fork was made from. */
+  readonly source: string | undefined;
+  readonly wish: Wish | undefined;
   readonly blocks: readonly Block[];
   readonly active: boolean;
   /** What a scratch fork is again after its device went away. */
@@ -29,6 +45,8 @@ export interface Shown {
   readonly id: string;
   readonly blocks: readonly number[];
   readonly active: boolean;
+  /** A restore of it waits. */
+  readonly waits: boolean;
 }
 
 export function volumeIn(model: Model, name: string): VolumeImage {
@@ -53,8 +71,8 @@ export function without(model: Model, name: string): Model {
   return rest;
 }
 
-export function newVolume(blocks: readonly Block[], fresh?: readonly Block[]): VolumeImage {
-  return { kind: 'volume', blocks, active: false, fresh, past: tagsOf(blocks) };
+export function newVolume(blocks: readonly Block[], source: string | undefined, fresh?: readonly Block[]): VolumeImage {
+  return { kind: 'volume', source, wish: undefined, blocks, active: false, fresh, past: tagsOf(blocks) };
 }
 
 function tagsOf(blocks: readonly Block[]): ReadonlySet<number> {
@@ -86,12 +104,33 @@ export function afterPowerCut(model: Model): Model {
   return new Map([...model].map(([name, image]) => [name, image.kind === 'volume' ? unstaged(image) : image]));
 }
 
-export function restored(model: Model, volume: string, snapshot: string): Model {
-  const image = volumeIn(model, volume);
-  const target = snapshotIn(model, snapshot).blocks;
+/** A safety snapshot is an operation of its own: it may be there although the restore is not. */
+export function withSafety(model: Model, volume: string, safety: string | undefined): Model {
+  if (safety === undefined || model.has(safety)) return model;
+  return put(model, safety, { kind: 'snapshot', of: volume, blocks: volumeIn(model, volume).blocks });
+}
+
+/** The moment in which a restore begins. */
+export function restored(before: Model, volume: string, wish: Wish): Model {
+  const model = withSafety(before, volume, wish.safety);
+  const was = volumeIn(model, volume);
+  const source = wish.mode === 'snapshot' ? undefined : was.source;
+  const image = { ...was, source, wish: undefined };
+  const after =
+    wish.mode === 'snapshot' ? promoted(model, volume, image, wish) : rolledBack(model, volume, image, wish);
+  return wish.keep ? after : without(after, wish.snapshot);
+}
+
+function rolledBack(model: Model, volume: string, image: VolumeImage, { blocks: target }: Wish): Model {
   const past = new Set(image.past);
   // Beyond the end of a smaller snapshot some past state shows, which one is not promised.
   return put(model, volume, { ...image, blocks: image.blocks.map((_, index) => target[index] ?? past) });
+}
+
+function promoted(model: Model, volume: string, image: VolumeImage, { snapshot, origin }: Wish): Model {
+  const target = model.get(snapshot);
+  const rest = put(without(model, target?.kind === 'snapshot' ? target.of : origin), volume, image);
+  return target?.kind === 'snapshot' ? put(rest, snapshot, { ...target, of: volume }) : rest;
 }
 
 export function grown(model: Model, volume: string, blocks: number): Model {
@@ -108,6 +147,8 @@ export function mismatch(model: Model, shown: ReadonlyMap<string, Shown>): strin
     if (found?.kind !== image.kind) return `'${name}' is not there`;
     if (image.kind === 'volume' && image.active !== found.active)
       return `'${name}' is ${image.active ? 'not active and should be' : 'active and should not be'}`;
+    const waits = image.kind === 'volume' && image.wish !== undefined;
+    if (waits !== found.waits) return `a restore of '${name}' ${waits ? 'does not wait and should' : 'waits'}`;
     if (image.blocks.length !== found.blocks.length)
       return `'${name}' has ${found.blocks.length} blocks, want ${image.blocks.length}`;
     const wrong = image.blocks.flatMap((block, index) => (fits(block, found.blocks[index]) ? [] : [index]));

@@ -2,14 +2,25 @@
 // opened a moment ago, and what it makes of the model.
 
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import type { StartRestore } from '../../src/engine/engine.ts';
+import type { RestoreMode, StartRestore } from '../../src/engine/engine.ts';
 import { SnapmergeError } from '../../src/errors.ts';
 import type { SnapshotId, VolumeId } from '../../src/ids.ts';
 import { deviceKey } from '../../src/ids.ts';
 import type { VolumeParameters, VolumeSource } from '../../src/parameters.ts';
 import type { Bytes } from '../../src/units.ts';
-import type { Model, VolumeImage } from './crash-model.ts';
-import { grown, newVolume, put, restored, unstaged, volumeIn, without, written } from './crash-model.ts';
+import type { Model, VolumeImage, Wish } from './crash-model.ts';
+import {
+  grown,
+  newVolume,
+  put,
+  restored,
+  snapshotIn,
+  unstaged,
+  volumeIn,
+  withSafety,
+  without,
+  written,
+} from './crash-model.ts';
 import { BLOCK_BYTES } from './machine.ts';
 import type { World } from './world.ts';
 
@@ -46,15 +57,20 @@ export type Operation =
   | { readonly do: 'expand'; readonly volume: NamedVolume; readonly size: Bytes }
   | {
       readonly do: 'restore';
+      readonly mode: RestoreMode;
       readonly volume: NamedVolume;
       readonly snapshot: NamedSnapshot;
+      /** In place of one that waits. */
+      readonly replace: boolean;
       readonly keep: boolean;
       readonly safety: string | undefined;
     }
-  | { readonly do: 'activate' | 'deactivate'; readonly volume: NamedVolume }
+  | { readonly do: 'activate' | 'deactivate' | 'cancel'; readonly volume: NamedVolume }
   | { readonly do: 'write'; readonly volume: NamedVolume; readonly writes: readonly Write[] }
   /** Merges move so many chunks (undefined: to their ends), then the background does what is due. */
   | { readonly do: 'background'; readonly chunks: number | undefined };
+
+export type RestoreOperation = Extract<Operation, { do: 'restore' }>;
 
 /** How far an operation has got: what was acknowledged holds, or, until it returns, one of those that may. */
 export interface Progress {
@@ -76,9 +92,10 @@ export function operationText(op: Operation): string {
     case 'expand':
       return `expand ${op.volume.name} to ${op.size}`;
     case 'restore':
-      return `restore ${op.volume.name} to ${op.snapshot.name}${op.keep ? '' : ' (dropped)'}${op.safety === undefined ? '' : ` safety ${op.safety}`}`;
+      return `restore ${op.volume.name} to ${op.snapshot.name} (${op.mode}${op.replace ? ', replacing' : ''})${op.keep ? '' : ' (dropped)'}${op.safety === undefined ? '' : ` safety ${op.safety}`}`;
     case 'activate':
     case 'deactivate':
+    case 'cancel':
       return `${op.do} ${op.volume.name}`;
     case 'write':
       return `write ${op.volume.name}: ${op.writes.map(({ at, tags }) => `${at}+${tags.length}`).join(' ')}`;
@@ -100,12 +117,12 @@ export function applied(model: Model, op: Operation): Model {
       return without(model, op.what.name);
     case 'expand':
       return grown(model, op.volume.name, Number(op.size) / BLOCK_BYTES);
-    case 'restore': {
-      const after = restored(withSafety(model, op), op.volume.name, op.snapshot.name);
-      return op.keep ? after : without(after, op.snapshot.name);
-    }
+    case 'restore':
+      return restored(model, op.volume.name, wishOf(model, op));
+    case 'cancel':
+      return put(model, op.volume.name, { ...volumeIn(model, op.volume.name), wish: undefined });
     case 'activate':
-      return put(model, op.volume.name, { ...volumeIn(model, op.volume.name), active: true });
+      return activated(model, op.volume.name);
     case 'deactivate':
       return put(model, op.volume.name, unstaged(volumeIn(model, op.volume.name)));
     case 'write':
@@ -118,17 +135,25 @@ export function applied(model: Model, op: Operation): Model {
 function created(model: Model, { size, parameters, from }: Extract<Operation, { do: 'create' }>): VolumeImage {
   const source = from === undefined ? [] : (model.get(from.name)?.blocks ?? []);
   const blocks = Array.from({ length: Number(size) / BLOCK_BYTES }, (_, index) => source[index] ?? 0);
-  return newVolume(blocks, parameters.scratch ? blocks : undefined);
+  const madeFrom = from === undefined || isVolume(from) ? undefined : from.name;
+  return newVolume(blocks, madeFrom, parameters.scratch ? blocks : undefined);
 }
 
-/** A safety snapshot is an operation of its own: it may be there although the restore is not. */
-function withSafety(model: Model, op: Extract<Operation, { do: 'restore' }>): Model {
-  if (op.safety === undefined) return model;
-  return put(model, op.safety, {
-    kind: 'snapshot',
-    of: op.volume.name,
-    blocks: volumeIn(model, op.volume.name).blocks,
-  });
+/** What waited for its volume to be staged begins; what waits for something else as well, because staging is refused else. */
+function activated(model: Model, name: string): Model {
+  const { wish, active } = volumeIn(model, name);
+  const begun = wish === undefined || wish.mode === 'snapshot' || active ? model : restored(model, name, wish);
+  return put(begun, name, { ...volumeIn(begun, name), active: true });
+}
+
+function wishOf(model: Model, { mode, snapshot, keep, safety }: RestoreOperation): Wish {
+  const { blocks, of: origin } = snapshotIn(model, snapshot.name);
+  return { mode, snapshot: snapshot.name, blocks, origin, keep, safety };
+}
+
+/** Noted, and not begun. */
+function wished(model: Model, op: RestoreOperation): Model {
+  return put(model, op.volume.name, { ...volumeIn(model, op.volume.name), wish: wishOf(model, op) });
 }
 
 /** What happens in the middle of an operation. */
@@ -147,26 +172,43 @@ export interface Node {
 export async function perform({ world, engine, hooks }: Node, op: Operation, progress: Progress): Promise<void> {
   const before = progress.sure;
   const after = applied(before, op);
-  progress.maybe = op.do === 'restore' ? [withSafety(before, op), after] : [after];
+  progress.maybe = possible(before, op, after);
   // At the last moment: a write from before is made durable by the commit's own flush.
   hooks.beforeSuspend = () => {
     if (op.do === 'snapshot' && op.unflushed !== undefined) writeUnflushed(world, op, op.unflushed, progress);
   };
   try {
-    await call(world, engine, op, progress);
-    progress.sure = op.do === 'write' ? after : applied(progress.sure, op);
+    const begun = await call(world, engine, op, progress);
+    if (op.do === 'restore' && !begun) progress.sure = wished(before, op);
+    else progress.sure = op.do === 'write' ? after : applied(progress.sure, op);
     // A snapshot flushes what its volume had acknowledged.
     progress.unflushed = undefined;
   } catch (error) {
     if (!isRefusal(error)) throw error;
     progress.refused = error.message;
-    const safety = op.do === 'restore' && op.safety !== undefined ? await engine.findSnapshot(op.safety) : undefined;
-    if (op.do === 'restore' && safety !== undefined) progress.sure = withSafety(before, op);
+    const { volume, safety } = safetyOf(before, op);
+    const taken = safety === undefined ? undefined : await engine.findSnapshot(safety);
+    if (taken !== undefined) progress.sure = withSafety(before, volume, safety);
   } finally {
     hooks.beforeSuspend = undefined;
   }
   progress.maybe = [];
   await engine.settle();
+}
+
+/** What may hold when the operation is cut short, besides what held before. */
+function possible(before: Model, op: Operation, after: Model): readonly Model[] {
+  const { volume, safety } = safetyOf(before, op);
+  const safe = safety === undefined ? [] : [withSafety(before, volume, safety)];
+  return op.do === 'restore' ? [...safe, wished(before, op), after] : [...safe, after];
+}
+
+/** The safety snapshot that the operation may take on its way. */
+function safetyOf(model: Model, op: Operation): { readonly volume: string; readonly safety: string | undefined } {
+  if (op.do === 'restore') return { volume: op.volume.name, safety: op.safety };
+  if (op.do !== 'activate') return { volume: '', safety: undefined };
+  const { wish } = volumeIn(model, op.volume.name);
+  return { volume: op.volume.name, safety: wish?.mode === 'snapshot' ? undefined : wish?.safety };
 }
 
 function writeUnflushed(
@@ -191,37 +233,48 @@ function isRefusal(error: unknown): error is SnapmergeError {
   return error instanceof SnapmergeError && (error.kind === 'precondition' || error.kind === 'exhausted');
 }
 
-async function call(world: World, engine: PoolEngine, op: Operation, progress: Progress): Promise<void> {
+/** False when a restore was only noted. */
+async function call(world: World, engine: PoolEngine, op: Operation, progress: Progress): Promise<boolean> {
   switch (op.do) {
     case 'create': {
       const { name, size, parameters, from } = op;
       await engine.createVolume({ name, requiredBytes: size, limitBytes: size, parameters, source: sourceOf(from) });
-      return;
+      return true;
     }
     case 'snapshot':
       await engine.createSnapshot(op.volume.id, op.name);
-      return;
+      return true;
     case 'delete':
       await (isVolume(op.what) ? engine.deleteVolume(op.what.id) : engine.deleteSnapshot(op.what.id));
-      return;
+      return true;
     case 'expand':
       await engine.expandVolume(op.volume.id, op.size, undefined);
-      return;
+      return true;
     case 'restore':
-      await engine.startRestore(requestOf(op));
-      return;
+      return (await engine.startRestore(requestOf(op))).phase !== 'waiting';
+    case 'cancel':
+      await cancelAll(engine, op.volume.id);
+      return true;
     case 'activate':
       await engine.activate(op.volume.id);
-      return;
+      return true;
     case 'deactivate':
       await engine.deactivate(op.volume.id);
-      return;
+      return true;
     case 'write':
-      return writeAll(world, engine, op, progress);
+      await writeAll(world, engine, op, progress);
+      return true;
     case 'background':
       if (op.chunks === undefined) world.control.finishMerges();
       else world.control.merge(op.chunks);
       await engine.look();
+      return true;
+  }
+}
+
+async function cancelAll(engine: PoolEngine, id: VolumeId): Promise<void> {
+  for (const { id: restore, volume, phase } of await engine.listRestores()) {
+    if (volume === id && phase === 'waiting') await engine.cancelRestore(restore);
   }
 }
 
@@ -243,13 +296,15 @@ async function writeAll(
   }
 }
 
-function requestOf({ volume, snapshot, keep, safety }: Extract<Operation, { do: 'restore' }>): StartRestore {
+function requestOf({ mode, volume, snapshot, keep, safety, replace }: RestoreOperation): StartRestore {
   return {
     volume: volume.id,
     snapshot: snapshot.id,
-    mode: 'origin',
+    mode,
     keepSnapshot: keep,
     safetySnapshotName: safety,
+    replace,
+    token: undefined,
   };
 }
 

@@ -1,6 +1,7 @@
 // Random families with a crash at every point of every operation: each prefix of an operation's effects is followed by the
 // death of the driver or of the node, a start, and a look at everything. A failure is a story that a seed tells again.
 
+import type { Restore } from '../../src/engine/engine.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { messageOf } from '../../src/errors.ts';
@@ -19,7 +20,7 @@ import { drawOperation, someWrite } from './crash-draw.ts';
 import type { Fresh } from './crash-draw.ts';
 import { leftovers, lookAt, notices } from './crash-look.ts';
 import type { Model, Shown } from './crash-model.ts';
-import { afterPowerCut, learned, mismatch, volumeIn, written } from './crash-model.ts';
+import { afterPowerCut, learned, mismatch, restored, volumeIn, withSafety, written } from './crash-model.ts';
 import type { Hooks, Operation, Progress, Write } from './crash-operation.ts';
 import { operationText, perform } from './crash-operation.ts';
 import { SimCrash } from './errors.ts';
@@ -229,7 +230,9 @@ function killDriver(run: Run, op: Operation, { sure, maybe }: Progress): readonl
     const image = sure.get(name);
     // A volume that is being restored is mounted by nobody.
     if (image?.kind !== 'volume' || !image.active || !isVolumeId(id)) continue;
-    if ('volume' in op && op.volume.name === name && (op.do === 'restore' || op.do === 'deactivate')) continue;
+    if (image.wish !== undefined && image.wish.mode !== 'snapshot') continue;
+    const isRestored = op.do === 'restore' && op.mode !== 'snapshot';
+    if ('volume' in op && op.volume.name === name && (isRestored || op.do === 'deactivate')) continue;
     if (run.fresh.tag % 3 === 0) continue;
     const write = someWrite({ random: createRandom(run.fresh.tag), fresh: run.fresh, model: sure }, name);
     const outcome = world.user.write(deviceKey(id, 'top'), write.at, write.tags);
@@ -242,8 +245,15 @@ function killDriver(run: Run, op: Operation, { sure, maybe }: Progress): readonl
 /** A new image of the volume may have been made before or after the write. */
 function writtenMeanwhile(model: Model, op: Operation, sure: Model, name: string, write: Write): Model {
   const after = written(model, name, write.at, write.tags, true);
-  const made = op.do === 'create' && op.from?.name === name ? op.name : op.do === 'snapshot' ? op.name : undefined;
+  const made = madeOf(op, name);
   return made === undefined || sure.has(made) ? after : written(after, made, write.at, write.tags, false);
+}
+
+/** The new image of a volume that an operation makes. */
+function madeOf(op: Operation, name: string): string | undefined {
+  if (op.do === 'create') return op.from?.name === name ? op.name : undefined;
+  if (op.do === 'snapshot') return op.volume.name === name ? op.name : undefined;
+  return op.do === 'restore' && op.volume.name === name ? op.safety : undefined;
 }
 
 function cutPower(run: Run, op: Operation, { sure, maybe, unflushed }: Progress): readonly Model[] {
@@ -267,15 +277,37 @@ interface Found {
 /** Which of the models holds, with what was not sure learned from what is shown. */
 async function reconcile(run: Run, engine: PoolEngine, candidates: readonly Model[], when: string): Promise<Found> {
   const shown = await lookAt(run.world, engine);
+  const restores = await engine.listRestores();
   ensure([...(await leftovers(run.world)), ...(await notices(run.world))], `${when}, having looked`);
   const differences: string[] = [];
-  for (const model of candidates) {
+  for (const model of candidates.flatMap((candidate) => begunSince(candidate, shown, restores))) {
     const difference = mismatch(model, shown);
     if (difference === undefined) return { model: learned(model, shown), shown };
     differences.push(difference);
   }
   const which = candidates.length === 1 ? ['want'] : ['neither before', ...candidates.slice(1).map(() => 'nor after')];
   throw new Error([`${when}:`, ...differences.map((line, index) => `${which[index]}: ${line}`)].join('\n'));
+}
+
+/**
+ * A restore that waits begins when the driver finds the way free: what it lists tells whether it has. Its safety snapshot
+ * may be there before.
+ */
+function begunSince(model: Model, shown: ReadonlyMap<string, Shown>, restores: readonly Restore[]): readonly Model[] {
+  let sure = model;
+  const maybe: Model[] = [];
+  for (const [name, image] of model) {
+    if (image.kind !== 'volume' || image.wish === undefined) continue;
+    const { wish } = image;
+    const id = shown.get(name)?.id;
+    const begun = restores.some(
+      (one) =>
+        one.volume === id && one.mode === wish.mode && one.phase !== 'waiting' && shown.get(name)?.waits === false,
+    );
+    if (begun) sure = restored(sure, name, wish);
+    else if (wish.safety !== undefined) maybe.push(withSafety(model, name, wish.safety));
+  }
+  return [sure, ...maybe];
 }
 
 async function isDone(engine: PoolEngine, op: Operation, model: Model, before: Before): Promise<boolean> {
@@ -291,6 +323,7 @@ async function isDone(engine: PoolEngine, op: Operation, model: Model, before: B
     case 'expand':
     case 'activate':
     case 'deactivate':
+    case 'cancel':
     case 'write':
     case 'background':
       return false;

@@ -29,7 +29,9 @@ const rest = {
   decides: undefined,
   level: undefined,
   deleted: false,
+  merged: false,
   merging: undefined,
+  wish: undefined,
   restore: undefined,
   restored: undefined,
 } as const;
@@ -84,13 +86,16 @@ test('base and snap: base-real linear, snap over it, base an origin', () => {
   ]);
 });
 
-test('base restored to snap: base-real merges, the kept snap gets a fresh store', () => {
+test('base restored to snap: merged below base-real, the kept snap gets a fresh store', () => {
   const fresh = storeName('sm_0000000003');
   const restoring: StoreRecord = {
     ...data,
     restore: {
       token: '0000000009',
+      mode: 'origin',
       snapshot: snap,
+      into: undefined,
+      size: gib(1),
       stack: [cow.store],
       keepSnapshot: true,
       safetySnapshot: undefined,
@@ -101,7 +106,9 @@ test('base restored to snap: base-real merges, the kept snap gets a fresh store'
   const kept: StoreRecord = { ...cow, store: fresh, generation: 2, pending: '0000000009' };
   expect(linesOf([restoring, cow, kept])).toEqual([
     // base-real: 0 2097152 snapshot-merge 254:11 254:12 P 16
-    'v-0000000001-view: 0 2097152 snapshot-merge store:sm_0000000001 store:sm_0000000002 P 16',
+    'v-0000000001-level1: 0 2097152 snapshot-merge store:sm_0000000001 store:sm_0000000002 P 16',
+    // in between, so that the volume can grow while its merges go on as they are
+    'v-0000000001-view: 0 2097152 linear device:v-0000000001-level1 0',
     's-0000000001-view: 0 2097152 snapshot device:v-0000000001-view store:sm_0000000003 P 16',
     'v-0000000001-top: 0 2097152 snapshot-origin device:v-0000000001-view',
   ]);

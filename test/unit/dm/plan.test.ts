@@ -56,7 +56,9 @@ function recordsOf(list: readonly Member[]): readonly StoreRecord[] {
       decides: undefined,
       level: undefined,
       deleted,
+      merged: false,
       merging: undefined,
+      wish: undefined,
       restore: undefined,
       restored: undefined,
     });
@@ -237,7 +239,9 @@ function restoring(records: readonly StoreRecord[], volume: number, member: numb
   if (target?.kind !== 'snapshot') return undefined;
   const token = id(99);
   const facts = { token, snapshot: target.id, keepSnapshot: true, safetySnapshot: undefined, startedMs: 1 };
-  const restore = { ...facts, stack: path.map(({ record }) => record.store), totalBytes: kib(64) };
+  const stack = path.map(({ record }) => record.store);
+  const { size } = chosen.node.record.entity;
+  const restore = { ...facts, mode: 'origin' as const, into: undefined, size, stack, totalBytes: kib(64) };
   const fresh = path.map(({ record }, index): StoreRecord => {
     const isTarget = record.entity === target;
     return {
@@ -253,7 +257,7 @@ function restoring(records: readonly StoreRecord[], volume: number, member: numb
   });
   const { store } = chosen.node.record;
   const begun = records.map((record) => (record.store === store ? { ...record, restore } : record));
-  const ended = records.map((record) => (restore.stack.includes(record.store) ? { ...record, deleted: true } : record));
+  const ended = records.map((record) => (restore.stack.includes(record.store) ? { ...record, merged: true } : record));
   return {
     begun: buildFamily(ROOT, [...begun, ...fresh]),
     ended: buildFamily(ROOT, [...ended, ...fresh.map((record) => ({ ...record, pending: undefined }))]),

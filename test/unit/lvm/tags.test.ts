@@ -34,14 +34,22 @@ const entity: fc.Arbitrary<Entity> = fc.oneof(
   fc.record({ kind: fc.constant('snapshot' as const), id: snapshot, volume, ...facts }),
 );
 const hung = fc.oneof(
-  fc.record({ kind: fc.constant('chain' as const), volume, seq: fc.nat() }),
+  fc.record({ kind: fc.constant('chain' as const), volume, seq: fc.integer({ min: -1000 }) }),
   fc.record({ kind: fc.constant('fork' as const), snapshot }),
 );
 const where = fc.oneof(
   fc.constant({ place: { kind: 'root' as const }, chunk: undefined, window: undefined }),
   fc.record({ place: hung, chunk: size, window: size }),
 );
-const mark = { token: word, snapshot, keepSnapshot: fc.boolean(), safetySnapshot: maybe(snapshot), totalBytes: size };
+const mode = fc.constantFrom('origin' as const, 'snapshot' as const, 'onactivate' as const);
+const mark = {
+  token: word,
+  mode,
+  snapshot,
+  keepSnapshot: fc.boolean(),
+  safetySnapshot: maybe(snapshot),
+  totalBytes: size,
+};
 const record: fc.Arbitrary<StoreRecord> = fc
   .record({
     store,
@@ -55,8 +63,36 @@ const record: fc.Arbitrary<StoreRecord> = fc
     decides: maybe(word),
     level: maybe(fc.record({ token: word, index: fc.nat(40) })),
     deleted: fc.boolean(),
+    merged: fc.boolean(),
     merging: maybe(store),
-    restore: maybe(fc.record({ ...mark, stack: fc.array(store, { minLength: 1, maxLength: 40 }), startedMs: ms })),
+    wish: maybe(
+      fc.record({
+        token: word,
+        mode,
+        snapshot,
+        keepSnapshot: fc.boolean(),
+        askedMs: ms,
+        safetySnapshotName: maybe(
+          fc.string({
+            unit: 'grapheme',
+            minLength: 1,
+            maxLength: 128,
+          }),
+        ),
+      }),
+    ),
+    restore: maybe(
+      fc.record({
+        ...mark,
+        into: maybe(store),
+        size,
+        startedMs: ms,
+        stack: fc.array(store, {
+          minLength: 1,
+          maxLength: 200,
+        }),
+      }),
+    ),
     restored: maybe(fc.record({ ...mark, startedMs: ms, endedMs: ms })),
   })
   .map(({ where: { place, chunk, window }, ...rest }) => ({ ...rest, place, chunk, window }));

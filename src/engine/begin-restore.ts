@@ -1,0 +1,260 @@
+// The beginning of a restore or promotion: everything is measured and prepared first, then one commit decides, and from
+// there the background carries on, whatever happens to the driver or the node.
+
+import { dataBytesIn, storeBytesFor } from '../dm/cow.ts';
+import type { Node } from '../dm/family.ts';
+import { chainOf } from '../dm/family.ts';
+import { mergeFinished } from '../dm/status.ts';
+import { assert, fail } from '../errors.ts';
+import type { EntityId, SnapshotId, VolumeId } from '../ids.ts';
+import { deviceKey } from '../ids.ts';
+import type { PoolReport } from '../lvm/lvm.ts';
+import type { RestoreMark, RestoreWish, StoreRecord } from '../lvm/record.ts';
+import { imageSize } from '../lvm/record.ts';
+import { MAX_STACK, sizeTag } from '../lvm/tags.ts';
+import type { Bytes } from '../units.ts';
+import { bytes, formatBytes, maxBytes, minBytes, roundUp, sectors, toBytes } from '../units.ts';
+import type { Context, FamilyState } from './context.ts';
+import {
+  commit,
+  commitRecord,
+  convergeFamily,
+  copiesOf,
+  drawStore,
+  extendStore,
+  firstCowSize,
+  prepareStore,
+  readFamily,
+  settle,
+  storeReport,
+  withToken,
+} from './context.ts';
+import type { Restore } from './engine.ts';
+import { growStore } from './expand.ts';
+import { presentRunning } from './present.ts';
+import type { Kept, Rollback } from './rollback.ts';
+import { rollback } from './rollback.ts';
+import { snapshotByName, takeSnapshot } from './snapshots.ts';
+
+/** Under the family's lock. The wish, if it was written down, ends with the commit. */
+export async function beginRestore(ctx: Context, before: FamilyState, wish: RestoreWish): Promise<Restore> {
+  const { entity } = before.node.record;
+  assert(entity.kind === 'volume', `'${entity.id}' is restored and is no volume`);
+  const { state, safety } = await withSafetySnapshot(ctx, before, entity.id, wish);
+  const { family, node, report } = state;
+  const plan = rollback(family, node, { volume: entity.id, ...wish });
+  const { path } = plan;
+  if (path.length > MAX_STACK) {
+    fail(
+      'precondition',
+      `Cannot restore volume '${entity.id}': ${path.length} snapshots lie between, ${MAX_STACK} can be merged at once; restore to a newer one first`,
+    );
+  }
+  const { data, total } = await measurePath(ctx, state, path);
+  const fresh = plan.kept.map((kept) => freshStore(ctx, report, { kept, plan, data, token: wish.token }));
+  const base = baseGrowth(report, plan, data);
+  refuseWithoutRoom(ctx, report, entity.id, fresh, base);
+  const mark: RestoreMark = {
+    token: wish.token,
+    mode: wish.mode,
+    snapshot: wish.snapshot,
+    into: plan.base === node ? undefined : plan.base.record.store,
+    stack: path.map(({ record }) => record.store),
+    size: imageSize(node.record),
+    keepSnapshot: wish.keepSnapshot,
+    safetySnapshot: safety,
+    totalBytes: total,
+    startedMs: ctx.clock.nowMs(),
+  };
+  return withToken(ctx, wish.token, async () => {
+    await growBase(ctx, state, plan, base);
+    for (const { record, size } of fresh) await prepareStore(ctx, record, size);
+    await commitRecord(ctx, node.record, { ...node.record, wish: undefined, restore: mark });
+    ctx.whyWaiting.delete(wish.token);
+    const after = await readFamily(ctx, family.id);
+    await convergeFamily(ctx, after.family);
+    await settle(ctx, after.family);
+    ctx.goOn(family.id);
+    return presentRunning(entity.id, mark, undefined, '');
+  });
+}
+
+interface Safe {
+  readonly state: FamilyState;
+  readonly safety: SnapshotId | undefined;
+}
+
+async function withSafetySnapshot(
+  ctx: Context,
+  state: FamilyState,
+  volume: VolumeId,
+  wish: RestoreWish,
+): Promise<Safe> {
+  const { safetySnapshotName: name } = wish;
+  if (name === undefined) return { state, safety: undefined };
+  const existing = snapshotByName(state, name);
+  const taken = existing ?? (await takeSnapshot(ctx, state, name));
+  if (existing !== undefined) await checkSafety(ctx, state, volume, wish, existing.id);
+  const after = await readFamily(ctx, state.family.id);
+  const node = after.family.nodes.get(volume);
+  if (node === undefined) return fail('not-found', `Cannot find volume '${volume}' after its safety snapshot`);
+  return { state: { ...after, node }, safety: taken.id };
+}
+
+/** A first try that died after its safety snapshot is carried on with, if the snapshot still is what the volume shows. */
+async function checkSafety(
+  ctx: Context,
+  { family, node }: FamilyState,
+  volume: VolumeId,
+  wish: RestoreWish,
+  id: SnapshotId,
+): Promise<void> {
+  const [nearest] = chainOf(family, volume);
+  const isWhole = nearest?.record.entity.size === node.record.entity.size;
+  if (nearest?.id === id && isWhole && id !== wish.snapshot) {
+    await convergeFamily(ctx, family, [id]);
+    const status = (await ctx.kernel.statuses()).get(deviceKey(id, 'view'));
+    if (status !== undefined && mergeFinished(status)) return;
+  }
+  fail(
+    'exists',
+    `Cannot take safety snapshot '${wish.safetySnapshotName}' of volume '${volume}': a snapshot of that name exists, ` +
+      `and it is not what the volume shows now`,
+  );
+}
+
+/** Bytes of data in each store of the path, at most. */
+type Data = ReadonlyMap<EntityId, Bytes>;
+
+interface Measured {
+  readonly data: Data;
+  /** Bytes to move, as the kernel counts them. */
+  readonly total: Bytes;
+}
+
+function dataOf(data: Data, { id }: Node): Bytes {
+  return data.get(id) ?? bytes(0);
+}
+
+/** All of the path is shown for a moment and asked, so that a dormant store is known too. */
+async function measurePath(ctx: Context, { family, report }: FamilyState, path: readonly Node[]): Promise<Measured> {
+  const pinned = path.map(({ id }) => id);
+  await convergeFamily(ctx, family, pinned);
+  const statuses = await ctx.kernel.statuses();
+  const data = new Map<EntityId, Bytes>();
+  let total = 0n;
+  for (const { id, record } of path) {
+    const status = statuses.get(deviceKey(id, 'view'));
+    if (status?.state === 'invalid' || status?.state === 'overflow') {
+      fail('precondition', `Cannot restore: the store of '${id}' has overflowed, and its contents are lost`);
+    }
+    const chunk = record.chunk ?? record.entity.parameters.chunk;
+    const used = status?.state === 'counts' ? toBytes(status.used) : storeReport(report, record.store).size;
+    const most = dataBytesIn(used, chunk);
+    data.set(id, most);
+    total += status?.state === 'counts' ? toBytes(sectors(status.used - status.metadata)) : most;
+  }
+  return { data, total: bytes(total) };
+}
+
+interface Fresh {
+  readonly record: StoreRecord;
+  readonly size: Bytes;
+}
+
+interface ToKeep {
+  readonly kept: Kept;
+  readonly plan: Rollback;
+  readonly data: Data;
+  readonly token: string;
+}
+
+/** The new home of a snapshot on the path, with room for all that the merges will write into it. */
+function freshStore(ctx: Context, report: PoolReport, { kept, plan, data, token }: ToKeep): Fresh {
+  const { node, place, level, image, deleted, feeders } = kept;
+  const { entity, generation } = node.record;
+  const { chunk } = plan.volume.record.entity.parameters;
+  const most = storeBytesFor(image, chunk);
+  const moved = bytes(feeders.reduce((sum, one) => sum + dataOf(data, one), 0n));
+  const fed = minBytes(storeBytesFor(worstCase(moved, chunk, plan), chunk), most);
+  const first = firstCowSize(ctx, report, entity.size, entity.parameters.snapshotReservePercent, most);
+  return {
+    size: roundUp(maxBytes(first, fed), report.extent),
+    record: {
+      ...node.record,
+      store: drawStore(ctx),
+      generation: generation + 1,
+      chunk,
+      window: image,
+      image: image === entity.size ? undefined : image,
+      place,
+      level: level === undefined ? undefined : { token, index: level },
+      pending: token,
+      decides: undefined,
+      deleted,
+    },
+  };
+}
+
+/** A moved chunk that is smaller than the chunk it feeds costs a whole one of those. */
+function worstCase(moved: Bytes, chunk: Bytes, { path }: Rollback): Bytes {
+  const smallest = path.reduce((least, { record }) => minBytes(least, record.chunk ?? least), chunk);
+  return bytes((moved / smallest) * chunk);
+}
+
+interface Growth {
+  readonly present: Bytes;
+  readonly size: Bytes;
+  readonly copies: bigint;
+}
+
+/** A data store must be as long as what is merged into it; a store of exceptions takes all of it. */
+function baseGrowth(report: PoolReport, plan: Rollback, data: Data): Growth {
+  const { store, chunk, entity, place } = plan.base.record;
+  const present = storeReport(report, store).size;
+  const copies = copiesOf(entity.parameters.layout);
+  if (place.kind === 'root' || chunk === undefined) {
+    return { present, size: roundUp(maxBytes(present, imageSize(plan.volume.record)), report.extent), copies };
+  }
+  const most = storeBytesFor(imageSize(plan.base.record), chunk);
+  const moved = bytes(plan.path.reduce((sum, one) => sum + dataOf(data, one), 0n));
+  const grown = minBytes(bytes(present + storeBytesFor(worstCase(moved, chunk, plan), chunk)), most);
+  return { present, size: roundUp(maxBytes(present, grown), report.extent), copies };
+}
+
+/** Before anything is decided: a larger store shows nothing, and an origin that has become longer is still right. */
+async function growBase(
+  ctx: Context,
+  { report, family }: FamilyState,
+  { base, volume, path }: Rollback,
+  growth: Growth,
+): Promise<void> {
+  const { store, place, entity } = base.record;
+  const wanted = imageSize(volume.record);
+  if (place.kind !== 'root') {
+    if (growth.size > growth.present) await extendStore(ctx, store, growth.size);
+    return;
+  }
+  if (base === volume || entity.size >= wanted) return;
+  await growStore(ctx, report, store, entity.size, wanted);
+  await commit(ctx, store, [sizeTag(wanted)], [sizeTag(entity.size)]);
+  const pinned = path.map(({ id }) => id);
+  await convergeFamily(ctx, (await readFamily(ctx, family.id)).family, pinned);
+}
+
+function refuseWithoutRoom(
+  ctx: Context,
+  report: PoolReport,
+  volume: VolumeId,
+  fresh: readonly Fresh[],
+  base: Growth,
+): void {
+  const stores = fresh.reduce((sum, { size, record }) => sum + size * copiesOf(record.entity.parameters.layout), 0n);
+  const missing = stores + (base.size - base.present) * base.copies - report.free;
+  if (missing <= 0n) return;
+  fail(
+    'exhausted',
+    `Cannot restore volume '${volume}': the stores that will grow need ${formatBytes(missing)} more than pool ` +
+      `'${ctx.pool}' has free`,
+  );
+}
