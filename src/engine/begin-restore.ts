@@ -11,12 +11,11 @@ import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, RestoreWish, StoreRecord } from '../lvm/record.ts';
 import { imageSize } from '../lvm/record.ts';
-import { MAX_STACK, sizeTag } from '../lvm/tags.ts';
+import { MAX_STACK } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, maxBytes, minBytes, roundUp, sectors, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
 import {
-  commit,
   commitRecord,
   convergeFamily,
   copiesOf,
@@ -222,22 +221,23 @@ function baseGrowth(report: PoolReport, plan: Rollback, data: Data): Growth {
   return { present, size: roundUp(maxBytes(present, grown), report.extent), copies };
 }
 
-/** Before anything is decided: a larger store shows nothing, and an origin that has become longer is still right. */
+/** Before anything is decided: a larger store shows nothing, and an origin keeps its size when its image grows. */
 async function growBase(
   ctx: Context,
   { report, family }: FamilyState,
   { base, volume, path }: Rollback,
   growth: Growth,
 ): Promise<void> {
-  const { store, place, entity } = base.record;
+  const { store, place } = base.record;
   const wanted = imageSize(volume.record);
   if (place.kind !== 'root') {
     if (growth.size > growth.present) await extendStore(ctx, store, growth.size);
     return;
   }
-  if (base === volume || entity.size >= wanted) return;
-  await growStore(ctx, report, store, entity.size, wanted);
-  await commit(ctx, store, [sizeTag(wanted)], [sizeTag(entity.size)]);
+  const present = imageSize(base.record);
+  if (base === volume || present >= wanted) return;
+  await growStore(ctx, report, store, present, wanted);
+  await commitRecord(ctx, base.record, { ...base.record, image: wanted });
   const pinned = path.map(({ id }) => id);
   await convergeFamily(ctx, (await readFamily(ctx, family.id)).family, pinned);
 }

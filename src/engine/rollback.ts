@@ -205,7 +205,8 @@ function livingBelow(family: Family, id: Node['id']): readonly string[] {
 /** A merge into zeroes would lose its chunks, and exceptions of a larger origin would come to light when the fork grows. */
 function refuseSizes(base: Node, fork: Node, request: RollbackRequest): void {
   const size = imageSize(fork.record);
-  const origin = imageSize(base.record);
+  // What a first try has added to its image is zeroes, and not the origin's.
+  const origin = base.record.entity.size;
   const window = fork.record.window ?? size;
   const fits =
     base.record.place.kind === 'root' ? window >= size || origin <= window : window >= size && origin === size;

@@ -4,6 +4,7 @@
 import type { SnapshotId, StoreName, VolumeId } from '../ids.ts';
 import type { VolumeParameters, VolumeSource } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
+import { maxBytes } from '../units.ts';
 
 /** Where a store's image gets what it does not hold itself. */
 export type Place =
@@ -101,7 +102,7 @@ export interface StoreRecord {
   readonly window: Bytes | undefined;
   /**
    * Bytes that the image shows, where that is more than the entity's size: a snapshot kept by a restore of a volume that
-   * had grown since, through which newer and larger snapshots read.
+   * had grown since, through which newer and larger snapshots read; an origin that a larger fork is about to take over.
    */
   readonly image: Bytes | undefined;
   /** Volumes that are gone and whose chain now hangs on this image. */
@@ -124,5 +125,5 @@ export interface StoreRecord {
 
 /** How long the device that shows a record's image is. */
 export function imageSize({ image, entity }: StoreRecord): Bytes {
-  return image ?? entity.size;
+  return image === undefined ? entity.size : maxBytes(image, entity.size);
 }

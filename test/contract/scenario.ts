@@ -305,7 +305,7 @@ export const cancel: Operation = async (s) => {
 };
 
 /** Restores that waited begin when the driver finds the way free; what they did is taken from its own list. */
-async function learnRestores(s: Scenario): Promise<void> {
+export async function learnRestores(s: Scenario): Promise<void> {
   for (const volume of s.model.volumes.values()) {
     const { wish } = volume;
     if (wish === undefined) continue;

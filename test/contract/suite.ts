@@ -1,13 +1,14 @@
 // The contract: scenarios with fixed steps that the simulated node and the real kernel must both pass, so that what the
 // simulation says of an order of calls can be believed. Each names the sentence of the design that it is about.
 
+import type { RestoreMode, RestorePhase } from '../../src/engine/engine.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
 import { deviceKey } from '../../src/ids.ts';
 import type { Bytes } from '../../src/units.ts';
 import { bytes, kib } from '../../src/units.ts';
-import { modelVolume } from './model.ts';
+import { beginRestore, modelVolume } from './model.ts';
 import type { Scenario } from './scenario.ts';
-import { check, cutPower, finish, killDriver } from './scenario.ts';
+import { check, cutPower, finish, killDriver, learnRestores } from './scenario.ts';
 import { BLOCK_BYTES } from './rig.ts';
 
 export interface ContractCase {
@@ -47,6 +48,10 @@ async function volume(s: Scenario, size: Bytes = s.options.unit): Promise<Volume
 async function stage(s: Scenario, id: VolumeId): Promise<void> {
   await s.engine.activate(id);
   modelOf(s, id).active = true;
+}
+
+async function topOf(s: Scenario, id: VolumeId): Promise<string | undefined> {
+  return (await s.rig.kernel.observe()).devices.get(deviceKey(id, 'top'))?.majorMinor;
 }
 
 async function unstage(s: Scenario, id: VolumeId): Promise<void> {
@@ -134,24 +139,56 @@ async function grow(s: Scenario, id: VolumeId): Promise<void> {
   while (model.blocks.length < blocksIn(size)) model.blocks.push(0);
 }
 
-async function restore(s: Scenario, id: VolumeId, to: SnapshotId, safety?: string): Promise<void> {
-  const before = [...modelOf(s, id).blocks];
+interface Ask {
+  readonly mode?: RestoreMode;
+  readonly keep?: boolean;
+  readonly safety?: string;
+  readonly replace?: boolean;
+}
+
+async function restore(s: Scenario, id: VolumeId, to: SnapshotId, ask: Ask = {}): Promise<string> {
+  const { mode = 'origin', keep = true, safety, replace = false } = ask;
+  const volume = modelOf(s, id);
+  const target = s.model.snapshots.get(to);
+  if (target === undefined) throw new Error(`Cannot find '${to}' in the model`);
   const started = await s.engine.startRestore({
     volume: id,
     snapshot: to,
-    mode: 'origin',
-    keepSnapshot: true,
+    mode,
+    keepSnapshot: keep,
     safetySnapshotName: safety,
-    replace: false,
+    replace,
     token: undefined,
   });
-  if (started.safetySnapshot !== undefined) {
-    s.model.snapshots.set(started.safetySnapshot, { id: started.safetySnapshot, volume: id, blocks: before });
+  const { blocks, volume: origin } = target;
+  const wish = { id: started.id, mode, snapshot: to, blocks, origin, keepSnapshot: keep };
+  if (started.phase === 'waiting') volume.wish = wish;
+  else beginRestore(s.model, volume, wish, started);
+  return started.id;
+}
+
+/** The phase that a restore should be in now. */
+async function phase(s: Scenario, id: string, wanted: RestorePhase): Promise<void> {
+  const found = (await s.engine.getRestore(id))?.phase;
+  if (found !== wanted) throw new Error(`Restore '${id}' is ${found}, want ${wanted}`);
+}
+
+/** No store of the pool and no device that the living do not need. */
+async function tidy(s: Scenario, stores: number): Promise<void> {
+  const report = await s.rig.lvm.report();
+  const names = [...(await s.rig.kernel.observe()).devices.keys()];
+  const temporary = names.filter((key) => key.includes('level') || key.includes('pad'));
+  if (report.stores.length !== stores || temporary.length > 0) {
+    throw new Error(`${report.stores.length} stores, want ${stores}; left over: ${temporary.join(', ')}`);
   }
-  const target = s.model.snapshots.get(to)?.blocks ?? [];
-  target.forEach((tag, index) => {
-    modelOf(s, id).blocks[index] = tag;
-  });
+}
+
+async function refused(work: Promise<unknown>, words: string): Promise<void> {
+  const said = await work.then(
+    () => 'nothing',
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  if (!said.includes(words)) throw new Error(`Said '${said}', want '${words}'`);
 }
 
 async function right(s: Scenario): Promise<void> {
@@ -261,7 +298,7 @@ export const CONTRACT: readonly ContractCase[] = [
       await scribble(s, id);
       const newest = await snapshot(s, id);
       await scribble(s, id, 7);
-      await restore(s, id, newest, 'safety');
+      await restore(s, id, newest, { safety: 'safety' });
       await right(s);
       await finish(s);
       await right(s);
@@ -276,7 +313,7 @@ export const CONTRACT: readonly ContractCase[] = [
       await scribble(s, id);
       const newest = await snapshot(s, id);
       for (const from of [0, 5, 10]) await scribble(s, id, from);
-      await restore(s, id, newest, 'safety');
+      await restore(s, id, newest, { safety: 'safety' });
       await scribble(s, id, 2);
       await cutPower(s);
       await right(s);
@@ -318,6 +355,152 @@ export const CONTRACT: readonly ContractCase[] = [
       await finish(s);
       await grow(s, copy);
       for (const each of [id, made, copy]) await scribble(s, each, 9);
+      await right(s);
+    },
+  },
+  {
+    name: 'restore to an older snapshot: newer and older ones stay, and all goes on while it merges',
+    run: async (s) => {
+      const id = await volume(s, bytes(2n * s.options.unit));
+      const taken: SnapshotId[] = [];
+      for (const from of [0, 4, 8, 12]) {
+        await scribble(s, id, from);
+        taken.push(await snapshot(s, id));
+      }
+      await scribble(s, id, 3);
+      const [oldest = id, second, third] = taken;
+      if (second === undefined || third === undefined) throw new Error('four snapshots were taken');
+      await restore(s, id, second);
+      await right(s);
+      await scribble(s, id, 6);
+      await snapshot(s, id);
+      await scribble(s, await fork(s, third), 1);
+      await grow(s, id);
+      await scribble(s, id, 10);
+      await snapshot(s, id);
+      await scribble(s, id, 2);
+      await right(s);
+      await cutPower(s);
+      await right(s);
+      await stage(s, id);
+      await scribble(s, id, 5);
+      await finish(s);
+      await right(s);
+      await scribble(s, id, 9);
+      await drop(s, oldest);
+      await drop(s, third);
+      await finish(s);
+      await right(s);
+    },
+  },
+  {
+    name: 'a restore during a restore waits for it, also to a newer snapshot, and nothing is left of either',
+    run: async (s) => {
+      const id = await volume(s, bytes(2n * s.options.unit));
+      await scribble(s, id);
+      const first = await snapshot(s, id);
+      await scribble(s, id, 4);
+      const second = await snapshot(s, id);
+      await scribble(s, id, 8);
+      await restore(s, id, first);
+      await scribble(s, id, 2);
+      const queued = await restore(s, id, second, { safety: 'before the second' });
+      await phase(s, queued, 'waiting');
+      await right(s);
+      await finish(s);
+      await phase(s, queued, 'done');
+      await right(s);
+      await tidy(s, 4);
+      await scribble(s, id, 6);
+      await right(s);
+    },
+  },
+  {
+    name: 'a mounted fork is promoted under writes, its snapshots and the restored one stay, the origin is gone',
+    run: async (s) => {
+      const id = await volume(s, bytes(2n * s.options.unit));
+      await scribble(s, id);
+      const base = await snapshot(s, id);
+      await scribble(s, id, 5);
+      const made = await fork(s, base);
+      await scribble(s, made, 3);
+      await snapshot(s, made);
+      await scribble(s, made, 7);
+      await refused(restore(s, made, base, { mode: 'snapshot' }), 'staged');
+      await unstage(s, id);
+      await restore(s, made, base, { mode: 'snapshot' });
+      await scribble(s, made, 1);
+      await right(s);
+      await cutPower(s);
+      await stage(s, made);
+      await scribble(s, made, 9);
+      await snapshot(s, made);
+      await right(s);
+      await finish(s);
+      await scribble(s, made, 11);
+      await right(s);
+      await tidy(s, 4);
+      await restore(s, made, base);
+      await finish(s);
+      await right(s);
+    },
+  },
+  {
+    name: 'a promotion lists what else reads through the origin, and keeps the device of the fork',
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const base = await snapshot(s, id);
+      const made = await fork(s, base);
+      const other = await fork(s, base);
+      await unstage(s, id);
+      await scribble(s, made, 3);
+      await refused(restore(s, made, base, { mode: 'snapshot' }), other);
+      await drop(s, other);
+      const before = await topOf(s, made);
+      await restore(s, made, base, { mode: 'snapshot', keep: false });
+      await scribble(s, made, 7);
+      await right(s);
+      await finish(s);
+      if (before !== (await topOf(s, made))) throw new Error(`the device changed from ${before}`);
+      await right(s);
+      await tidy(s, 1);
+    },
+  },
+  {
+    // https://docs.kernel.org/admin-guide/device-mapper/snapshot.html has the tables; the story is that of their author.
+    name: 'snapshot, change, snapshot again, restore the first on activation, look, change your mind, restore the second',
+    run: async (s) => {
+      const id = await volume(s, bytes(2n * s.options.unit));
+      await scribble(s, id);
+      const first = await snapshot(s, id);
+      await scribble(s, id, 5);
+      const second = await snapshot(s, id);
+      await scribble(s, id, 9);
+      const asked = await restore(s, id, first, { mode: 'onactivate', safety: 'as it was' });
+      await right(s);
+      await scribble(s, id, 2);
+      await refused(restore(s, id, second, { mode: 'onactivate' }), 'waits already');
+      await cutPower(s);
+      await phase(s, asked, 'waiting');
+      await stage(s, id);
+      await learnRestores(s);
+      await phase(s, asked, 'merging');
+      await right(s);
+      await scribble(s, await fork(s, second), 4);
+      const again = await restore(s, id, second, { mode: 'onactivate' });
+      await unstage(s, id);
+      await refused(s.engine.activate(id), 'still merging');
+      await finish(s);
+      await phase(s, again, 'waiting');
+      await s.engine.cancelRestore(again);
+      modelOf(s, id).wish = undefined;
+      await restore(s, id, second, { mode: 'onactivate' });
+      await stage(s, id);
+      await learnRestores(s);
+      await scribble(s, id, 7);
+      await right(s);
+      await finish(s);
       await right(s);
     },
   },

@@ -11,10 +11,10 @@ import { waitFor } from '../vm/wait.ts';
 import type { Caller } from './caller.ts';
 import { Refused, createCaller } from './caller.ts';
 import type { Workload } from './workload.ts';
-import { capabilityOf, createWorkload, restoreReply, stagingOf, targetOf } from './workload.ts';
+import { restoreTests } from './use-restore.ts';
+import { LIMIT_MS, capabilityOf, createWorkload, stagingOf, targetOf } from './workload.ts';
 
 const NAME = 'csi-use';
-const LIMIT_MS = 900_000;
 const MIB = 1024 ** 2;
 
 let guest: Guest;
@@ -42,13 +42,11 @@ afterAll(async () => {
 }, LIMIT_MS);
 
 const slow = { timeout: LIMIT_MS };
-const sum = async (path: string): Promise<string> => (await w.sh(`md5sum < ${path}`)).trim();
-/** A raw volume or file, past the page cache, which devices over the same bytes do not share. */
-const rawSum = async (path: string): Promise<string> =>
-  (await w.sh(`dd if=${path} iflag=direct bs=1M status=none | md5sum`)).trim();
-const filesOf = async (home: string): Promise<string> => sum(`$(find ${home} -name data)`);
-const random = (path: string, mib: number): Promise<string> =>
-  w.sh(`dd if=/dev/urandom of=${path} bs=1M count=${mib} conv=notrunc oflag=direct status=none; sync`);
+const rawSum = (path: string): Promise<string> => w.rawSum(path);
+const filesOf = (home: string): Promise<string> => w.filesOf(home);
+const random = (path: string, mib: number): Promise<string> => w.random(path, mib);
+
+restoreTests(() => ({ csi, w }));
 
 test('ext4: grows while mounted and snapshotted, and tells its usage', slow, async () => {
   const id = await w.volume('grows', { mib: 64 });
@@ -213,46 +211,6 @@ test('the driver is killed under a volume that is written: devices stay, work go
   expect(await filesOf(home)).toBe(written);
   const fork = await w.volume('old', { mib: 128, snapshot: good });
   expect(await w.sh(`ls ${await w.use(fork)}`)).toBe('lost+found\n');
-});
-
-test('a restore refuses what is in use, and is watched to its end', slow, async () => {
-  const id = await w.volume('rolled-back', { mib: 64, access: 'block' });
-  const device = await w.use(id, { access: 'block' });
-  await random(device, 56);
-  const before = await rawSum(device);
-  const good = await w.snapshot('good', id);
-  await random(device, 56);
-  const after = await rawSum(device);
-  const request = { volume_id: id, snapshot_id: good, safety_snapshot_name: 'safety' };
-  const holder = (await w.sh(`sleep 1000 < /dev/dm-$(stat -c %Lr ${device}) > /dev/null 2>&1 & echo $!`)).trim();
-  await csi.tell('NodeUnpublishVolume', { volume_id: id, target_path: targetOf(id) });
-  const held = await csi.refusal('StartRestore', request);
-  expect(held.code).toBe('FAILED_PRECONDITION');
-  expect(held.message).toContain('it is in use');
-  await w.sh(`kill ${holder}`);
-  await w.leave(id);
-  const restore = await w.restore(id, good, { safety_snapshot_name: 'safety' });
-  const stream = csi.stream('WatchRestore', { restore_id: restore }, restoreReply);
-  const again = await csi.refusal('StartRestore', request);
-  // By now it may have ended: then the safety snapshot of its name is in the way.
-  expect(again.message).toMatch(/still merging|a snapshot of that name exists/);
-  expect((await csi.refusal('CancelRestore', { restore_id: restore })).code).toBe('FAILED_PRECONDITION');
-  await w.use(id, { access: 'block' });
-  expect(await rawSum(device)).toBe(before);
-  const states = (await stream).map(({ restore: state }) => state);
-  expect(states.at(-1)).toMatchObject({ phase: 'RESTORE_PHASE_DONE', remaining_bytes: '0' });
-  const left = states.map(({ remaining_bytes: remaining }) => Number(remaining));
-  expect(left).toEqual([...left].sort((a, b) => b - a));
-  expect(await rawSum(device)).toBe(before);
-  const safety = await csi.call(
-    'ListSnapshots',
-    { source_volume_id: id },
-    z.object({ entries: z.array(z.object({ snapshot: z.object({ snapshot_id: z.string() }) })) }),
-  );
-  expect(safety.entries).toHaveLength(2);
-  const other = safety.entries.find(({ snapshot }) => snapshot.snapshot_id !== good)?.snapshot.snapshot_id ?? '';
-  const forward = await w.volume('forward', { mib: 64, access: 'block', snapshot: other });
-  expect(await rawSum(await w.use(forward, { access: 'block', readOnly: true }))).toBe(after);
 });
 
 test('many calls on one family at once: each is done or ABORTED, never a mix', slow, async () => {

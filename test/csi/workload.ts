@@ -25,6 +25,12 @@ interface UseOptions {
 
 export interface Workload {
   readonly sh: (line: string) => Promise<string>;
+  /** Writes so many MiB of noise to a device or file, past the page cache. */
+  readonly random: (path: string, mib: number) => Promise<string>;
+  /** Of a raw volume or file, past the page cache, which devices over the same bytes do not share. */
+  readonly rawSum: (path: string) => Promise<string>;
+  /** Of the file `data` below a mount. */
+  readonly filesOf: (home: string) => Promise<string>;
   readonly volume: (name: string, options: VolumeOptions) => Promise<string>;
   readonly snapshot: (name: string, volume: string) => Promise<string>;
   /** Stages and publishes; returns where it is. */
@@ -38,6 +44,8 @@ export interface Workload {
 
 const MIB = 1024 ** 2;
 const WAIT_LIMIT_MS = 300_000;
+/** Of a test in an emulated guest. */
+export const LIMIT_MS = 900_000;
 
 const volumeReply = z.object({ volume: z.object({ volume_id: z.string() }) });
 const snapshotReply = z.object({ snapshot: z.object({ snapshot_id: z.string(), ready_to_use: z.literal(true) }) });
@@ -62,6 +70,7 @@ export const targetOf = (id: string): string => `/run/use/${id}`;
 
 export function createWorkload(guest: Guest, { call, tell }: Caller): Workload {
   const used = new Set<string>();
+  const sh = (line: string): Promise<string> => guest.output(['bash', '-euo', 'pipefail', '-c', line]);
   const leave: Workload['leave'] = async (id) => {
     await tell('NodeUnpublishVolume', { volume_id: id, target_path: targetOf(id) });
     await tell('NodeUnstageVolume', { volume_id: id, staging_target_path: stagingOf(id) });
@@ -73,7 +82,11 @@ export function createWorkload(guest: Guest, { call, tell }: Caller): Workload {
       (await guest.output(['sh', '-c', 'dmsetup ls | grep ^snapmerge- || true']))
     ).trim();
   return {
-    sh: (line) => guest.output(['bash', '-euo', 'pipefail', '-c', line]),
+    sh,
+    random: (path, mib) =>
+      sh(`dd if=/dev/urandom of=${path} bs=1M count=${mib} conv=notrunc oflag=direct status=none; sync`),
+    rawSum: async (path) => (await sh(`dd if=${path} iflag=direct bs=1M status=none | md5sum`)).trim(),
+    filesOf: async (home) => (await sh(`md5sum < $(find ${home} -name data)`)).trim(),
     volume: async (name, { mib, access = 'ext4', parameters = {}, snapshot, volume }) => {
       const content =
         snapshot === undefined ? { volume: { volume_id: volume } } : { snapshot: { snapshot_id: snapshot } };

@@ -194,7 +194,8 @@ async function tryPoint(run: Run, op: Operation, before: Before, effects: number
   run.trying = `  crash of the ${crash} after ${effects} effects of the last operation`;
   returnTo(run, before);
   const engine = await started(run);
-  const progress: Progress = { sure: run.model, maybe: [], refused: undefined, unflushed: undefined };
+  const sure = await begunAtStart(run, engine);
+  const progress: Progress = { sure, maybe: [], refused: undefined, unflushed: undefined };
   world.control.stopAfter(effects);
   const finished = await runUntilCrash(run, engine, op, progress);
   world.control.reseed(effects * 2 + (crash === 'driver' ? 0 : 1));
@@ -280,7 +281,9 @@ async function reconcile(run: Run, engine: PoolEngine, candidates: readonly Mode
   const restores = await engine.listRestores();
   ensure([...(await leftovers(run.world)), ...(await notices(run.world))], `${when}, having looked`);
   const differences: string[] = [];
-  for (const model of candidates.flatMap((candidate) => begunSince(candidate, shown, restores))) {
+  for (const model of candidates
+    .map((candidate) => begunSince(candidate, shown, restores))
+    .flatMap((candidate) => [candidate, ...safetiesTaken(candidate)])) {
     const difference = mismatch(model, shown);
     if (difference === undefined) return { model: learned(model, shown), shown };
     differences.push(difference);
@@ -289,25 +292,28 @@ async function reconcile(run: Run, engine: PoolEngine, candidates: readonly Mode
   throw new Error([`${when}:`, ...differences.map((line, index) => `${which[index]}: ${line}`)].join('\n'));
 }
 
-/**
- * A restore that waits begins when the driver finds the way free: what it lists tells whether it has. Its safety snapshot
- * may be there before.
- */
-function begunSince(model: Model, shown: ReadonlyMap<string, Shown>, restores: readonly Restore[]): readonly Model[] {
+/** The model with what the driver has begun by itself when it started. */
+async function begunAtStart(run: Run, engine: PoolEngine): Promise<Model> {
+  return begunSince(run.model, run.shown, await engine.listRestores());
+}
+
+/** A restore that waits begins when the driver finds the way free: what it lists tells whether it has. */
+function begunSince(model: Model, shown: ReadonlyMap<string, Shown>, restores: readonly Restore[]): Model {
   let sure = model;
-  const maybe: Model[] = [];
   for (const [name, image] of model) {
     if (image.kind !== 'volume' || image.wish === undefined) continue;
-    const { wish } = image;
-    const id = shown.get(name)?.id;
-    const begun = restores.some(
-      (one) =>
-        one.volume === id && one.mode === wish.mode && one.phase !== 'waiting' && shown.get(name)?.waits === false,
-    );
-    if (begun) sure = restored(sure, name, wish);
-    else if (wish.safety !== undefined) maybe.push(withSafety(model, name, wish.safety));
+    const own = restores.filter(({ volume }) => volume === shown.get(name)?.id);
+    const waits = own.some(({ phase }) => phase === 'waiting');
+    if (!waits && own.some(({ mode }) => mode === image.wish?.mode)) sure = restored(sure, name, image.wish);
   }
-  return [sure, ...maybe];
+  return sure;
+}
+
+/** The safety snapshot of a restore that waits may be there before it has begun. */
+function safetiesTaken(model: Model): readonly Model[] {
+  return [...model].flatMap(([name, image]) =>
+    image.kind === 'volume' && image.wish?.safety !== undefined ? [withSafety(model, name, image.wish.safety)] : [],
+  );
 }
 
 async function isDone(engine: PoolEngine, op: Operation, model: Model, before: Before): Promise<boolean> {
@@ -377,7 +383,8 @@ async function finish(run: Run, engine: PoolEngine, model: Model): Promise<void>
 /** The operation once more without a crash: the story goes on from here. */
 async function goOn(run: Run, op: Operation): Promise<void> {
   const engine = await started(run);
-  const progress: Progress = { sure: run.model, maybe: [], refused: undefined, unflushed: undefined };
+  const sure = await begunAtStart(run, engine);
+  const progress: Progress = { sure, maybe: [], refused: undefined, unflushed: undefined };
   await perform({ ...run, engine: engine }, op, progress);
   if (progress.refused !== undefined) run.story.push(`  refused: ${progress.refused}`);
   if (op.do === 'snapshot' && op.unflushed !== undefined) run.world.user.flush(deviceKey(op.volume.id, 'top'));
