@@ -10,6 +10,7 @@ export type Block = number | ReadonlySet<number>;
 export interface Wish {
   readonly mode: RestoreMode;
   readonly snapshot: string;
+  readonly snapshotId: string;
   /** What the snapshot showed, and whose it was: it may be deleted before the restore begins. */
   readonly blocks: readonly Block[];
   readonly origin: string;

@@ -148,7 +148,7 @@ function activated(model: Model, name: string): Model {
 
 function wishOf(model: Model, { mode, snapshot, keep, safety }: RestoreOperation): Wish {
   const { blocks, of: origin } = snapshotIn(model, snapshot.name);
-  return { mode, snapshot: snapshot.name, blocks, origin, keep, safety };
+  return { mode, snapshot: snapshot.name, snapshotId: snapshot.id, blocks, origin, keep, safety };
 }
 
 /** Noted, and not begun. */

@@ -304,7 +304,9 @@ function begunSince(model: Model, shown: ReadonlyMap<string, Shown>, restores: r
     if (image.kind !== 'volume' || image.wish === undefined) continue;
     const own = restores.filter(({ volume }) => volume === shown.get(name)?.id);
     const waits = own.some(({ phase }) => phase === 'waiting');
-    if (!waits && own.some(({ mode }) => mode === image.wish?.mode)) sure = restored(sure, name, image.wish);
+    const { mode, snapshotId } = image.wish;
+    const begun = own.some((one) => one.mode === mode && one.snapshot === snapshotId);
+    if (begun && !waits) sure = restored(sure, name, image.wish);
   }
   return sure;
 }
