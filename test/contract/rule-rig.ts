@@ -6,7 +6,18 @@ import { bytes, mib } from '../../src/units.ts';
 import type { Random } from './random.ts';
 import { createRandom } from './random.ts';
 import type { BlockWrite, Rig } from './rig.ts';
+import type { Underway, Waits } from './waits.ts';
 import { CHUNK, key, store } from './words.ts';
+
+/** The same words, begun and not waited for. */
+export interface Begin {
+  readonly load: (name: string, table: Table) => Underway;
+  readonly suspend: (name: string) => Underway;
+  readonly resume: (name: string) => Underway;
+  readonly remove: (name: string) => Underway;
+  readonly write: (name: string, block: number, tags: readonly number[]) => Underway;
+  readonly flush: (name: string) => Underway;
+}
 
 export interface RuleRig {
   readonly rig: Rig;
@@ -33,9 +44,14 @@ export interface RuleRig {
   readonly wrong: (name: string, model: readonly number[]) => Promise<number>;
   readonly status: (name: string) => Promise<string>;
   readonly finishMerges: () => Promise<void>;
+  readonly begin: Begin;
+  /** I/O that has entered a device and not left it. */
+  readonly inflight: (name: string) => Promise<number>;
+  /** Long enough for merges to get as far as they can. */
+  readonly settle: () => Promise<void>;
 }
 
-export function createRuleRig(rig: Rig): RuleRig {
+export function createRuleRig(rig: Rig, waits: Waits): RuleRig {
   const random: Random = createRandom(1);
   let tag = 0;
   const each = async (step: 'create' | 'suspend' | 'resume' | 'remove', names: readonly string[]): Promise<void> => {
@@ -87,6 +103,16 @@ export function createRuleRig(rig: Rig): RuleRig {
       return status?.state === 'counts' ? `${status.used} ${status.metadata}` : (status?.state ?? 'none');
     },
     finishMerges: () => rig.finishMerges(),
+    begin: {
+      load: (name, table) => waits.step({ do: 'load', device: key(name), table, readOnly: false }),
+      suspend: (name) => waits.step({ do: 'suspend', device: key(name) }),
+      resume: (name) => waits.step({ do: 'resume', device: key(name) }),
+      remove: (name) => waits.step({ do: 'remove', device: key(name) }),
+      write: (name, block, tags) => waits.write(key(name), { block, tags }),
+      flush: (name) => waits.flush(key(name)),
+    },
+    inflight: (name) => waits.inflight(key(name)),
+    settle: () => waits.settle(),
   };
   return words;
 }

@@ -44,6 +44,12 @@ export const origin = (on: Ref, blocks = BLOCKS): Table => [
 ];
 export const filler = (type: 'zero' | 'error', blocks: number): Target => ({ type, length: length(blocks) });
 
+/** A cow device: so many blocks of a store, and a tail for what the store has no room for. */
+export const tailed = (store: Ref, blocks: number, tail: Ref, rest: number): Table => [
+  linear(store, blocks),
+  linear(tail, rest),
+];
+
 interface Shape {
   readonly blocks?: number;
   readonly chunk?: number;

@@ -10,7 +10,7 @@ import { createScenario } from '../contract/scenario.ts';
 import { CONTRACT } from '../contract/suite.ts';
 import type { Guest } from '../vm/guest.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
-import { emptyPool, guestRig, makePool } from './rig.ts';
+import { emptyPool, guestRig, guestWaits, makePool } from './rig.ts';
 
 const NAME = 'contract';
 const LIMIT_MS = 900_000;
@@ -48,7 +48,8 @@ test.each(CONTRACT)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
 test.each(RULES)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
   if (guest === undefined) throw new Error('Cannot run without a guest');
   try {
-    await expect(run(createRuleRig(await guestRig(guest)))).resolves.toBeUndefined();
+    const rig = await guestRig(guest);
+    await expect(run(createRuleRig(rig, guestWaits(guest, rig)))).resolves.toBeUndefined();
   } finally {
     await emptyPool(guest);
   }

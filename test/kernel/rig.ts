@@ -2,6 +2,7 @@
 // in the guest. Blocks are written and read back with O_DIRECT, because devices over the same bytes have page caches of
 // their own.
 
+import { setTimeout as wait } from 'node:timers/promises';
 import { createHost } from '../../src/blockdev.ts';
 import { createKernel } from '../../src/dm/dmsetup.ts';
 import { nodeOf } from '../../src/dm/observed.ts';
@@ -13,6 +14,7 @@ import { poolName } from '../../src/ids.ts';
 import { createLvm } from '../../src/lvm/commands.ts';
 import type { Rig } from '../contract/rig.ts';
 import { BLOCK_BYTES } from '../contract/rig.ts';
+import type { Underway, Waits } from '../contract/waits.ts';
 import type { Guest } from '../vm/guest.ts';
 import { guestExec } from './guest-exec.ts';
 
@@ -20,6 +22,9 @@ const VG = 'pool';
 const TAG_BYTES = 8;
 const MERGE_POLL_MS = 100;
 const MERGE_POLLS = 3000;
+/** What has not ended by then waits: the slowest of these commands takes a quarter of a second under emulation. */
+const WAIT_LIMIT_MS = 3000;
+const END_LIMIT_MS = 120_000;
 
 /**
  * Standard input: lines of a block number and its tags, one write a line. Direct, so that it reaches device-mapper as one
@@ -54,6 +59,17 @@ export async function emptyPool(guest: Guest): Promise<void> {
   }
   const left = (await guest.output(['lvs', '--noheadings', '-o', 'lv_full_name', VG])).trim();
   if (left !== '') await guest.output(['lvremove', '-qq', '--yes', ...left.split(/\s+/)]);
+}
+
+/** Lets go whatever waits at a suspended device, so that nothing is left of a case that failed half-way. */
+export async function releaseAll(guest: Guest): Promise<void> {
+  const rows = await guest.output(['dmsetup', 'info', '-c', '--noheadings', '--separator', ' ', '-o', 'name,suspended']);
+  for (const line of rows.split('\n')) {
+    const [name, state] = line.trim().split(' ');
+    if (name !== undefined && state === 'Suspended') {
+      await guest.exec(['dmsetup', 'resume', '--noudevsync', name], { timeoutMs: WAIT_LIMIT_MS });
+    }
+  }
 }
 
 /** Opens the pool of a guest that has just booted. */
@@ -123,6 +139,43 @@ export async function guestRig(guest: Guest): Promise<Rig> {
       parts = await open();
     },
     notices: () => [],
+  };
+}
+
+export function guestWaits(guest: Guest, rig: Rig): Waits {
+  return {
+    step: (step) => underway(rig.kernel.apply(step)),
+    write: (device, write) => underway(rig.write(device, [write])),
+    flush: (device) => underway(rig.kernel.apply({ do: 'flush', device })),
+    inflight: async (key) => {
+      const device = (await rig.kernel.observe()).devices.get(key);
+      if (device === undefined) throw new Error(`Cannot find device '${key}' in the guest`);
+      const name = nodeOf(device.majorMinor).slice('/dev/'.length);
+      const [reads, writes] = (await guest.output(['cat', `/sys/block/${name}/inflight`])).trim().split(/\s+/);
+      return Number(reads) + Number(writes);
+    },
+    settle: async () => {
+      await wait(WAIT_LIMIT_MS);
+    },
+  };
+}
+
+function underway(work: Promise<void>): Underway {
+  let outcome: 'done' | 'failed' | undefined;
+  const ended = work.then(
+    () => (outcome = 'done'),
+    () => (outcome = 'failed'),
+  );
+  return {
+    waits: async () => {
+      await Promise.race([ended, wait(WAIT_LIMIT_MS)]);
+      return outcome === undefined;
+    },
+    ends: async () => {
+      await Promise.race([ended, wait(END_LIMIT_MS)]);
+      if (outcome === undefined) throw new Error('Cannot wait for its end: it does not end');
+      return outcome;
+    },
   };
 }
 

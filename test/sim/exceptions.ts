@@ -59,12 +59,13 @@ function zeroArea(io: Io, s: Snapshot, area: number): boolean {
 function readAreas(m: Machine, io: Io, s: Snapshot): string | undefined {
   const perArea = exceptionsPerArea(s.chunkBlocks);
   const size = sizeBlocks(m, s.cow);
-  for (let ahead = 0; ahead <= PREFETCH_AREAS; ahead += 1) {
-    const block = areaChunk(s.chunkBlocks, ahead) * s.chunkBlocks;
-    if (block + s.chunkBlocks > size) break;
-    io.read(s.cow, block);
-  }
+  let ahead = 0;
   for (let area = 0; ; area += 1) {
+    for (; ahead <= area + PREFETCH_AREAS; ahead += 1) {
+      const block = areaChunk(s.chunkBlocks, ahead) * s.chunkBlocks;
+      if (block + s.chunkBlocks > size) break;
+      io.read(s.cow, block);
+    }
     const count = readArea(m, io, s, area);
     if (count === undefined) return 'a metadata area cannot be read';
     if (count === perArea) continue;
@@ -119,6 +120,8 @@ export function commit(m: Machine, io: Io, s: Snapshot, oldChunk: number, newChu
   const former = store.committed % EXCEPTIONS_PER_BLOCK === 0 ? 0 : io.read(s.cow, block);
   const full = store.committed + 1 === exceptionsPerArea(chunkBlocks);
   if (former === UNREADABLE || (full && !zeroArea(io, s, store.area + 1))) store.valid = false;
+  // What waits must wait before anything is changed here: it is tried again as a whole.
+  if (store.valid) io.flush(s.cow);
   if (store.valid && !io.write(s.cow, block, [appended(m, former, oldChunk, newChunk)], 0, 1, false))
     store.valid = false;
   if (!store.valid) return false;

@@ -187,9 +187,23 @@ function noticeUnfed(m: Machine, under: Under, block: number, count: number): vo
   }
 }
 
-/** Whether the device has a write cache to flush: one of nothing but `error` and `zero` has none. */
-function hasCache(device: Device): boolean {
-  return device.live?.parts.some((part) => part.type !== 'error' && part.type !== 'zero') === true;
+/** Whether there is a write cache to flush: `error` and `zero` have none, every store has one. */
+function hasCache(under: Under): boolean {
+  if (under.kind === 'store') return true;
+  return under.live?.parts.some((part) => underneath(part).some(hasCache)) === true;
+}
+
+function underneath(part: Part): readonly Under[] {
+  switch (part.type) {
+    case 'linear':
+    case 'snapshot-origin':
+      return [part.under];
+    case 'snapshot':
+      return [part.snapshot.origin, part.snapshot.cow];
+    case 'zero':
+    case 'error':
+      return [];
+  }
 }
 
 function flushDevice(m: Machine, io: Io, device: Device): void {

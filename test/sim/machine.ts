@@ -123,6 +123,7 @@ export interface LoadedTable {
 }
 
 export interface QueuedWrite {
+  readonly id: number;
   readonly device: DeviceKey;
   readonly block: number;
   readonly tags: readonly number[];
@@ -173,6 +174,8 @@ export interface Machine {
   stores: Map<StoreName, StoreDevice>;
   nextMinor: number;
   queued: QueuedWrite[];
+  /** How writes ended that had to wait, by their ids. */
+  waited: { nextId: number; readonly ended: Map<number, 'done' | 'failed'> };
   notices: Notice[];
   trace: string[];
   effects: { count: number; stopAfter: number; dead: boolean; faults: Map<number, Fault> };

@@ -1,6 +1,10 @@
 // The simulated node as a rig for the scenarios that the real kernel runs too.
 
+import { SnapmergeError } from '../../src/errors.ts';
 import type { Rig } from '../contract/rig.ts';
+import type { Underway, Waits } from '../contract/waits.ts';
+import { SimHang } from './errors.ts';
+import type { Done } from './user.ts';
 import type { World } from './world.ts';
 
 export function simRig(world: World, vg: Rig['vg']): Rig {
@@ -39,5 +43,52 @@ export function simRig(world: World, vg: Rig['vg']): Rig {
       return Promise.resolve();
     },
     notices: () => world.inspect.notices().map((notice) => JSON.stringify(notice)),
+  };
+}
+
+/** A step that hangs is taken back and tried again at each look: a real one would go on by itself. */
+export function simWaits(world: World): Waits {
+  return {
+    step: (step) =>
+      tried(async () => {
+        const before = world.control.save();
+        try {
+          await world.kernel.apply(step);
+          return 'done';
+        } catch (error) {
+          if (error instanceof SnapmergeError) return 'failed';
+          if (!(error instanceof SimHang)) throw error;
+          world.control.restore(before);
+          return 'queued';
+        }
+      }),
+    write: (device, { block, tags }) => {
+      const first = world.user.write(device, block, tags);
+      const id = world.user.queued().at(-1)?.id;
+      return tried(async () => (first === 'queued' && id !== undefined ? world.user.outcome(id) : first));
+    },
+    flush: (device) => tried(async () => world.user.flush(device)),
+    inflight: async (key) =>
+      world.user.queued().filter(({ path }) => path.some((device) => device.key === key)).length,
+    settle: async () => {
+      world.control.finishMerges();
+    },
+  };
+}
+
+/** The first attempt is made at once, in order with what comes after. */
+function tried(attempt: () => Promise<Done>): Underway {
+  let last = attempt();
+  const look = async (): Promise<Done> => {
+    if ((await last) === 'queued') last = attempt();
+    return await last;
+  };
+  return {
+    waits: async () => (await look()) === 'queued',
+    ends: async () => {
+      const outcome = await look();
+      if (outcome === 'queued') throw new Error('Cannot wait for its end: it would wait for ever');
+      return outcome;
+    },
   };
 }

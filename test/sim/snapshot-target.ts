@@ -7,6 +7,7 @@ import { allocate, commit, writeInvalid } from './exceptions.ts';
 import type { Io } from './io.ts';
 import type { Machine, Snapshot, Under } from './machine.ts';
 import { nameOf, notice, sizeBlocks } from './machine.ts';
+import { exceptionsPerArea } from './store-format.ts';
 
 /** The smallest chunk of the snapshots registered on an origin, as the resumes of origin and merge look it up. */
 export function smallestChunk(origin: Under): number {
@@ -40,12 +41,21 @@ function copyOut(m: Machine, io: Io, s: Snapshot, chunk: number): void {
   const target = s.pending.get(chunk) ?? allocate(m, s);
   if (target === undefined) return invalidate(m, io, s, 'no room in its store');
   s.pending.set(chunk, target);
-  if (!copyChunk(m, io, s, chunk, target) || !commit(m, io, s, chunk, target)) {
+  const copied = copyChunk(m, io, s, chunk, target);
+  if (copied) awaitOthers(io, s, chunk);
+  if (!copied || !commit(m, io, s, chunk, target)) {
     s.pending.delete(chunk);
     return invalidate(m, io, s, 'an exception could not be written');
   }
   s.pending.delete(chunk);
   s.exceptions.set(chunk, target);
+}
+
+/** Exceptions are committed together: when the last copy under way has ended, or when their area is full. */
+function awaitOthers(io: Io, s: Snapshot, chunk: number): void {
+  if (!s.store.persistent || s.pending.size < 2) return;
+  if (s.store.committed + 1 === exceptionsPerArea(s.chunkBlocks)) return;
+  for (const [other, target] of s.pending) if (other !== chunk) io.read(s.cow, target * s.chunkBlocks);
 }
 
 function copyChunk(m: Machine, io: Io, s: Snapshot, chunk: number, target: number): boolean {
@@ -98,6 +108,7 @@ export function writeSnapshot(
   const copied = whole
     ? io.write(s.cow, target * s.chunkBlocks, tags, from, count, false)
     : copyChunk(m, io, s, chunk, target);
+  if (copied) awaitOthers(io, s, chunk);
   const committed = copied && commit(m, io, s, chunk, target);
   s.pending.delete(chunk);
   if (!committed) {

@@ -19,6 +19,8 @@ export interface User {
   readonly flush: (device: DeviceKey) => Done;
   /** Writes that wait, oldest first. */
   readonly queued: () => readonly QueuedWrite[];
+  /** What became of a queued write; a power cut makes it fail. */
+  readonly outcome: (id: number) => Done;
 }
 
 export function createUser(m: Machine, io: Io): User {
@@ -42,6 +44,7 @@ export function createUser(m: Machine, io: Io): User {
       });
     },
     queued: () => m.queued,
+    outcome: (id) => m.waited.ended.get(id) ?? 'queued',
   };
 }
 
@@ -60,9 +63,11 @@ function write(m: Machine, io: Io, device: Device, block: number, tags: readonly
   const overlaps = m.queued.some(
     (each) => each.device === device.key && block < each.block + each.tags.length && each.block < block + tags.length,
   );
-  const wanted: QueuedWrite = { device: device.key, block, tags: [...tags], path: [] };
+  const wanted: QueuedWrite = { id: m.waited.nextId, device: device.key, block, tags: [...tags], path: [] };
   const result = overlaps ? 'queued' : attempt(m, io, device, wanted);
-  if (result === 'queued') m.queued.push(wanted);
+  if (result !== 'queued') return result;
+  m.waited.nextId += 1;
+  m.queued.push(wanted);
   return result;
 }
 
@@ -85,7 +90,9 @@ export function retryQueued(m: Machine, io: Io): void {
   m.queued = [];
   for (const write of writes) {
     const device = m.devices.get(write.device);
-    if (device !== undefined && attempt(m, io, device, write) === 'queued') m.queued.push(write);
+    const result = device === undefined ? 'failed' : attempt(m, io, device, write);
+    if (result === 'queued') m.queued.push(write);
+    else m.waited.ended.set(write.id, result);
   }
 }
 

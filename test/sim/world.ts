@@ -227,6 +227,7 @@ function createMachine(options: WorldOptions): Machine {
     stores: new Map(),
     nextMinor: 0,
     queued: [],
+    waited: { nextId: 1, ended: new Map() },
     notices: [],
     trace: [],
     effects: { count: 0, stopAfter: Number.POSITIVE_INFINITY, dead: false, faults: new Map() },
@@ -253,6 +254,7 @@ function crashPower(m: Machine, lose: PowerCut): void {
   revive(m);
   m.devices = new Map();
   m.stores = new Map();
+  for (const { id } of m.queued) m.waited.ended.set(id, 'failed');
   m.queued = [];
   m.nextMinor = 0;
   losePower(m.space, lose.contents ?? 'some', m.random);
