@@ -261,5 +261,616 @@ const FORKS: readonly RuleCase[] = (['P', 'PO'] as const).flatMap((mode): readon
   },
 ]);
 
-export const TAILS: readonly RuleCase[] = [...WAITING, ...FORKS];
-void [storeBytesFor, bytes, kib, mib, BLOCK_BYTES, merge, answer, REST];
+
+const FLUSHES: readonly RuleCase[] = [
+  {
+    name: 'flushes pass a tail of error or zero that stands still, and nothing else',
+    noticed: [],
+    run: async (r) => {
+      const v = await fed(r);
+      const s1 = [...v];
+      await r.lv('x');
+      await r.create('e', [filler('error', 8)]);
+      for (const table of [[filler('zero', REST)], [filler('error', REST - 8), linear(d('e'), 8)]]) {
+        await r.load('tail', table);
+        await r.resume('tail');
+        await r.suspend('tail');
+        expect(await r.begin.flush('S1').ends()).toBe('done');
+        await r.write('v', v, 0, news(0));
+      }
+
+      await r.load('tail', [filler('error', REST - 8), linear(s('x'), 8)]);
+      await r.resume('tail');
+      await r.suspend('tail');
+      const sync = r.begin.flush('S1');
+      expect(await sync.waits()).toBe(true);
+      // The origin's own flush goes to the origin alone, and so does a write that needs no copy.
+      await r.write('v', v, 0, tags(400, CHUNK));
+      // A copy-out is committed with a flush of the store: there is room, and the write waits all the same.
+      const writer = r.begin.write('v', 2 * CHUNK, news(2));
+      expect(await writer.waits()).toBe(true);
+      expect(await usedBlocks(r, 'S1')).toBeLessThan(ROOM);
+      await r.resume('tail');
+      expect(await sync.ends()).toBe('done');
+      expect(await writer.ends()).toBe('done');
+      put(v, 2);
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+    },
+  },
+];
+
+/** Chunks of one block, so that the second area of metadata lies within a small device's tail. */
+const SMALL = { chunk: 1 };
+const LONG = 300;
+
+/** A fork F of base with six chunks of its own, then removed; its tail stands still. */
+async function used(r: RuleRig): Promise<number[]> {
+  const f = zeroes();
+  await r.lv('D');
+  await r.create('base', [linear(s('D'))]);
+  await r.write('base', f, 0, tags(1, BLOCKS));
+  await r.lv('c1');
+  await r.create('tail', [filler('error', LONG - 16)]);
+  await r.suspend('tail');
+  await r.create('cow', tailed(s('c1'), 16, d('tail'), LONG - 16));
+  await r.make('F');
+  // The store is new: its header and its first area alone are touched.
+  await r.load('F', snapshot(d('base'), d('cow'), SMALL));
+  await r.resume('F');
+  await r.write('F', f, 0, tags(600, 6));
+  return f;
+}
+
+const LOADS: readonly RuleCase[] = [
+  ...([snapshot, merge] as const).map(
+    (table, index): RuleCase => ({
+      name: `a load of a ${index === 0 ? 'snapshot' : 'merge'} over a store that is not new hangs while its tail stands still`,
+      noticed: ['hang'],
+      run: async (r) => {
+        const f = await used(r);
+        await r.remove('F');
+        await r.make('F');
+        const loading = r.begin.load('F', table(d('base'), d('cow'), SMALL));
+        expect(await loading.waits()).toBe(true);
+        // Nobody else is held up by it.
+        await r.create('other', [linear(s('D'))]);
+        expect(await r.status('other')).toBe('none');
+        await r.remove('other');
+        await r.resume('tail');
+        expect(await loading.ends()).toBe('done');
+        await r.suspend('tail');
+        await r.resume('F');
+        await r.finishMerges();
+        expect(await r.wrong('F', f)).toBe(0);
+        if (index === 1) return;
+
+        const writer = r.begin.write('F', 6, tags(700, 20));
+        expect(await writer.waits()).toBe(true);
+        await r.load('tail', [linear(s('c1'), 100, 16), filler('error', LONG - 116)]);
+        await r.resume('tail');
+        expect(await writer.ends()).toBe('done');
+        f.splice(6, 20, ...tags(700, 20));
+        expect(await r.wrong('F', f)).toBe(0);
+      },
+    }),
+  ),
+  {
+    name: 'a load over the bare store needs no tail',
+    noticed: [],
+    run: async (r) => {
+      const f = await used(r);
+      // As a snapshot is hung on another: the old table stands still, the new one lies on the store itself.
+      await r.suspend('F');
+      await r.create('base2', [linear(d('base'))]);
+      await r.load('F', snapshot(d('base2'), s('c1'), SMALL));
+      await r.resume('F');
+      expect(await r.wrong('F', f)).toBe(0);
+      await r.remove('cow', 'tail');
+      expect(await r.wrong('F', f)).toBe(0);
+    },
+  },
+  {
+    name: 'a load over the same origin and cow device takes its exceptions from the live table, and reads nothing',
+    noticed: [],
+    run: async (r) => {
+      const f = await used(r);
+      await r.load('F', merge(d('base'), d('cow'), SMALL));
+      await r.resume('F');
+      await r.finishMerges();
+      expect(await r.wrong('F', f)).toBe(0);
+      expect(await r.wrong('base', f)).toBe(0);
+    },
+  },
+  {
+    name: 'a new snapshot is loaded, and used, while its tail stands still',
+    noticed: [],
+    run: async (r) => {
+      const f = await used(r);
+      expect(await r.status('F')).toBe(`${(2 + 6) * SECTORS} ${2 * SECTORS}`);
+      expect(await r.wrong('F', f)).toBe(0);
+    },
+  },
+];
+
+const HANGS: readonly RuleCase[] = [
+  {
+    name: 'while a write waits at the tail, a freeze of its volume hangs until there is room',
+    noticed: ['hang'],
+    run: async (r) => {
+      const { v, s1, writer } = await full(r);
+      const freeze = r.begin.suspend('v');
+      expect(await freeze.waits()).toBe(true);
+      expect(await r.wrong('S1', s1)).toBe(0);
+      await extendWhole(r);
+      expect(await freeze.ends()).toBe('done');
+      await r.resume('v');
+      expect(await writer.ends()).toBe('done');
+      put(v, 6);
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+    },
+  },
+  {
+    name: 'while a write waits at the tail, the snapshot can be suspended, but its resume hangs until there is room',
+    noticed: ['hang'],
+    run: async (r) => {
+      const { v, s1, writer } = await full(r);
+      expect(await r.begin.suspend('S1').ends()).toBe('done');
+      const thaw = r.begin.resume('S1');
+      expect(await thaw.waits()).toBe(true);
+      await extendWhole(r);
+      expect(await thaw.ends()).toBe('done');
+      expect(await writer.ends()).toBe('done');
+      put(v, 6);
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+    },
+  },
+  {
+    name: 'while a write waits at the tail, the resume of another snapshot of that origin hangs until there is room',
+    noticed: ['hang'],
+    run: async (r) => {
+      const { v, s1, writer } = await full(r);
+      await r.lv('c2');
+      await r.make('S2');
+      await r.load('S2', snapshot(d('real'), s('c2')));
+      const first = r.begin.resume('S2');
+      expect(await first.waits()).toBe(true);
+      await extendWhole(r);
+      expect(await first.ends()).toBe('done');
+      expect(await writer.ends()).toBe('done');
+      put(v, 6);
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+    },
+  },
+  {
+    name: 'while a write waits at the tail, a suspend and a reload of the cow device hang until there is room',
+    noticed: ['hang'],
+    run: async (r) => {
+      const { v, s1, writer } = await full(r);
+      const still = r.begin.suspend('cow');
+      expect(await still.waits()).toBe(true);
+      await extend(r, 'tail', ROOM, ROOM + CHUNK, 'tail1');
+      expect(await still.ends()).toBe('done');
+      await r.resume('cow');
+      expect(await writer.ends()).toBe('done');
+      put(v, 6);
+
+      // A flatten that came too late is let through by the next extension, and shows the same bytes.
+      const second = r.begin.write('v', 7 * CHUNK, news(7));
+      expect(await second.waits()).toBe(true);
+      await r.load('cow', tailed(s('c1'), ROOM + CHUNK, d('tail1'), REST - CHUNK));
+      const flatten = r.begin.resume('cow');
+      expect(await flatten.waits()).toBe(true);
+      await extend(r, 'tail1', ROOM + CHUNK, ROOM + 3 * CHUNK, 'tail2');
+      expect(await flatten.ends()).toBe('done');
+      expect(await second.ends()).toBe('done');
+      put(v, 7);
+      await r.remove('tail');
+      await r.write('v', v, 8 * CHUNK, news(8));
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+    },
+  },
+  {
+    name: 'while a write waits at the tail, a snapshot that is removed hangs until there is room',
+    noticed: ['hang'],
+    run: async (r) => {
+      const { v, writer } = await full(r);
+      const gone = r.begin.remove('S1');
+      expect(await gone.waits()).toBe(true);
+      await r.status('v');
+      await extendWhole(r);
+      expect(await gone.ends()).toBe('done');
+      expect(await writer.ends()).toBe('done');
+      put(v, 6);
+      expect(await r.wrong('v', v)).toBe(0);
+    },
+  },
+  {
+    name: 'while a write waits at the tail, status, other images, other families and stores go on',
+    noticed: [],
+    run: async (r) => {
+      const { v, s1, writer } = await full(r);
+      await r.rig.kernel.observe();
+      expect(await usedBlocks(r, 'S1')).toBe(ROOM + CHUNK);
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+      await r.lv('E');
+      await r.create('real2', [linear(s('E'))]);
+      await r.create('v2', [linear(d('real2'))]);
+      const v2 = zeroes();
+      await r.fill('v2', v2, 20);
+      await r.lv('c2');
+      await r.suspend('v2');
+      await r.create('T1', snapshot(d('real2'), s('c2')));
+      await r.load('v2', origin(d('real2')));
+      await r.resume('v2');
+      const t1 = [...v2];
+      await r.fill('v2', v2, 20);
+      expect(await r.wrong('T1', t1)).toBe(0);
+      // A fork of the snapshot whose store is full, and the end of one.
+      await r.lv('f1');
+      await r.create('F', snapshot(d('S1'), s('f1')));
+      expect(await r.wrong('F', s1)).toBe(0);
+      await r.remove('F');
+      await r.dropLv('f1');
+      await r.rig.lvm.report();
+      expect(await writer.waits()).toBe(true);
+      await extendWhole(r);
+      expect(await writer.ends()).toBe('done');
+    },
+  },
+];
+
+/**
+ * A fork F of 20 chunks in a row and then three more, its merge into base loaded and standing still; `top` over F, and a
+ * sibling K over base with a tail.
+ */
+async function merging(
+  r: RuleRig,
+  room: number,
+): Promise<{ readonly f: number[]; readonly k: readonly number[] }> {
+  const base = zeroes();
+  await r.lv('D');
+  await r.create('base', [linear(s('D'))]);
+  await r.write('base', base, 0, tags(1, BLOCKS));
+  await r.lv('f1');
+  await r.create('F', snapshot(d('base'), s('f1')));
+  const f = [...base];
+  await r.write('F', f, 0, tags(600, 20 * CHUNK));
+  await r.write('F', f, 40 * CHUNK, tags(900, 3 * CHUNK));
+  await r.create('top', [linear(d('F'))]);
+  await cowDevice(r, room);
+  await r.suspend('F');
+  await r.create('K', snapshot(d('base'), d('cow')));
+  await r.load('F', merge(d('base'), s('f1')));
+  return { f, k: base };
+}
+
+const MERGES: readonly RuleCase[] = [
+  {
+    name: 'the resume of a merge hangs until a sibling has room for all chunks in a row that it moves first',
+    noticed: ['hang'],
+    run: async (r) => {
+      const { f, k } = await merging(r, 4 * CHUNK);
+      const begun = r.begin.resume('F');
+      expect(await begun.waits()).toBe(true);
+      expect(await usedBlocks(r, 'K')).toBe((2 + 3) * CHUNK);
+      expect(await r.wrong('K', k)).toBe(0);
+      await extend(r, 'tail', 4 * CHUNK, ROOM, 'tail1');
+      expect(await begun.ends()).toBe('done');
+      await extendWhole(r, 'tail1', ROOM);
+      await r.finishMerges();
+      expect(await r.wrong('K', k)).toBe(0);
+      expect(await r.wrong('top', f)).toBe(0);
+      expect(await r.wrong('base', f)).toBe(0);
+    },
+  },
+  {
+    name: 'a merge waits at the tail of a full sibling that it feeds, and its writers with it, until there is room for all',
+    noticed: [],
+    run: async (r) => {
+      const { f, k } = await merging(r, ROOM);
+      await r.resume('F');
+      await r.settle();
+      const before = await r.status('F');
+      expect(before).toBe(`${(2 + 20) * CHUNK * SECTORS} ${2 * CHUNK * SECTORS}`);
+      await r.settle();
+      expect(await r.status('F')).toBe(before);
+      expect(await usedBlocks(r, 'K')).toBe((2 + 3 + 20) * CHUNK);
+      expect(await r.wrong('K', k)).toBe(0);
+      expect(await r.wrong('top', f)).toBe(0);
+      await r.write('top', f, 0, tags(3000, CHUNK));
+      const writer = r.begin.write('top', 30 * CHUNK, news(30));
+      expect(await writer.waits()).toBe(true);
+      const to = (2 + 3 + 20 + 1) * CHUNK;
+      await extend(r, 'tail', ROOM, to - CHUNK, 'tail1');
+      expect(await writer.waits()).toBe(true);
+      await r.settle();
+      expect(await r.status('F')).toBe(before);
+      await extend(r, 'tail1', to - CHUNK, to, 'tail2');
+      expect(await writer.ends()).toBe('done');
+      put(f, 30);
+      await r.finishMerges();
+      expect(await r.wrong('K', k)).toBe(0);
+      expect(await r.wrong('top', f)).toBe(0);
+      expect(await r.wrong('base', f)).toBe(0);
+    },
+  },
+  {
+    name: 'the suspend of a merge that waits at the tail of a sibling hangs until there is room',
+    noticed: ['hang'],
+    run: async (r) => {
+      const { f, k } = await merging(r, ROOM);
+      await r.resume('F');
+      await r.settle();
+      const still = r.begin.suspend('F');
+      expect(await still.waits()).toBe(true);
+      await extendWhole(r);
+      expect(await still.ends()).toBe('done');
+      await r.resume('F');
+      await r.finishMerges();
+      expect(await r.wrong('K', k)).toBe(0);
+      expect(await r.wrong('top', f)).toBe(0);
+    },
+  },
+  {
+    name: 'by force: the tail of a full sibling goes on as error, the sibling is invalid, the merge goes on',
+    noticed: ['invalidated'],
+    run: async (r) => {
+      const { f } = await merging(r, ROOM);
+      await r.resume('F');
+      await r.settle();
+      await r.resume('tail');
+      await r.finishMerges();
+      expect(await r.status('K')).toBe('invalid');
+      expect(await r.wrong('top', f)).toBe(0);
+      expect(await r.wrong('base', f)).toBe(0);
+    },
+  },
+];
+
+/** 0-based position in a store, in chunks, behind the last one that `chunks` exceptions need. */
+const needed = (chunks: number, chunkBlocks: number): number =>
+  2 + chunks + Math.floor(chunks / (chunkBlocks * (BLOCK_BYTES / 16)));
+
+async function overwritten(r: RuleRig, chunk: number, chunks: number, room: number): Promise<string> {
+  const blocks = chunk * chunks;
+  const size = bytes(BigInt(blocks * BLOCK_BYTES));
+  await r.lv('D', size);
+  await r.create('real', [linear(s('D'), blocks)]);
+  await r.create('v', [linear(d('real'), blocks)]);
+  const v = zeroes(blocks);
+  await r.lv('c1', bytes(size + mib(2)));
+  await r.create('cow', [linear(s('c1'), room * chunk)]);
+  await r.suspend('v');
+  await r.create('S1', snapshot(d('real'), d('cow'), { blocks, chunk }));
+  await r.load('v', origin(d('real'), blocks));
+  await r.resume('v');
+  const s1 = [...v];
+  for (let at = 0; at < blocks; at += 256) await r.write('v', v, at, tags(500_000 + at, Math.min(256, blocks - at)));
+  const status = await r.status('S1');
+  if (status !== 'invalid') expect(await r.wrong('S1', s1)).toBe(0);
+  expect(await r.wrong('v', v)).toBe(0);
+  return status;
+}
+
+/** Blocks of a chunk, and how many chunks there are: the first sizes reach the end of their first area, and beyond. */
+const SIZES: readonly (readonly [number, number])[] = [
+  [1, 255],
+  [1, 256],
+  [1, 257],
+  [1, 1024],
+  [2, 511],
+  [2, 512],
+  [2, 513],
+  [4, 96],
+  [8, 48],
+  [16, 24],
+  [32, 12],
+  [64, 6],
+  [128, 3],
+];
+
+const ROOMS: readonly RuleCase[] = SIZES.flatMap(([chunk, chunks]): readonly RuleCase[] =>
+  [0, 1].map((less) => ({
+    name: `${chunks} chunks of ${chunk * 4} KiB in a store ${less === 0 ? 'as large as they need' : 'one chunk smaller'}`,
+    noticed: less === 0 ? [] : ['invalidated'],
+    run: async (r) => {
+      const room = needed(chunks, chunk);
+      const chunkBytes = bytes(BigInt(chunk * BLOCK_BYTES));
+      expect(storeBytesFor(bytes(chunkBytes * BigInt(chunks)), chunkBytes)).toBe(chunkBytes * BigInt(room + 1));
+      const status = await overwritten(r, chunk, chunks, room - less);
+      expect(status.split(' ')[0]).toBe(less === 0 ? `${room * chunk * SECTORS}` : 'invalid');
+    },
+  })),
+);
+
+const SIGNS: readonly RuleCase[] = [
+  {
+    name: 'a write may wait in the tail exactly when more is used than the store has',
+    noticed: [],
+    run: async (r) => {
+      const v = await fed(r);
+      for (let chunk = 0; chunk < 6; chunk += 1) {
+        await r.write('v', v, chunk * CHUNK, news(chunk));
+        expect(await usedBlocks(r, 'S1')).toBe((3 + chunk) * CHUNK);
+        expect(await r.inflight('cow')).toBe(0);
+      }
+      const writer = r.begin.write('v', 6 * CHUNK, news(6));
+      expect(await writer.waits()).toBe(true);
+      expect(await usedBlocks(r, 'S1')).toBe(ROOM + CHUNK);
+      expect(await r.inflight('cow')).toBeGreaterThan(0);
+      expect(await r.inflight('tail')).toBe(0);
+      await extend(r, 'tail', ROOM, ROOM + 3, 'tail1');
+      expect(await writer.ends()).toBe('done');
+      expect(await usedBlocks(r, 'S1')).toBeLessThanOrEqual(ROOM + 3);
+      // Half a chunk of room is none: a write that reaches it waits in its second half.
+      const second = r.begin.write('v', 7 * CHUNK, news(7));
+      expect(await second.waits()).toBe(true);
+      expect(await usedBlocks(r, 'S1')).toBe(ROOM + 2 * CHUNK);
+      await extendWhole(r, 'tail1', ROOM + 3);
+      expect(await second.ends()).toBe('done');
+      expect(await r.inflight('cow')).toBe(0);
+    },
+  },
+  {
+    name: 'the last write of an area waits for the next one to be zeroed, although its own chunk has room',
+    noticed: [],
+    run: async (r) => {
+      const blocks = 512;
+      const v = zeroes(blocks);
+      const area = 256;
+      const room = 1 + 1 + area;
+      const total = 2 + blocks + 2;
+      await r.lv('D', mib(2));
+      await r.create('real', [linear(s('D'), blocks)]);
+      await r.create('v', [linear(d('real'), blocks)]);
+      await r.lv('c1', mib(3));
+      await r.create('tail', [filler('error', total - room)]);
+      await r.suspend('tail');
+      await r.create('cow', tailed(s('c1'), room, d('tail'), total - room));
+      await r.suspend('v');
+      await r.create('S1', snapshot(d('real'), d('cow'), { blocks, chunk: 1 }));
+      await r.load('v', origin(d('real'), blocks));
+      await r.resume('v');
+      const s1 = [...v];
+      await r.write('v', v, 0, tags(600, area - 1));
+      expect(await usedBlocks(r, 'S1')).toBe(room - 1);
+      const writer = r.begin.write('v', area - 1, [7]);
+      expect(await writer.waits()).toBe(true);
+      expect(await usedBlocks(r, 'S1')).toBe(room + 1);
+      expect(await r.wrong('S1', s1)).toBe(0);
+      // Room for that area alone: what comes after it waits, what is complete does not.
+      const next = r.begin.write('v', area, [8]);
+      expect(await next.waits()).toBe(true);
+      await r.create('tail1', [filler('error', total - room - 1)]);
+      await r.suspend('tail1');
+      await r.load('tail', [linear(s('c1'), 1, room), linear(d('tail1'), total - room - 1)]);
+      await r.resume('tail');
+      expect(await writer.ends()).toBe('done');
+      expect(await next.waits()).toBe(true);
+      await r.load('tail1', [linear(s('c1'), total - room - 1, room + 1)]);
+      await r.resume('tail1');
+      expect(await next.ends()).toBe('done');
+      await r.write('v', v, 0, tags(2000, blocks));
+      expect(await r.wrong('S1', s1)).toBe(0);
+      expect(await r.wrong('v', v)).toBe(0);
+    },
+  },
+];
+
+const CHANGES: readonly RuleCase[] = [
+  {
+    name: 'the cow device is made longer, or flat, below a live snapshot, by a reload of its own',
+    noticed: [],
+    run: async (r) => {
+      const v = await volume(r);
+      const s1 = [...v];
+      await r.lv('c1');
+      await r.create('cow', [linear(s('c1'), ROOM)]);
+      await r.suspend('v');
+      await r.create('S1', snapshot(d('real'), d('cow')));
+      await r.load('v', origin(d('real')));
+      await r.resume('v');
+      await use(r, v, 6);
+      await r.load('cow', [linear(s('c1'), ROOM + 5 * CHUNK)]);
+      await r.resume('cow');
+      await r.write('v', v, 6 * CHUNK, tags(800, 4 * CHUNK));
+      // Suspended by itself: writers wait, and nothing else happens.
+      await r.suspend('cow');
+      await r.load('cow', [linear(s('c1'), TOTAL)]);
+      const writer = r.begin.write('v', 10 * CHUNK, news(10));
+      expect(await writer.waits()).toBe(true);
+      expect(await r.status('S1')).not.toBe('invalid');
+      await r.resume('cow');
+      expect(await writer.ends()).toBe('done');
+      put(v, 10);
+      await r.write('v', v, 11 * CHUNK, tags(1000, 53 * CHUNK));
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+    },
+  },
+  {
+    name: 'flat again: the cow device takes the last tail, the ones between are removed, no snapshot is touched',
+    noticed: [],
+    run: async (r) => {
+      const v = await fed(r);
+      const s1 = [...v];
+      await use(r, v, 5);
+      await extend(r, 'tail', ROOM, ROOM + 10, 'tail1');
+      await extend(r, 'tail1', ROOM + 10, ROOM + 20, 'tail2');
+      await r.write('v', v, 5 * CHUNK, tags(800, 11 * CHUNK));
+      expect(await usedBlocks(r, 'S1')).toBe(ROOM + 20);
+      const room = ROOM + 20;
+      await r.load('cow', tailed(s('c1'), room, d('tail2'), TOTAL - room));
+      await r.resume('cow');
+      expect(await answer(r.remove('tail1'))).toBe('internal');
+      await r.remove('tail', 'tail1');
+      expect(await r.wrong('S1', s1)).toBe(0);
+      const writer = r.begin.write('v', 20 * CHUNK, news(20));
+      expect(await writer.waits()).toBe(true);
+      await extendWhole(r, 'tail2', room);
+      expect(await writer.ends()).toBe('done');
+      put(v, 20);
+      await r.write('v', v, 21 * CHUNK, tags(1000, 43 * CHUNK));
+      await r.load('cow', [linear(s('c1'), TOTAL)]);
+      await r.resume('cow');
+      await r.remove('tail2');
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+    },
+  },
+  {
+    name: 'snapshot, cow device and tail are removed from the top down; a tail that stands still goes like any other',
+    noticed: [],
+    run: async (r) => {
+      const v = await fed(r);
+      await use(r, v, 3);
+      expect(await answer(r.remove('tail'))).toBe('internal');
+      expect(await answer(r.remove('cow'))).toBe('internal');
+      await r.suspend('v');
+      await r.load('v', [linear(d('real'))]);
+      await r.resume('v');
+      await r.remove('S1', 'cow', 'tail');
+      await r.dropLv('c1');
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.rig.kernel.observe().then(({ devices }) => devices.size)).toBe(2);
+    },
+  },
+  {
+    name: 'LVM extends, zeroes and even cuts a store below a live cow device, but does not remove it',
+    noticed: ['cut-store'],
+    run: async (r) => {
+      const { v, s1, writer } = await full(r);
+      await r.rig.lvm.extend(store('c1'), mib(2));
+      await r.rig.host.zero(store('c1'), mib(1), mib(1));
+      expect(await writer.waits()).toBe(true);
+      await extendWhole(r);
+      expect(await writer.ends()).toBe('done');
+      await r.write('v', v, 0, tags(9000, BLOCKS));
+      expect(await r.wrong('S1', s1)).toBe(0);
+      expect(await answer(r.dropLv('c1'))).toBe('internal');
+      expect(await answer(r.rig.kernel.apply({ do: 'deactivate', stores: [store('c1')] }))).toBe('internal');
+      expect(await r.wrong('S1', s1)).toBe(0);
+      // Nothing refuses it, and the tables do not change: what lay behind the new end is gone.
+      await r.rig.lvm.shrink(store('c1'), kib(512));
+      expect(await r.wrong('S1', s1).catch(() => 1)).toBeGreaterThan(0);
+    },
+  },
+];
+
+export const TAILS: readonly RuleCase[] = [
+  ...WAITING,
+  ...FORKS,
+  ...FLUSHES,
+  ...LOADS,
+  ...HANGS,
+  ...MERGES,
+  ...ROOMS,
+  ...SIGNS,
+  ...CHANGES,
+];

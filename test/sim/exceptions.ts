@@ -138,22 +138,47 @@ function noticeStale(m: Machine, s: Snapshot): void {
   }
 }
 
-/** The last exception of the store, stepping back into the area before; undefined when there is none left. */
-export function lastException(m: Machine, io: Io, s: Snapshot): readonly [number, number] | 'none' | 'unreadable' {
+/** Exceptions at the end of the store that a merge moves as one: consecutive in both places, within one area. */
+export interface Run {
+  readonly oldChunk: number;
+  readonly newChunk: number;
+  /** How many, the last one and those before it. */
+  readonly count: number;
+}
+
+/** The last exceptions of the store, stepping back into the area before. */
+export function lastRun(m: Machine, io: Io, s: Snapshot): Run | 'none' | 'unreadable' {
   const { store, chunkBlocks } = s;
   if (store.committed === 0 && store.area === 0) return 'none';
   const area = store.committed === 0 ? store.area - 1 : store.area;
-  const index = store.committed === 0 ? exceptionsPerArea(chunkBlocks) - 1 : store.committed - 1;
+  const committed = store.committed === 0 ? exceptionsPerArea(chunkBlocks) : store.committed;
+  const last = exceptionAt(m, io, s, area, committed - 1);
+  if (last === undefined) return 'unreadable';
+  store.area = area;
+  store.committed = committed;
+  const [oldChunk, newChunk] = last;
+  let count = 1;
+  for (; count < committed; count += 1) {
+    const [before, beforeNew] = exceptionAt(m, io, s, area, committed - 1 - count) ?? [];
+    if (before !== oldChunk - count || beforeNew !== newChunk - count) break;
+  }
+  return { oldChunk, newChunk, count };
+}
+
+function exceptionAt(
+  m: Machine,
+  io: Io,
+  s: Snapshot,
+  area: number,
+  index: number,
+): readonly [number, number] | undefined {
+  const { chunkBlocks } = s;
   const block = areaChunk(chunkBlocks, area) * chunkBlocks + Math.floor(index / EXCEPTIONS_PER_BLOCK);
   const pairs = parseAreaBlock(m, io.read(s.cow, block));
-  if (pairs === undefined) return 'unreadable';
   const at = (index % EXCEPTIONS_PER_BLOCK) * 2;
-  const oldChunk = pairs[at];
-  const newChunk = pairs[at + 1];
-  if (oldChunk === undefined || newChunk === undefined) return 'unreadable';
-  store.area = area;
-  store.committed = index + 1;
-  return [oldChunk, newChunk];
+  const oldChunk = pairs?.[at];
+  const newChunk = pairs?.[at + 1];
+  return oldChunk === undefined || newChunk === undefined ? undefined : [oldChunk, newChunk];
 }
 
 /** Forgets the last exception, durably. */

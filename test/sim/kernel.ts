@@ -15,7 +15,7 @@ import type { Io } from './io.ts';
 import { activateStore, deactivateStore } from './lvm.ts';
 import type { Device, Machine, Snapshot, Under } from './machine.ts';
 import { SECTORS_PER_BLOCK, sizeBlocks } from './machine.ts';
-import { advanceDevice, mergesOf, waitOf } from './merge.ts';
+import { advanceDevice, beginMerge, mergesOf, waitOf } from './merge.ts';
 import { checkLengths, destroyTable, loadTable, preresume, resumeParts } from './tables.ts';
 import { retryQueued } from './user.ts';
 
@@ -178,6 +178,10 @@ function resumeLive(m: Machine, io: Io, device: Device): void {
   resumeParts(m, device, live, (top, why) => {
     if (!top.suspended) quiesce(m, io, top, `${why}, which suspends ${top.key} inside the kernel,`);
   });
+  for (const s of mergesOf(device)) {
+    const stuck = beginMerge(m, io, s);
+    if (stuck !== undefined) throw new SimHang(`the resume of ${device.key} feeds a snapshot, which ${stuck.message}`);
+  }
   device.suspended = false;
 }
 

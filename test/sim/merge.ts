@@ -3,7 +3,8 @@
 // by the world.
 
 import { UNREADABLE } from './disk.ts';
-import { commitMerge, lastException } from './exceptions.ts';
+import type { Run } from './exceptions.ts';
+import { commitMerge, lastRun } from './exceptions.ts';
 import { Stuck } from './errors.ts';
 import type { Io } from './io.ts';
 import type { Device, Machine, Snapshot } from './machine.ts';
@@ -52,14 +53,14 @@ function advanceOrWait(m: Machine, io: Io, s: Snapshot): 'moved' | 'stopped' | S
 
 function advance(m: Machine, io: Io, s: Snapshot): boolean {
   if (!s.valid || s.mergeFailed) return stop(s);
-  const last = lastException(m, io, s);
-  if (last === 'none') return stop(s);
-  if (last === 'unreadable') return failed(m, s, 'its store cannot be read');
-  const [oldChunk, newChunk] = last;
+  const run = lastRun(m, io, s);
+  if (run === 'none') return stop(s);
+  if (run === 'unreadable') return failed(m, s, 'its store cannot be read');
+  feedRun(m, io, s, run);
+  const { oldChunk, newChunk } = run;
   const start = oldChunk * s.chunkBlocks;
   const room = sizeBlocks(m, s.origin) - start;
   const count = room < 0 ? s.chunkBlocks : Math.min(s.chunkBlocks, room);
-  feedExtent(m, io, s, start);
   const values = readChunk(io, s, newChunk, count);
   if (values === undefined) return failed(m, s, 'its store cannot be read');
   if (!io.write(s.origin, start, values, 0, count, true)) return failed(m, s, 'its origin cannot be written');
@@ -68,6 +69,39 @@ function advance(m: Machine, io: Io, s: Snapshot): boolean {
   if (!commitMerge(io, s)) return failed(m, s, 'its store cannot be written');
   if (!s.exceptions.delete(oldChunk)) return failed(m, s, 'an exception is on disk but not in memory');
   return true;
+}
+
+/** All that moves as one is fed before any of it moves, and before the resume that begins with it has ended. */
+function feedRun(m: Machine, io: Io, s: Snapshot, { oldChunk, count }: Run): void {
+  if (s.origin.snapshots.length < 2) return;
+  let stuck: Stuck | undefined;
+  for (let chunk = oldChunk - count + 1; chunk <= oldChunk; chunk += 1) {
+    m.stack.length = 0;
+    try {
+      feedExtent(m, io, s, chunk * s.chunkBlocks);
+    } catch (error) {
+      if (!(error instanceof Stuck)) throw error;
+      stuck ??= error;
+    }
+  }
+  if (stuck !== undefined) throw stuck;
+}
+
+/** What a resume does of a merge: it feeds what moves first, and waits for that. */
+export function beginMerge(m: Machine, io: Io, s: Snapshot): Stuck | undefined {
+  if (!s.running || !s.valid || s.mergeFailed) return undefined;
+  m.stack.length = 0;
+  m.merging = true;
+  try {
+    const run = lastRun(m, io, s);
+    if (typeof run !== 'string') feedRun(m, io, s, run);
+    return undefined;
+  } catch (error) {
+    if (error instanceof Stuck) return error;
+    throw error;
+  } finally {
+    m.merging = false;
+  }
 }
 
 /** As origin_write_extent: one look every `maxIoBlocks`, so a smaller chunk that came later is partly passed over. */
