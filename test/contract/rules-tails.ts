@@ -59,7 +59,9 @@ async function use(r: RuleRig, v: number[], chunks: number): Promise<void> {
 }
 
 /** A fed volume whose store has no room left, and a write that waits. */
-async function full(r: RuleRig): Promise<{ readonly v: number[]; readonly s1: readonly number[]; readonly writer: Underway }> {
+async function full(
+  r: RuleRig,
+): Promise<{ readonly v: number[]; readonly s1: readonly number[]; readonly writer: Underway }> {
   const v = await fed(r);
   const s1 = [...v];
   await use(r, v, 6);
@@ -214,6 +216,27 @@ async function fork(r: RuleRig, mode: 'P' | 'PO'): Promise<number[]> {
   return base;
 }
 
+const SCRATCH: RuleCase = {
+  name: "a scratch fork's write waits at the tail too, and what it uses is counted without metadata",
+  noticed: [],
+  run: async (r) => {
+    await r.lv('D');
+    await r.create('base', [linear(s('D'))]);
+    await cowDevice(r);
+    await r.create('F', snapshot(d('base'), d('cow'), { mode: 'N' }));
+    const f = zeroes();
+    await r.write('F', f, 0, tags(600, ROOM));
+    expect(await r.status('F')).toBe(`${ROOM * SECTORS} 0`);
+    const writer = r.begin.write('F', 20 * CHUNK, news(20));
+    expect(await writer.waits()).toBe(true);
+    expect(await r.status('F')).toBe(`${(ROOM + CHUNK) * SECTORS} 0`);
+    await extendWhole(r);
+    expect(await writer.ends()).toBe('done');
+    put(f, 20);
+    expect(await r.wrong('F', f)).toBe(0);
+  },
+};
+
 const FORKS: readonly RuleCase[] = (['P', 'PO'] as const).flatMap((mode): readonly RuleCase[] => [
   {
     name: `a fork's own write waits at the tail too, with ${mode}; by force it fails, and the fork is invalid`,
@@ -260,7 +283,6 @@ const FORKS: readonly RuleCase[] = (['P', 'PO'] as const).flatMap((mode): readon
     },
   },
 ]);
-
 
 const FLUSHES: readonly RuleCase[] = [
   {
@@ -323,38 +345,36 @@ async function used(r: RuleRig): Promise<number[]> {
 }
 
 const LOADS: readonly RuleCase[] = [
-  ...([snapshot, merge] as const).map(
-    (table, index): RuleCase => ({
-      name: `a load of a ${index === 0 ? 'snapshot' : 'merge'} over a store that is not new hangs while its tail stands still`,
-      noticed: ['hang'],
-      run: async (r) => {
-        const f = await used(r);
-        await r.remove('F');
-        await r.make('F');
-        const loading = r.begin.load('F', table(d('base'), d('cow'), SMALL));
-        expect(await loading.waits()).toBe(true);
-        // Nobody else is held up by it.
-        await r.create('other', [linear(s('D'))]);
-        expect(await r.status('other')).toBe('none');
-        await r.remove('other');
-        await r.resume('tail');
-        expect(await loading.ends()).toBe('done');
-        await r.suspend('tail');
-        await r.resume('F');
-        await r.finishMerges();
-        expect(await r.wrong('F', f)).toBe(0);
-        if (index === 1) return;
+  ...([snapshot, merge] as const).map((table, index): RuleCase => ({
+    name: `a load of a ${index === 0 ? 'snapshot' : 'merge'} over a store that is not new hangs while its tail stands still`,
+    noticed: ['hang'],
+    run: async (r) => {
+      const f = await used(r);
+      await r.remove('F');
+      await r.make('F');
+      const loading = r.begin.load('F', table(d('base'), d('cow'), SMALL));
+      expect(await loading.waits()).toBe(true);
+      // Nobody else is held up by it.
+      await r.create('other', [linear(s('D'))]);
+      expect(await r.status('other')).toBe('none');
+      await r.remove('other');
+      await r.resume('tail');
+      expect(await loading.ends()).toBe('done');
+      await r.suspend('tail');
+      await r.resume('F');
+      await r.finishMerges();
+      expect(await r.wrong('F', f)).toBe(0);
+      if (index === 1) return;
 
-        const writer = r.begin.write('F', 6, tags(700, 20));
-        expect(await writer.waits()).toBe(true);
-        await r.load('tail', [linear(s('c1'), 100, 16), filler('error', LONG - 116)]);
-        await r.resume('tail');
-        expect(await writer.ends()).toBe('done');
-        f.splice(6, 20, ...tags(700, 20));
-        expect(await r.wrong('F', f)).toBe(0);
-      },
-    }),
-  ),
+      const writer = r.begin.write('F', 6, tags(700, 20));
+      expect(await writer.waits()).toBe(true);
+      await r.load('tail', [linear(s('c1'), 100, 16), filler('error', LONG - 116)]);
+      await r.resume('tail');
+      expect(await writer.ends()).toBe('done');
+      f.splice(6, 20, ...tags(700, 20));
+      expect(await r.wrong('F', f)).toBe(0);
+    },
+  })),
   {
     name: 'a load over the bare store needs no tail',
     noticed: [],
@@ -529,10 +549,7 @@ const HANGS: readonly RuleCase[] = [
  * A fork F of 20 chunks in a row and then three more, its merge into base loaded and standing still; `top` over F, and a
  * sibling K over base with a tail.
  */
-async function merging(
-  r: RuleRig,
-  room: number,
-): Promise<{ readonly f: number[]; readonly k: readonly number[] }> {
+async function merging(r: RuleRig, room: number): Promise<{ readonly f: number[]; readonly k: readonly number[] }> {
   const base = zeroes();
   await r.lv('D');
   await r.create('base', [linear(s('D'))]);
@@ -663,15 +680,9 @@ const SIZES: readonly (readonly [number, number])[] = [
   [1, 255],
   [1, 256],
   [1, 257],
-  [1, 1024],
-  [2, 511],
   [2, 512],
-  [2, 513],
   [4, 96],
-  [8, 48],
   [16, 24],
-  [32, 12],
-  [64, 6],
   [128, 3],
 ];
 
@@ -863,8 +874,167 @@ const CHANGES: readonly RuleCase[] = [
   },
 ];
 
+/** A second snapshot S2 of a fed volume, over c2 with a tail of its own; S1 is hung on it, over its bare store. */
+async function second(r: RuleRig, v: readonly number[]): Promise<readonly number[]> {
+  await r.lv('c2');
+  await r.create('tail2', [filler('error', REST)]);
+  await r.suspend('tail2');
+  await r.create('cow2', tailed(s('c2'), ROOM, d('tail2'), REST));
+  await r.make('S2');
+  await r.load('S2', snapshot(d('real'), d('cow2')));
+  await r.suspend('v', 'S1');
+  await r.load('S1', snapshot(d('S2'), s('c1')));
+  await r.resume('S2', 'S1', 'v');
+  await r.remove('cow', 'tail');
+  return [...v];
+}
+
+const ORDERS: readonly RuleCase[] = [
+  {
+    name: 'a second snapshot: the first is hung on it over its bare store, and its cow device and tail go',
+    noticed: [],
+    run: async (r) => {
+      const v = await fed(r);
+      const s1 = [...v];
+      await use(r, v, 4);
+      const s2 = await second(r, v);
+      await r.write('v', v, 0, tags(9000, 6 * CHUNK));
+      const writer = r.begin.write('v', 6 * CHUNK, news(6));
+      expect(await writer.waits()).toBe(true);
+      await r.load('tail2', [linear(s('c2'), REST, ROOM)]);
+      await r.resume('tail2');
+      expect(await writer.ends()).toBe('done');
+      put(v, 6);
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S2', s2)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+    },
+  },
+  {
+    name: 'at a boot tails are live while tables are loaded, stand still before the tops, and only what is written has one',
+    noticed: [],
+    run: async (r) => {
+      const v = await fed(r);
+      const s1 = [...v];
+      await use(r, v, 4);
+      const s2 = await second(r, v);
+      await r.write('v', v, 0, tags(9000, 6 * CHUNK));
+      await r.lv('f1');
+      await r.create('F', snapshot(d('S1'), s('f1'), { mode: 'PO' }));
+      const f = [...s1];
+      await r.write('F', f, 10 * CHUNK, news(10));
+      await r.rig.cutPower();
+      await r.rig.kernel.apply({ do: 'activate', stores: ['D', 'c1', 'c2', 'f1'].map(store) });
+      for (const tail of ['tail2', 'tailf']) await r.create(tail, [filler('error', REST)]);
+      await r.create('cow2', tailed(s('c2'), ROOM, d('tail2'), REST));
+      await r.create('cowf', tailed(s('f1'), ROOM, d('tailf'), REST));
+      await r.create('real', [linear(s('D'))]);
+      await r.create('S2', snapshot(d('real'), d('cow2')));
+      await r.create('S1', snapshot(d('S2'), s('c1')));
+      await r.create('F', snapshot(d('S1'), d('cowf'), { mode: 'PO' }));
+      await r.suspend('tail2', 'tailf');
+      await r.create('v', origin(d('real')));
+      await r.create('top', [linear(d('F'))]);
+      const writers = [r.begin.write('v', 6 * CHUNK, news(6)), r.begin.write('top', 11 * CHUNK, tags(9000, 6 * CHUNK))];
+      for (const writer of writers) expect(await writer.waits()).toBe(true);
+      for (const [tail, of] of [
+        ['tail2', 'c2'],
+        ['tailf', 'f1'],
+      ] as const) {
+        await r.load(tail, [linear(s(of), REST, ROOM)]);
+        await r.resume(tail);
+      }
+      for (const writer of writers) expect(await writer.ends()).toBe('done');
+      put(v, 6);
+      f.splice(11 * CHUNK, 6 * CHUNK, ...tags(9000, 6 * CHUNK));
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S2', s2)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
+      expect(await r.wrong('top', f)).toBe(0);
+    },
+  },
+  {
+    name: 'an older snapshot takes over the cow device of a newer one by a handover, its tail standing still',
+    noticed: [],
+    run: async (r) => {
+      const v = await fed(r);
+      const s1 = [...v];
+      await use(r, v, 2);
+      await second(r, v);
+      // S1 is merged into S2, which nobody wants any more, and then is what S2 was.
+      await r.load('S1', merge(d('S2'), s('c1')));
+      await r.resume('S1');
+      await r.finishMerges();
+      expect(await r.wrong('S1', s1)).toBe(0);
+      await r.suspend('v', 'S1', 'S2');
+      await r.load('S1', snapshot(d('real'), d('cow2')));
+      await r.resume('S1', 'v');
+      await r.remove('S2');
+      expect(await r.wrong('S1', s1)).toBe(0);
+      const writer = r.begin.write('v', 2 * CHUNK, tags(9000, 8 * CHUNK));
+      expect(await writer.waits()).toBe(true);
+      await r.load('tail2', [linear(s('c2'), REST, ROOM)]);
+      await r.resume('tail2');
+      expect(await writer.ends()).toBe('done');
+      v.splice(2 * CHUNK, 8 * CHUNK, ...tags(9000, 8 * CHUNK));
+      expect(await r.wrong('S1', s1)).toBe(0);
+      expect(await r.wrong('v', v)).toBe(0);
+    },
+  },
+  {
+    name: 'a fork in use is merged by a handover over its cow device, and cow device and tail go at the end',
+    noticed: [],
+    run: async (r) => {
+      const f = await fork(r, 'PO');
+      await r.create('top', [linear(d('F'))]);
+      await r.write('top', f, 0, tags(600, 6 * CHUNK));
+      await r.load('F', merge(d('base'), d('cow')));
+      await r.resume('F');
+      // A merge takes no room in its own store: writes go to the base.
+      await r.write('top', f, 20 * CHUNK, tags(900, 10 * CHUNK));
+      await r.finishMerges();
+      expect(await r.wrong('top', f)).toBe(0);
+      await r.load('F', [linear(d('base'))]);
+      await r.resume('F');
+      await r.remove('cow', 'tail');
+      await r.write('top', f, 0, tags(4000, BLOCKS));
+      expect(await r.wrong('top', f)).toBe(0);
+    },
+  },
+  {
+    name: 'a cow device takes over its tail at another place only while nobody waits: otherwise chunks share their bytes',
+    noticed: ['hang'],
+    run: async (r) => {
+      const v = await fed(r);
+      const s1 = [...v];
+      await use(r, v, 6);
+      const room = ROOM + 2 * CHUNK;
+      await r.load('cow', tailed(s('c1'), room, d('tail'), TOTAL - room));
+      await r.resume('cow');
+      await r.write('v', v, 6 * CHUNK, tags(800, 2 * CHUNK));
+      expect(await r.wrong('S1', s1)).toBe(0);
+
+      const writer = r.begin.write('v', 8 * CHUNK, news(8));
+      expect(await writer.waits()).toBe(true);
+      const more = room + 2 * CHUNK;
+      await r.load('cow', tailed(s('c1'), more, d('tail'), TOTAL - more));
+      const flatten = r.begin.resume('cow');
+      expect(await flatten.waits()).toBe(true);
+      await r.load('tail', [linear(s('c1'), TOTAL - room, room)]);
+      await r.resume('tail');
+      expect(await flatten.ends()).toBe('done');
+      expect(await writer.ends()).toBe('done');
+      put(v, 8);
+      await r.write('v', v, 9 * CHUNK, tags(9000, 20 * CHUNK));
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBeGreaterThan(0);
+    },
+  },
+];
+
 export const TAILS: readonly RuleCase[] = [
   ...WAITING,
+  SCRATCH,
   ...FORKS,
   ...FLUSHES,
   ...LOADS,
@@ -873,4 +1043,5 @@ export const TAILS: readonly RuleCase[] = [
   ...ROOMS,
   ...SIGNS,
   ...CHANGES,
+  ...ORDERS,
 ];

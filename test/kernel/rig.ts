@@ -63,7 +63,16 @@ export async function emptyPool(guest: Guest): Promise<void> {
 
 /** Lets go whatever waits at a suspended device, so that nothing is left of a case that failed half-way. */
 export async function releaseAll(guest: Guest): Promise<void> {
-  const rows = await guest.output(['dmsetup', 'info', '-c', '--noheadings', '--separator', ' ', '-o', 'name,suspended']);
+  const rows = await guest.output([
+    'dmsetup',
+    'info',
+    '-c',
+    '--noheadings',
+    '--separator',
+    ' ',
+    '-o',
+    'name,suspended',
+  ]);
   for (const line of rows.split('\n')) {
     const [name, state] = line.trim().split(' ');
     if (name !== undefined && state === 'Suspended') {

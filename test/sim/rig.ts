@@ -66,8 +66,7 @@ export function simWaits(world: World): Waits {
       return tried(async () => (first === 'queued' && id !== undefined ? world.user.outcome(id) : first));
     },
     flush: (device) => tried(async () => world.user.flush(device)),
-    inflight: async (key) =>
-      world.user.queued().filter(({ path }) => path.some((device) => device.key === key)).length,
+    inflight: async (key) => world.user.queued().filter(({ path }) => path.some((device) => device.key === key)).length,
     settle: async () => {
       world.control.finishMerges();
     },

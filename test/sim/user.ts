@@ -60,15 +60,19 @@ function waiting<T>(m: Machine, run: () => T): T | 'queued' {
 
 function write(m: Machine, io: Io, device: Device, block: number, tags: readonly number[]): Done {
   if (device.readOnly) return 'failed';
-  const overlaps = m.queued.some(
-    (each) => each.device === device.key && block < each.block + each.tags.length && each.block < block + tags.length,
-  );
   const wanted: QueuedWrite = { id: m.waited.nextId, device: device.key, block, tags: [...tags], path: [] };
-  const result = overlaps ? 'queued' : attempt(m, io, device, wanted);
+  const result = overtakes(m, wanted) ? 'queued' : attempt(m, io, device, wanted);
   if (result !== 'queued') return result;
   m.waited.nextId += 1;
   m.queued.push(wanted);
   return result;
+}
+
+/** Whether an older write of the same blocks waits. */
+function overtakes(m: Machine, { device, block, tags }: QueuedWrite): boolean {
+  return m.queued.some(
+    (each) => each.device === device && block < each.block + each.tags.length && each.block < block + tags.length,
+  );
 }
 
 function attempt(m: Machine, io: Io, device: Device, write: QueuedWrite): Done {
@@ -90,7 +94,7 @@ export function retryQueued(m: Machine, io: Io): void {
   m.queued = [];
   for (const write of writes) {
     const device = m.devices.get(write.device);
-    const result = device === undefined ? 'failed' : attempt(m, io, device, write);
+    const result = device === undefined ? 'failed' : overtakes(m, write) ? 'queued' : attempt(m, io, device, write);
     if (result === 'queued') m.queued.push(write);
     else m.waited.ended.set(write.id, result);
   }
