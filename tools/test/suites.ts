@@ -60,6 +60,7 @@ export const SUITES: readonly Suite[] = [
     parts: [
       vitest('random', 'test/kernel/random.test.ts'),
       vitest('contract', 'test/kernel/contract.test.ts'),
+      vitest('tails', 'test/kernel/tails.test.ts'),
       vitest('adapters', 'test/kernel/adapters.test.ts'),
     ],
   },

@@ -104,3 +104,24 @@ export async function fork(r: RuleRig, mode: 'P' | 'PO'): Promise<number[]> {
   await r.create('F', snapshot(d('base'), d('cow'), { mode }));
   return base;
 }
+
+/** Another family on the same node: a new store, a snapshot taken, writes, contents. Nothing of it may wait. */
+export async function elsewhere(r: RuleRig): Promise<void> {
+  await r.lv('E');
+  await r.lv('c9');
+  await r.create('real9', [linear(s('E'))]);
+  await r.create('v9', [linear(d('real9'))]);
+  const v = zeroes();
+  await r.fill('v9', v, 20);
+  await r.suspend('v9');
+  await r.create('T9', snapshot(d('real9'), s('c9')));
+  await r.load('v9', origin(d('real9')));
+  await r.resume('v9');
+  const t = [...v];
+  await r.fill('v9', v, 20);
+  expect(await r.wrong('v9', v)).toBe(0);
+  expect(await r.wrong('T9', t)).toBe(0);
+  await r.remove('v9', 'T9', 'real9');
+  await r.dropLv('E');
+  await r.dropLv('c9');
+}

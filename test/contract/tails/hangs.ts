@@ -3,8 +3,21 @@
 import { expect } from 'vitest';
 import type { RuleRig } from '../rule-rig.ts';
 import type { RuleCase } from '../rules.ts';
-import { BLOCKS, CHUNK, d, linear, merge, origin, s, snapshot, tailed, zeroes } from '../words.ts';
-import { REST, ROOM, SECTORS, cowDevice, extend, extendWhole, full, news, put, tags, usedBlocks } from './bench.ts';
+import { BLOCKS, CHUNK, d, linear, merge, s, snapshot, tailed, zeroes } from '../words.ts';
+import {
+  REST,
+  ROOM,
+  SECTORS,
+  cowDevice,
+  elsewhere,
+  extend,
+  extendWhole,
+  full,
+  news,
+  put,
+  tags,
+  usedBlocks,
+} from './bench.ts';
 
 export const HANGS: readonly RuleCase[] = [
   {
@@ -50,6 +63,7 @@ export const HANGS: readonly RuleCase[] = [
       await r.load('S2', snapshot(d('real'), s('c2')));
       const first = r.begin.resume('S2');
       expect(await first.waits()).toBe(true);
+      await elsewhere(r);
       await extendWhole(r);
       expect(await first.ends()).toBe('done');
       expect(await writer.ends()).toBe('done');
@@ -111,19 +125,7 @@ export const HANGS: readonly RuleCase[] = [
       expect(await usedBlocks(r, 'S1')).toBe(ROOM + CHUNK);
       expect(await r.wrong('v', v)).toBe(0);
       expect(await r.wrong('S1', s1)).toBe(0);
-      await r.lv('E');
-      await r.create('real2', [linear(s('E'))]);
-      await r.create('v2', [linear(d('real2'))]);
-      const v2 = zeroes();
-      await r.fill('v2', v2, 20);
-      await r.lv('c2');
-      await r.suspend('v2');
-      await r.create('T1', snapshot(d('real2'), s('c2')));
-      await r.load('v2', origin(d('real2')));
-      await r.resume('v2');
-      const t1 = [...v2];
-      await r.fill('v2', v2, 20);
-      expect(await r.wrong('T1', t1)).toBe(0);
+      await elsewhere(r);
       // A fork of the snapshot whose store is full, and the end of one.
       await r.lv('f1');
       await r.create('F', snapshot(d('S1'), s('f1')));
@@ -168,6 +170,7 @@ export const MERGES: readonly RuleCase[] = [
       const { f, k } = await merging(r, 4 * CHUNK);
       const begun = r.begin.resume('F');
       expect(await begun.waits()).toBe(true);
+      await elsewhere(r);
       expect(await usedBlocks(r, 'K')).toBe((2 + 3) * CHUNK);
       expect(await r.wrong('K', k)).toBe(0);
       await extend(r, 'tail', 4 * CHUNK, ROOM, 'tail1');

@@ -4,7 +4,7 @@ import { expect } from 'vitest';
 import type { RuleRig } from '../rule-rig.ts';
 import type { RuleCase } from '../rules.ts';
 import { BLOCKS, CHUNK, d, filler, linear, merge, s, snapshot, tailed, zeroes } from '../words.ts';
-import { REST, ROOM, SECTORS, fed, news, put, tags, usedBlocks } from './bench.ts';
+import { REST, ROOM, SECTORS, elsewhere, fed, news, put, tags, usedBlocks } from './bench.ts';
 
 export const FLUSHES: readonly RuleCase[] = [
   {
@@ -76,10 +76,7 @@ function hangingLoad(what: 'snapshot' | 'merge', table: typeof snapshot): RuleCa
       await r.make('F');
       const loading = r.begin.load('F', table(d('base'), d('cow'), SMALL));
       expect(await loading.waits()).toBe(true);
-      // Nobody else is held up by it.
-      await r.create('other', [linear(s('D'))]);
-      expect(await r.status('other')).toBe('none');
-      await r.remove('other');
+      await elsewhere(r);
       await r.resume('tail');
       expect(await loading.ends()).toBe('done');
       await r.suspend('tail');
