@@ -38,9 +38,7 @@ async function overwritten(r: RuleRig, chunk: number, chunks: number, room: numb
 const SIZES: readonly (readonly [number, number])[] = [
   [1, 255],
   [1, 256],
-  [1, 257],
   [2, 512],
-  [4, 96],
   [16, 24],
   [128, 3],
 ];
