@@ -103,21 +103,39 @@ export function parseHandle(text: string): Handle | undefined {
  * zeroes for a fork larger than its snapshot, `level1`, `level2`, ... are the steps of a restore (level0: a fork's base).
  */
 export type DevicePart = 'top' | 'view' | 'pad' | `level${number}`;
-/** `<entity id>-<part>`; with the pool's prefix it is the device's UUID in the kernel. */
-export type DeviceKey = `${EntityId}-${DevicePart}`;
+/**
+ * Which device of a store of exceptions that may grow: `cow` is what a snapshot takes for its store, and ends in a `tail`,
+ * which is kept suspended, so that a write without room waits there. Extending adds a tail; the number tells them apart.
+ */
+export type StorePart = 'cow' | `tail${number}`;
+/** `<entity id>-<part>` or `<store>-<part>`; with the pool's prefix it is the device's UUID in the kernel. */
+export type DeviceKey = `${EntityId}-${DevicePart}` | `${StoreName}-${StorePart}`;
 
-const DEVICE_KEY = new RegExp(`^([vs]-${ID})-(top|view|pad|level[0-9]{1,3})$`);
+const DEVICE_KEY = new RegExp(
+  `^([vs]-${ID}-(top|view|pad|level[0-9]{1,3})|${STORE_PREFIX}${ID}-(cow|tail[0-9]{1,3}))$`,
+);
 
 export function deviceKey(entity: EntityId, part: DevicePart): DeviceKey {
   return `${entity}-${part}`;
 }
+export function storeDevice(store: StoreName, part: StorePart): DeviceKey {
+  return `${store}-${part}`;
+}
 export function isDeviceKey(text: string): text is DeviceKey {
   return DEVICE_KEY.test(text);
 }
-export function entityOf(key: DeviceKey): EntityId {
+/** The volume or snapshot that a device belongs to; undefined for a store's. */
+export function entityOf(key: DeviceKey): EntityId | undefined {
   const text = key.slice(0, 12);
-  if (isVolumeId(text) || isSnapshotId(text)) return text;
-  throw new SnapmergeError('internal', `Cannot read device key '${key}'`);
+  return isVolumeId(text) || isSnapshotId(text) ? text : undefined;
+}
+/** The store that a `cow` or `tail` belongs to; undefined for an entity's device. */
+export function storeOf(key: DeviceKey): StoreName | undefined {
+  const text = key.slice(0, STORE_PREFIX.length + 10);
+  return isStoreName(text) ? text : undefined;
+}
+export function isTail(key: DeviceKey): boolean {
+  return storeOf(key) !== undefined && !key.endsWith('-cow');
 }
 
 /** All device UUIDs of ours begin so; the udev rule and the scan of the kernel's devices match on it. */

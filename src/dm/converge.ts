@@ -3,7 +3,7 @@
 
 import { messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName } from '../ids.ts';
-import { entityOf } from '../ids.ts';
+import { entityOf, storeOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
 import type { Sectors } from '../units.ts';
 import type { Desired } from './desired.ts';
@@ -12,7 +12,7 @@ import type { Kernel, Observed } from './kernel.ts';
 import { plan } from './plan.ts';
 import type { Step } from './step.ts';
 import { stepText } from './step.ts';
-import { refsOf } from './table.ts';
+import { heldStores, refsOf } from './table.ts';
 
 /** A plan that met trouble after devices were swapped is made again from what is found, so often at most. */
 const MAX_ROUNDS = 3;
@@ -20,19 +20,40 @@ const MAX_ROUNDS = 3;
 /** Sectors in use of each store whose device was taken away, read when nothing could change them any more. */
 export type Measured = ReadonlyMap<StoreName, Sectors>;
 
+/** What a converge shares with those who extend stores meanwhile, and asks before it freezes anybody. */
+export interface Neighbours {
+  /** One at a time: they change tails too. Never held while something is suspended that a full store may keep waiting. */
+  readonly alone: <T>(work: () => Promise<T>) => Promise<T>;
+  /** How often they have changed any. */
+  readonly changes: () => number;
+  /** Throws when a freeze would wait for room that there is not. */
+  readonly beforeFreeze: (observed: Observed) => Promise<void>;
+}
+
+export interface ConvergeOptions {
+  readonly neighbours: Neighbours;
+  /** Stores whose cows are to be laid flat. */
+  readonly flatten?: ReadonlySet<StoreName>;
+}
+
 /**
  * Applies plans until the last one went through. Throws what the kernel refused; nothing is then left suspended, unless
  * tables had been swapped already and three rounds failed: those stay still rather than show something wrong.
  */
-export async function converge(kernel: Kernel, family: Family, desired: Desired, log: Log): Promise<Measured> {
+export async function converge(
+  kernel: Kernel,
+  family: Family,
+  desired: Desired,
+  log: Log,
+  options: ConvergeOptions,
+): Promise<Measured> {
   for (let round = 1; ; round += 1) {
-    const observed = ofFamily(await kernel.observe(), family);
-    const steps = plan(observed, desired);
     try {
-      return await applyAll(kernel, steps, observed, log.child({ family: family.id }));
+      return await oneRound(kernel, family, desired, log.child({ family: family.id }), options);
     } catch (error) {
       log.warn({ family: family.id, round, error: messageOf(error) }, 'converge failed');
-      if (!(error instanceof AfterSwap) || round >= MAX_ROUNDS) throw error instanceof AfterSwap ? error.cause : error;
+      const again = error instanceof AfterSwap || error instanceof Overtaken;
+      if (!again || round >= MAX_ROUNDS) throw error instanceof AfterSwap ? error.cause : error;
     }
   }
 }
@@ -40,24 +61,85 @@ export async function converge(kernel: Kernel, family: Family, desired: Desired,
 /** A failure after the first resume: going back is no longer safe, going on is. */
 class AfterSwap extends Error {}
 
-async function applyAll(kernel: Kernel, steps: readonly Step[], observed: Observed, log: Log): Promise<Measured> {
+/** A store was extended while something was being suspended: the plan knows nothing of its new tail. */
+class Overtaken extends Error {}
+
+async function oneRound(
+  kernel: Kernel,
+  family: Family,
+  desired: Desired,
+  log: Log,
+  { neighbours, flatten }: ConvergeOptions,
+): Promise<Measured> {
+  const run = createRun(kernel, log);
+  const { observed, steps, changes } = await neighbours.alone(async () => {
+    const seen = ofFamily(await kernel.observe(), family);
+    const all = plan(seen, desired, flatten);
+    const freeze = all.findIndex((step) => waitsForWrites(step, seen));
+    const before = freeze < 0 ? all : all.slice(0, freeze);
+    await run.apply(before, all, seen);
+    return { observed: seen, steps: all.slice(before.length), changes: neighbours.changes() };
+  });
+  if (steps.length === 0) return run.measured;
+  const unfrozen = steps.findIndex((step) => step.do !== 'suspend' && step.do !== 'flush');
+  await run.guarded(async () => {
+    await neighbours.beforeFreeze(observed);
+  });
+  await run.apply(steps.slice(0, unfrozen), steps, observed);
+  return neighbours.alone(async () => {
+    await run.guarded(async () => {
+      if (neighbours.changes() !== changes)
+        throw new Overtaken('Cannot go on as planned: a store was extended meanwhile');
+      await Promise.resolve();
+    });
+    await run.apply(steps.slice(unfrozen), steps, observed);
+    return run.measured;
+  });
+}
+
+/** A suspend, and a resume that swaps a live table, come to their end when all that is under way has. */
+function waitsForWrites(step: Step, { devices }: Observed): boolean {
+  if (step.do === 'suspend') return true;
+  const device = step.do === 'resume' ? devices.get(step.device) : undefined;
+  return device?.live !== undefined && !device.suspended;
+}
+
+interface Run {
+  readonly measured: Map<StoreName, Sectors>;
+  /** `all`: the steps of the whole plan, of which these are a part. */
+  readonly apply: (steps: readonly Step[], all: readonly Step[], observed: Observed) => Promise<void>;
+  /** Work between steps, whose failure is dealt with like a step's. */
+  readonly guarded: (work: () => Promise<void>) => Promise<void>;
+}
+
+function createRun(kernel: Kernel, log: Log): Run {
   const measured = new Map<StoreName, Sectors>();
   const touched: Step[] = [];
   let swapped = false;
-  for (const step of steps) {
+  const guarded: Run['guarded'] = async (work) => {
     try {
-      if (step.do === 'remove' && measured.size === 0) await measure(kernel, steps, observed, measured);
-      await kernel.apply(step);
+      await work();
     } catch (error) {
       if (swapped) throw new AfterSwap(messageOf(error), { cause: error });
       await standDown(kernel, touched, log);
       throw error;
     }
-    touched.push(step);
-    swapped ||= step.do === 'resume';
-    log.info({ step: stepText(step) }, 'step');
-  }
-  return measured;
+  };
+  return {
+    measured,
+    guarded,
+    apply: async (steps, all, observed) => {
+      for (const step of steps) {
+        await guarded(async () => {
+          if (step.do === 'remove' && measured.size === 0) await measure(kernel, all, observed, measured);
+          await kernel.apply(step);
+        });
+        touched.push(step);
+        swapped ||= step.do === 'resume';
+        log.info({ step: stepText(step) }, 'step');
+      }
+    },
+  };
 }
 
 /** Nothing has been swapped: empty the inactive tables that were loaded and let go what was suspended, last first. */
@@ -66,7 +148,8 @@ async function standDown(kernel: Kernel, touched: readonly Step[], log: Log): Pr
     try {
       if (step.do === 'load') await kernel.apply({ do: 'clear', device: step.device });
       if (step.do === 'suspend') await kernel.apply({ do: 'resume', device: step.device });
-      if (step.do === 'create') await kernel.apply({ do: 'remove', device: step.device });
+      if (step.do === 'open') await kernel.apply({ do: 'close', device: step.device });
+      if (step.do === 'create' || step.do === 'make') await kernel.apply({ do: 'remove', device: step.device });
     } catch (error) {
       log.error({ step: stepText(step), error: messageOf(error) }, 'stand down failed');
     }
@@ -83,8 +166,8 @@ async function measure(
   const leaving = new Set<DeviceKey>(steps.flatMap((step) => (step.do === 'remove' ? [step.device] : [])));
   const held = new Map<DeviceKey, StoreName>();
   for (const { key, live } of observed.devices.values()) {
-    const [target] = live ?? [];
-    if (target?.type === 'snapshot' && target.cow.on === 'store' && leaving.has(key)) held.set(key, target.cow.store);
+    const [store] = live?.[0]?.type === 'snapshot' ? heldStores(live) : [];
+    if (store !== undefined && leaving.has(key)) held.set(key, store);
   }
   if (held.size === 0) return;
   const statuses = await kernel.statuses();
@@ -99,8 +182,12 @@ async function measure(
  * tables. A ghost that has just been absorbed is in no record any more, but its devices are still to be taken away.
  */
 export function ofFamily(observed: Observed, family: Family): Observed {
-  const entities = new Set([...family.records.values()].map((record) => record.entity.id));
-  const mine = new Map([...observed.devices].filter(([key]) => entities.has(entityOf(key))));
+  const entities = new Set<string | undefined>([...family.records.values()].map((record) => record.entity.id));
+  const isMine = (key: DeviceKey): boolean => {
+    const store = storeOf(key);
+    return store === undefined ? entities.has(entityOf(key)) : family.records.has(store);
+  };
+  const mine = new Map([...observed.devices].filter(([key]) => isMine(key)));
   for (let before = -1; before !== mine.size;) {
     before = mine.size;
     for (const device of observed.devices.values()) {

@@ -3,26 +3,32 @@
 
 import { assert } from '../errors.ts';
 import type { DeviceKey, EntityId, StoreName, VolumeId } from '../ids.ts';
-import { deviceKey } from '../ids.ts';
+import { deviceKey, storeDevice } from '../ids.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, minBytes, sectors, toSectors } from '../units.ts';
+import { storeBytesFor } from './cow.ts';
 import type { Family, Node } from './family.ts';
 import { chainOf } from './family.ts';
 import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
 import { imageSize } from '../lvm/record.ts';
 import type { CowMode, Ref, Table, Target } from './table.ts';
 import { onDevice, onStore, refsOf } from './table.ts';
+import { cowDevices } from './tails.ts';
 
 export interface DesiredDevice {
   readonly key: DeviceKey;
   readonly table: Table;
   readonly readOnly: boolean;
+  /** Only tails are. */
+  readonly suspended: boolean;
 }
 
 /** Devices from the bottom up: each lies only on stores and on devices before it. */
 export interface Desired {
   readonly devices: readonly DesiredDevice[];
   readonly stores: ReadonlySet<StoreName>;
+  /** Stores that nothing will ever show again: what would wait for room in them need not. */
+  readonly givenUp: ReadonlySet<StoreName>;
 }
 
 /** Volumes with a top device, and images to be shown although nobody uses them now (to be measured or read). */
@@ -43,7 +49,7 @@ export function desired(family: Family, inUse: InUse): Desired {
     if (node !== undefined) devices.push(topDevice(family, node));
   }
   const sorted = bottomUp(devices);
-  return { devices: sorted, stores: storesOf(sorted) };
+  return { devices: sorted, stores: storesOf(sorted), givenUp: new Set(family.rubbish) };
 }
 
 /** Does anything write to this node's view: its own top, a restore of it, or a child that is being merged into it? */
@@ -119,7 +125,12 @@ function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
   if (restore === undefined) {
     const parent = parentImage(family, node);
     const readOnly = record.entity.kind === 'snapshot' && absorbing(family, node) === undefined;
-    return [...parent.devices, { key: view, table: [baseTarget(node, parent.ref)], readOnly }];
+    const target = baseTarget(family, node, parent.ref);
+    return [
+      ...parent.devices,
+      ...growingStore(family, node),
+      { key: view, table: [target], readOnly, suspended: false },
+    ];
   }
   const base = restoreBase(family, node, restore);
   const levels = levelDevices(family, node, restore, base.ref);
@@ -130,7 +141,7 @@ function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
     // What the volume has grown by since lies beside the merges: their tables cannot be made longer under way.
     ...(more > 0n ? [{ type: 'linear' as const, length: more, on: base.ref, offset: merged }] : []),
   ];
-  return [...base.devices, ...levels, { key: view, table, readOnly: false }];
+  return [...base.devices, ...levels, { key: view, table, readOnly: false, suspended: false }];
 }
 
 /** What all is merged into: the volume's data store, the fork's own image, or the origin that a fork takes over. */
@@ -143,23 +154,36 @@ function restoreBase(family: Family, node: Node, { into }: RestoreMark): Image &
   if (record.place.kind === 'root') return { ref: onStore(record.store), devices: [] };
   const below = parentImage(family, node);
   const key = mergeDevice(id, 0);
-  const base = { key, table: [baseTarget(node, below.ref)], readOnly: false };
-  return { ref: onDevice(key), devices: [...below.devices, base] };
+  const base = { key, table: [baseTarget(family, node, below.ref)], readOnly: false, suspended: false };
+  return { ref: onDevice(key), devices: [...below.devices, ...growingStore(family, node), base] };
 }
 
-function levelDevices(family: Family, { id }: Node, { stack, size }: RestoreMark, base: Ref): readonly DesiredDevice[] {
-  return stack.map((store, index): DesiredDevice => {
-    const chunk = family.records.get(store)?.chunk;
-    assert(chunk !== undefined, `store '${store}' is merged and has no chunk size`);
+/** Merging takes no room in the store that is merged, so that needs no tail. */
+function levelDevices(
+  family: Family,
+  { id }: Node,
+  { stack, size, into }: RestoreMark,
+  base: Ref,
+): readonly DesiredDevice[] {
+  return stack.flatMap((store, index): readonly DesiredDevice[] => {
+    const record = family.records.get(store);
+    const chunk = record?.chunk;
+    assert(record !== undefined && chunk !== undefined, `store '${store}' is merged and has no chunk size`);
+    // What hung on the origin itself is handed over, by the same device and over the same origin: otherwise it would still
+    // be fed by the merge, and change the store under it.
+    const isHandedOver = into !== undefined && index === 0;
     const target: Target = {
       type: 'snapshot-merge',
       length: toSectors(size),
       origin: index === 0 ? base : onDevice(mergeDevice(id, index)),
-      cow: onStore(store),
+      cow: isHandedOver ? onDevice(storeDevice(store, 'cow')) : onStore(store),
       mode: 'P',
       chunk: toSectors(chunk),
     };
-    return { key: mergeDevice(id, index + 1), table: [target], readOnly: false };
+    return [
+      ...(isHandedOver ? growing(family, record, chunk) : []),
+      { key: mergeDevice(id, index + 1), table: [target], readOnly: false, suspended: false },
+    ];
   });
 }
 
@@ -173,7 +197,7 @@ export function mergeDevices(volume: EntityId, { stack }: RestoreMark): readonly
   return stack.map((_, index) => mergeDevice(volume, index + 1));
 }
 
-function baseTarget(node: Node, parent: Ref | undefined): Target {
+function baseTarget(family: Family, node: Node, parent: Ref | undefined): Target {
   const { record } = node;
   const length = toSectors(imageSize(record));
   if (record.place.kind === 'root') return { type: 'linear', length, on: onStore(record.store), offset: sectors(0) };
@@ -182,10 +206,39 @@ function baseTarget(node: Node, parent: Ref | undefined): Target {
     type: record.merging === undefined ? 'snapshot' : 'snapshot-merge',
     length,
     origin: parent,
-    cow: onStore(record.store),
+    cow: waitsWhenFull(family, node) ? onDevice(storeDevice(record.store, 'cow')) : onStore(record.store),
     mode: cowMode(record),
     chunk: toSectors(record.chunk),
   };
+}
+
+/** What lies between a store that may grow and the snapshot over it. */
+function growingStore(family: Family, node: Node): readonly DesiredDevice[] {
+  const { chunk } = node.record;
+  return chunk === undefined || !waitsWhenFull(family, node) ? [] : growing(family, node.record, chunk);
+}
+
+function growing(family: Family, record: StoreRecord, chunk: Bytes): readonly DesiredDevice[] {
+  const most = storeBytesFor(imageSize(record), chunk);
+  return cowDevices(record.store, family.sizes.get(record.store) ?? most, most);
+}
+
+/**
+ * Whether more can come into a node's own store, so that a write without room has to wait: a fork's by its own writes, a
+ * fed snapshot's, and one that another is merged into. `drop` is for what nothing else depends on.
+ */
+export function waitsWhenFull(family: Family, node: Node): boolean {
+  const { place, entity } = node.record;
+  if (place.kind === 'root') return false;
+  const merges = absorbing(family, node) !== undefined;
+  if (entity.kind === 'snapshot' && !merges && !isFed(family, node)) return false;
+  return entity.parameters.onFull === 'wait' || merges || node.level !== undefined || node.readers.length > 0;
+}
+
+/** Whether what its parent shows is written, and the old contents come here. */
+export function isFed(family: Family, node: Node): boolean {
+  const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+  return parent !== undefined && (node.level !== undefined || fedBy(family, parent)?.id === node.id);
 }
 
 /** A volume's own write that finds no room fails without invalidating it; a store being merged takes the plain form. */
@@ -213,7 +266,8 @@ function parentImage(family: Family, node: Node): Image {
   // A merge needs its parent bare; before it began the parent was made to show zeroes itself.
   if ((shown >= size && !scratch) || merging !== undefined) return { ref, devices: [] };
   const key = deviceKey(node.id, 'pad');
-  return { ref: onDevice(key), devices: [{ key, table: padTable(ref, minBytes(shown, size), size), readOnly: false }] };
+  const pad = { key, table: padTable(ref, minBytes(shown, size), size), readOnly: false, suspended: false };
+  return { ref: onDevice(key), devices: [pad] };
 }
 
 function parentDevice(parent: Node, level: number | undefined): DeviceKey {
@@ -233,7 +287,7 @@ function topDevice(family: Family, node: Node): DesiredDevice {
     fedBy(family, node) === undefined
       ? { type: 'linear', length, on: view, offset: sectors(0) }
       : { type: 'snapshot-origin', length, origin: view };
-  return { key: deviceKey(node.id, 'top'), table: [target], readOnly: false };
+  return { key: deviceKey(node.id, 'top'), table: [target], readOnly: false, suspended: false };
 }
 
 /** Devices ordered so that each comes after those it lies on; deterministic, and keeps the given order where it can. */

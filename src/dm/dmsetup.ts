@@ -138,7 +138,7 @@ export function createKernel(options: KernelOptions): Kernel {
     }
   }
 
-  async function load(step: Step & { readonly do: 'load' }): Promise<void> {
+  async function load(step: Step & { readonly do: 'load' | 'swap' }): Promise<void> {
     const lines = await tableLines(step.table);
     const { name } = await deviceRow(step.device);
     await output(exec, ['dmsetup', 'load', name, ...(step.readOnly ? ['--readonly'] : []), '--table', lines]);
@@ -201,8 +201,23 @@ export function createKernel(options: KernelOptions): Kernel {
         await output(exec, ['dmsetup', 'create', dmName(pool, step.device), '--uuid', uuid, '--notable', ...quiet]);
         return;
       }
+      case 'make': {
+        const lines = await tableLines(step.table);
+        const names = [dmName(pool, step.device), '--uuid', dmUuid(vgUuid, step.device)];
+        const flags = [...(step.readOnly ? ['--readonly'] : []), ...quiet];
+        await output(exec, ['dmsetup', 'create', ...names, ...flags, '--table', lines]);
+        return;
+      }
       case 'load':
         return await load(step);
+      case 'swap':
+        await load(step);
+        return await simple(['dmsetup', 'resume', ...quiet], step.device);
+      case 'open':
+        return await simple(['dmsetup', 'resume', ...quiet], step.device);
+      case 'close':
+        // Nothing is mounted on it, and nothing may wait for what is under way elsewhere.
+        return await simple(['dmsetup', 'suspend', '--nolockfs', '--noflush'], step.device);
       case 'clear':
         return await simple(['dmsetup', 'clear'], step.device);
       case 'suspend':

@@ -7,6 +7,7 @@ import { isVolumeId } from '../ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
 import type { StoreRecord } from '../lvm/record.ts';
 import { TAG_PREFIX, readTags } from '../lvm/tags.ts';
+import type { Bytes } from '../units.ts';
 
 /** One image of a family: a volume, a snapshot, or the ghost of either. */
 export interface Node {
@@ -32,6 +33,8 @@ export interface Family {
   readonly settled: readonly StoreRecord[];
   /** All records by store, whatever became of them. */
   readonly records: ReadonlyMap<StoreName, StoreRecord>;
+  /** How large each store is. */
+  readonly sizes: ReadonlyMap<StoreName, Bytes>;
 }
 
 export interface Trouble {
@@ -70,10 +73,11 @@ export function buildForest(stores: readonly StoreReport[]): Forest {
     stores.filter(({ tags }) => rawTags(tags, 'family').includes(id));
   for (const [id, reason] of unreadable) trouble(id, inFamily(id), reason);
   const families = new Map<VolumeId, Family>();
+  const sizes = new Map(stores.map(({ store, size }) => [store, size]));
   for (const [id, records] of readable) {
     if (unreadable.has(id)) continue;
     try {
-      families.set(id, buildFamily(id, records));
+      families.set(id, buildFamily(id, records, sizes));
     } catch (error) {
       if (!(error instanceof SnapmergeError)) throw error;
       trouble(id, inFamily(id), error.message);
@@ -89,7 +93,7 @@ function rawTags(tags: readonly string[], key: string): readonly string[] {
 }
 
 /** Throws `contradiction` where the records cannot all be true. */
-export function buildFamily(id: VolumeId, all: readonly StoreRecord[]): Family {
+export function buildFamily(id: VolumeId, all: readonly StoreRecord[], sizes: ReadonlyMap<StoreName, Bytes>): Family {
   const tokens = new Set(all.flatMap((r) => (r.pending === undefined ? [r.restore?.token, r.decides] : [])));
   const counts = (r: StoreRecord): boolean => r.pending === undefined || tokens.has(r.pending);
   const decided = all.filter(counts);
@@ -134,6 +138,7 @@ export function buildFamily(id: VolumeId, all: readonly StoreRecord[]): Family {
         ),
         settled: decided.filter((r) => r.pending !== undefined),
         records: new Map(all.map((r) => [r.store, r])),
+        sizes,
       };
     }
     for (const node of dropped) {

@@ -3,32 +3,37 @@
 //
 // The order, and why:
 //   1. inactive tables left over are cleared, because a plain resume would activate them;
-//   2. stores appear, new devices are made and loaded: all that may be done before anybody has to wait;
-//   3. what changes is suspended, users before what they use, writers before the snapshots they feed; then what was
+//   2. stores appear; stores that have grown let what waits for them go on, and the tails of those that are given up let
+//      it fail, because until then no suspend would come to its end;
+//   3. new devices are made and loaded: all that may be done before anybody has to wait;
+//   4. what changes is suspended, users before what they use, writers before the snapshots they feed; then what was
 //      acknowledged is flushed, so that a new snapshot shows nothing that no disk has;
-//   4. tables over stores that another table held are loaded only now: loading reads the store;
-//   5. everything is resumed from the bottom up, a fed snapshot before whatever writes to its origin;
-//   6. what is not wanted goes: an old holder of a store only after the new one has been resumed.
+//   5. tables over stores that another table held are loaded only now: loading reads the store. It reads ahead, into the
+//      tail, so that is open meanwhile, and closed again before anything is written;
+//   6. everything is resumed from the bottom up, a fed snapshot before whatever writes to its origin;
+//   7. what is not wanted goes: an old holder of a store only after the new one has been resumed.
 
 import type { DeviceKey, StoreName } from '../ids.ts';
+import { isTail, storeOf } from '../ids.ts';
 import type { Desired, DesiredDevice } from './desired.ts';
 import { bottomUp, devicesBelow } from './desired.ts';
 import type { Observed, ObservedDevice } from './kernel.ts';
 import type { Step } from './step.ts';
 import type { Ref, Table } from './table.ts';
-import { refText, refsOf, sameTable } from './table.ts';
+import { heldStores, refText, refsOf, sameTable } from './table.ts';
+import { fitTails } from './tails.ts';
 
-/** `observed` holds one family's devices and stores and nothing else. */
-export function plan(observed: Observed, desired: Desired): readonly Step[] {
+const NONE: ReadonlySet<StoreName> = new Set();
+
+/**
+ * `observed` holds one family's devices and stores and nothing else. Cows that extensions have left nested stay so, except
+ * those of the stores in `flatten`.
+ */
+export function plan(observed: Observed, wanted: Desired, flatten: ReadonlySet<StoreName> = NONE): readonly Step[] {
+  const desired = fitTails(wanted, observed, flatten);
   const found = [...observed.devices.values()];
-  const wanted = new Map(desired.devices.map((device) => [device.key, device]));
-  const changed = desired.devices.filter((device) => isChanged(device, observed.devices.get(device.key)));
-  const changedKeys = new Set(changed.map(({ key }) => key));
-  const extras = found.filter(({ key }) => !wanted.has(key));
-  const quiet = devicesToSuspend(found, changed, extras);
-  const early = loadedEarly(changed, observed, found);
-  const late = changed.filter((device) => !early.includes(device));
-
+  const keys = new Set(desired.devices.map(({ key }) => key));
+  const extras = found.filter(({ key }) => !keys.has(key));
   const clears = found
     .filter(({ inactive }) => inactive !== undefined)
     .map(({ key }): Step => ({ do: 'clear', device: key }));
@@ -36,7 +41,74 @@ export function plan(observed: Observed, desired: Desired): readonly Step[] {
   const appear: readonly Step[] = missing.length === 0 ? [] : [{ do: 'activate', stores: missing }];
   const idle = [...observed.stores.keys()].filter((store) => !desired.stores.has(store));
   const vanish: readonly Step[] = idle.length === 0 ? [] : [{ do: 'deactivate', stores: idle }];
-  const creates = changed
+  const removes = topDown(extras).map(({ key }): Step => ({ do: 'remove', device: key }));
+  return [
+    ...clears,
+    ...appear,
+    ...endWaits(extras, desired),
+    ...relieve(observed, desired),
+    ...middle(observed, desired, found, extras),
+    ...removes,
+    ...vanish,
+  ];
+}
+
+/** Writers that wait for a store which is given up: what they would have kept nobody wants, and they go on. */
+function endWaits(extras: readonly ObservedDevice[], { givenUp }: Desired): readonly Step[] {
+  return extras.flatMap(({ key, suspended, live }): readonly Step[] => {
+    const store = storeOf(key);
+    const ends = suspended && isTail(key) && live?.[0]?.type === 'error';
+    return ends && store !== undefined && givenUp.has(store) ? [{ do: 'open', device: key }] : [];
+  });
+}
+
+/** Tails whose store has grown: what waits in them goes on, into a new tail that is closed already. */
+export function relieve(observed: Observed, desired: Desired): readonly Step[] {
+  return desired.devices.flatMap((device): readonly Step[] => {
+    const have = observed.devices.get(device.key);
+    if (!isTail(device.key) || have?.live === undefined || sameTable(have.live, device.table)) return [];
+    const [next] = devicesBelow(device.table);
+    const tail = desired.devices.find(({ key }) => key === next);
+    const fresh: readonly Step[] = tail === undefined ? [] : [made(tail, observed), { do: 'close', device: tail.key }];
+    return [...fresh, { do: 'swap', ...tableOf(device) }];
+  });
+}
+
+function tableOf({ key, table, readOnly }: DesiredDevice) {
+  return { device: key, table, readOnly };
+}
+
+/** A device without a table may be there already, from a driver that died. */
+function made(device: DesiredDevice, observed: Observed): Step {
+  return { do: observed.devices.has(device.key) ? 'swap' : 'make', ...tableOf(device) };
+}
+
+function middle(
+  observed: Observed,
+  desired: Desired,
+  found: readonly ObservedDevice[],
+  extras: readonly ObservedDevice[],
+): readonly Step[] {
+  const relieved = new Set(relieve(observed, desired).flatMap((step) => ('device' in step ? [step.device] : [])));
+  const changed = desired.devices.filter(
+    (device) => !relieved.has(device.key) && isChanged(device, observed.devices.get(device.key)),
+  );
+  const quiet = devicesToSuspend(found, changed, extras);
+  const tails = tailsOf(observed, desired, relieved);
+  const isResumed = ({ key, suspended }: DesiredDevice): boolean =>
+    !suspended &&
+    !relieved.has(key) &&
+    (changed.some((device) => device.key === key) || quiet.has(key) || observed.devices.get(key)?.suspended === true);
+  const resumed = order(desired.devices).filter(isResumed);
+  if (quiet.size === 0) return oneByOne(observed, desired, changed, resumed, tails);
+
+  const inner = order(changed).filter(({ key }) => storeOf(key) !== undefined);
+  const prepared = inner.filter(({ key }) => observed.devices.get(key)?.live === undefined);
+  const late = inner.filter((device) => !prepared.includes(device));
+  const outer = changed.filter(({ key }) => storeOf(key) === undefined);
+  const early = loadedEarly(outer, observed, found, prepared);
+  const inFreeze = outer.filter((device) => !early.includes(device));
+  const creates = outer
     .filter(({ key }) => !observed.devices.has(key))
     .map(({ key }): Step => ({ do: 'create', device: key }));
   // Sorted first and chosen after: two of them may lie on each other through a device that goes on.
@@ -44,39 +116,87 @@ export function plan(observed: Observed, desired: Desired): readonly Step[] {
     .filter(({ key, suspended }) => quiet.has(key) && !suspended)
     .map(({ key }): Step => ({ do: 'suspend', device: key }));
   const flushes = originsToFlush(changed, observed, quiet).map((device): Step => ({ do: 'flush', device }));
-  const isResumed = ({ key }: DesiredDevice): boolean =>
-    changedKeys.has(key) || quiet.has(key) || observed.devices.get(key)?.suspended === true;
-  const resumes = order(desired.devices)
-    .filter(isResumed)
-    .map(({ key }): Step => ({ do: 'resume', device: key }));
-  const removes = topDown(extras).map(({ key }): Step => ({ do: 'remove', device: key }));
-
-  const middle: readonly Step[] =
-    quiet.size === 0
-      ? [...creates, ...oneByOne(changed, resumes)]
-      : [...creates, ...early.map(load), ...suspends, ...flushes, ...late.map(load), ...resumes];
-  return [...clears, ...appear, ...middle, ...removes, ...vanish];
+  const readEarly = new Set(early.flatMap(({ table }) => heldStores(table)));
+  const readLate = new Set(inFreeze.flatMap(({ table }) => heldStores(table)));
+  const opensEarly = tails.filter(({ store, closed }) => closed && readEarly.has(store));
+  const closesEarly = tails.filter(({ store, closed }) => !readLate.has(store) && (!closed || readEarly.has(store)));
+  const opensLate = tails.filter(({ store, closed }) => closed && readLate.has(store) && !readEarly.has(store));
+  const closesLate = tails.filter(({ store }) => readLate.has(store));
+  return [
+    ...prepared.map((device) => made(device, observed)),
+    ...creates,
+    ...opensEarly.map(({ key }): Step => ({ do: 'open', device: key })),
+    ...early.map(load),
+    ...closesEarly.map(({ key }): Step => ({ do: 'close', device: key })),
+    ...suspends,
+    ...flushes,
+    ...late.map((device): Step => ({ do: 'swap', ...tableOf(device) })),
+    ...opensLate.map(({ key }): Step => ({ do: 'open', device: key })),
+    ...inFreeze.map(load),
+    ...closesLate.map(({ key }): Step => ({ do: 'close', device: key })),
+    ...resumed.filter(({ key }) => storeOf(key) === undefined).map(({ key }): Step => ({ do: 'resume', device: key })),
+  ];
 }
 
-function load({ key, table, readOnly }: DesiredDevice): Step {
-  return { do: 'load', device: key, table, readOnly };
+interface Tail {
+  readonly key: DeviceKey;
+  readonly store: StoreName;
+  /** Suspended now; otherwise it is open, or yet to be made. */
+  readonly closed: boolean;
 }
 
-/** Nobody waits: each device is loaded just before it is resumed, so that it lies on live devices only. */
-function oneByOne(changed: readonly DesiredDevice[], resumes: readonly Step[]): readonly Step[] {
-  return resumes.flatMap((step): readonly Step[] => {
-    const device = step.do === 'resume' ? changed.find(({ key }) => key === step.device) : undefined;
-    return device === undefined ? [step] : [load(device), step];
+/** The last tail of each store that has one. */
+function tailsOf(observed: Observed, { devices }: Desired, relieved: ReadonlySet<DeviceKey>): readonly Tail[] {
+  return devices.flatMap(({ key, suspended, table }): readonly Tail[] => {
+    const store = storeOf(key);
+    if (!suspended || store === undefined) return [];
+    const have = observed.devices.get(key);
+    const isSame = have?.live !== undefined && sameTable(have.live, table);
+    return [{ key, store, closed: relieved.has(key) || (isSame && have.suspended) }];
   });
+}
+
+function load(device: DesiredDevice): Step {
+  return { do: 'load', ...tableOf(device) };
+}
+
+/** Nobody waits: each device is live before the next one that lies on it, or is written by it. */
+function oneByOne(
+  observed: Observed,
+  desired: Desired,
+  changed: readonly DesiredDevice[],
+  resumed: readonly DesiredDevice[],
+  tails: readonly Tail[],
+): readonly Step[] {
+  const read = new Set(changed.flatMap(({ table }) => heldStores(table)));
+  const open = new Set(tails.flatMap(({ key, closed }) => (closed ? [] : [key])));
+  const steps: Step[] = [];
+  const close = (key: DeviceKey): void => {
+    if (open.delete(key)) steps.push({ do: 'close', device: key });
+  };
+  // Where nothing is loaded, nothing has to read ahead.
+  const rest = (key: DeviceKey): boolean => !changed.some((device) => device.key === key);
+  for (const { key, store } of tails) if (!read.has(store) && rest(key)) close(key);
+  for (const device of order(desired.devices)) {
+    const held = tails.filter(({ store }) => heldStores(device.table).includes(store));
+    if (changed.includes(device)) {
+      for (const { key } of held) {
+        if (!open.has(key)) steps.push({ do: 'open', device: key });
+        open.add(key);
+      }
+      const isNew = !observed.devices.has(device.key);
+      if (isNew || storeOf(device.key) !== undefined) steps.push(made(device, observed));
+      else steps.push(load(device), { do: 'resume', device: device.key });
+      for (const { key } of held) close(key);
+      const store = storeOf(device.key);
+      if (store !== undefined && !read.has(store)) close(device.key);
+    } else if (resumed.includes(device)) steps.push({ do: 'resume', device: device.key });
+  }
+  return steps;
 }
 
 function isChanged(want: DesiredDevice, have: ObservedDevice | undefined): boolean {
   return have?.live === undefined || have.readOnly !== want.readOnly || !sameTable(have.live, want.table);
-}
-
-/** Stores whose exceptions a table holds in memory: at most one table may, except in a handover. */
-function heldStores(table: Table | undefined): readonly StoreName[] {
-  return (table ?? []).flatMap((target) => ('cow' in target && target.cow.on === 'store' ? [target.cow.store] : []));
 }
 
 function devicesToSuspend(
@@ -149,12 +269,13 @@ function loadedEarly(
   changed: readonly DesiredDevice[],
   observed: Observed,
   found: readonly ObservedDevice[],
+  made: readonly DesiredDevice[],
 ): readonly DesiredDevice[] {
   const held = new Set(found.flatMap(({ live }) => heldStores(live)));
   const early: DesiredDevice[] = [];
   for (const device of changed) {
     const isReady = (key: DeviceKey): boolean =>
-      observed.devices.get(key)?.live !== undefined || early.some((one) => one.key === key);
+      observed.devices.get(key)?.live !== undefined || [...made, ...early].some((one) => one.key === key);
     const readsHeld = heldStores(device.table).some((store) => held.has(store));
     if (!readsHeld && devicesBelow(device.table).every(isReady)) early.push(device);
   }

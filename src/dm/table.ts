@@ -2,7 +2,9 @@
 // wanted and a table that the kernel reports compare with `sameTable`. Pure.
 
 import type { DeviceKey, StoreName } from '../ids.ts';
+import { storeOf } from '../ids.ts';
 import type { Sectors } from '../units.ts';
+import { sectors } from '../units.ts';
 
 /** What a target lies on: a store (logical volume) of the pool, a device of ours in the same pool, or neither. */
 export type Ref =
@@ -50,6 +52,19 @@ export function refsOf(table: Table): readonly Ref[] {
         return [];
     }
   });
+}
+
+/** Stores whose exceptions a table holds in memory, directly or through a cow: at most one may, except in a handover. */
+export function heldStores(table: Table | undefined): readonly StoreName[] {
+  return (table ?? []).flatMap((target) => {
+    if (!('cow' in target)) return [];
+    if (target.cow.on === 'store') return [target.cow.store];
+    return target.cow.on === 'device' ? (storeOf(target.cow.device) ?? []) : [];
+  });
+}
+
+export function lengthOf(table: Table): Sectors {
+  return sectors(table.reduce((sum, { length }) => sum + length, 0n));
 }
 
 export function refText(ref: Ref): string {

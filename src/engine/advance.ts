@@ -2,12 +2,14 @@
 // finished are written down, and a ghost with one reader is merged into. Called after changes, by the monitor, at start.
 
 import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
-import { fedBy, mergeDevices } from '../dm/desired.ts';
+import { isFed, mergeDevices } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
 import type { StoreName, VolumeId } from '../ids.ts';
 import { assert } from '../errors.ts';
+import { ofFamily } from '../dm/converge.ts';
+import { nested } from '../dm/tails.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
@@ -68,7 +70,24 @@ async function takeTurn(ctx: Context, { report, forest, family }: Omit<FamilySta
     if (reader !== undefined && (await beginAbsorption(ctx, report, family, ghost, reader))) return true;
   }
   await shrinkUnfed(ctx, report, family);
+  await layFlat(ctx, family);
   return false;
+}
+
+/** Extensions leave one device more each below a store; where there is room again, nobody is about to reach its end. */
+async function layFlat(ctx: Context, family: Family): Promise<void> {
+  const watched = ctx.watched.get(family.id) ?? [];
+  const stores = nested(ofFamily(await ctx.kernel.observe(), family));
+  if (stores.length === 0) return;
+  const statuses = await ctx.kernel.statuses();
+  const calm = stores.filter((store) => {
+    const one = watched.find((candidate) => candidate.store === store);
+    const status = one === undefined ? undefined : statuses.get(one.device);
+    const size = ctx.sizes.get(store);
+    if (status?.state !== 'counts' || size === undefined) return false;
+    return size - toBytes(status.used) >= minBytes(ctx.headroom.size, bytes(size / 8n));
+  });
+  if (calm.length > 0) await convergeFamily(ctx, family, [], new Set(calm));
 }
 
 async function finishRestore(ctx: Context, family: Family, node: Node, mark: RestoreMark): Promise<boolean> {
@@ -177,6 +196,12 @@ async function beginAbsorption(
 
 async function startMerge(ctx: Context, family: Family, ghost: Node, reader: Node): Promise<boolean> {
   if (!(await isSound(ctx, family, reader))) return false;
+  // The merge begins with a freeze.
+  await ctx.keepAhead(family.id);
+  if ([...ctx.full.values()].some((full) => full.family === family.id)) {
+    ctx.waiting.add(family.id);
+    return false;
+  }
   await commit(ctx, reader.record.store, [mergingTag(ghost.record.store)], []);
   ctx.log.info({ reader: reader.id, ghost: ghost.id }, 'absorption begun');
   return true;
@@ -253,7 +278,7 @@ async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Pr
 async function shrinkDormant(ctx: Context, report: PoolReport, family: Family): Promise<void> {
   for (const node of family.nodes.values()) {
     const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
-    const fed = parent === undefined || node.level !== undefined || fedBy(family, parent)?.id === node.id;
+    const fed = parent === undefined || isFed(family, node);
     if (!fed) await shrinkMeasured(ctx, report, node);
   }
 }

@@ -2,13 +2,15 @@
 // them are made of: read, prepare a store, commit, converge.
 
 import { converge } from '../dm/converge.ts';
-import type { Measured } from '../dm/converge.ts';
+import type { Measured, Neighbours } from '../dm/converge.ts';
 import { STORE_HEAD_BYTES, storeBytesFor } from '../dm/cow.ts';
 import type { Desired, InUse } from '../dm/desired.ts';
-import { absorbing, desired, fedBy } from '../dm/desired.ts';
+import { absorbing, desired, isFed } from '../dm/desired.ts';
 import type { Family, Forest, Node } from '../dm/family.ts';
 import { buildForest } from '../dm/family.ts';
-import type { Kernel } from '../dm/kernel.ts';
+import type { Kernel, Observed } from '../dm/kernel.ts';
+import { heldStores, lengthOf } from '../dm/table.ts';
+import { reach } from '../dm/tails.ts';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DeviceKey, DrawId, EntityId, PoolName, StoreName, VgUuid, VolumeId } from '../ids.ts';
@@ -75,11 +77,31 @@ export interface Context {
   readonly keepAhead: (family: VolumeId) => Promise<void>;
   /** Asks the background to go on with what is left to do in a family. */
   readonly goOn: (family: VolumeId) => void;
+  /** How often the tails of a family have been changed beside a converge. */
+  readonly tailChanges: Map<VolumeId, number>;
+  /** Stores that are larger than their cows reach, because the extension ended half-way. */
+  readonly unrelieved: Set<StoreName>;
+  /** Stores that a writer has filled, or nearly so, and that cannot be extended. */
+  readonly full: Map<StoreName, FullStore>;
+}
+
+/** A store for which writers wait, or will in a moment. */
+export interface FullStore {
+  readonly family: VolumeId;
+  /** Whose writes it takes. */
+  readonly volume: EntityId;
+  /** Bytes of extents that the pool would need free for it to go on as before. */
+  readonly missing: Bytes;
+  readonly sinceMs: number;
 }
 
 export interface WatchedStore {
   readonly device: DeviceKey;
   readonly store: StoreName;
+  /** Whose writes come here. */
+  readonly writer: EntityId;
+  /** A write without room waits, and does not make the store invalid. */
+  readonly waits: boolean;
   /** What the store can need at most. */
   readonly most: Bytes;
   /** Takes what its volume overwrites, now or when the volume is staged again. */
@@ -350,12 +372,17 @@ export async function convergeFamily(
   ctx: Context,
   family: Family,
   pinned: readonly EntityId[] = [],
+  flatten: ReadonlySet<StoreName> = new Set(),
 ): Promise<Measured> {
   const wanted = desired(family, inUseOf(ctx, family, pinned));
   const watched = watchedStores(family, wanted);
-  ctx.watch(family.id, watched);
+  // Until it is done, what was fed is fed.
+  const before = ctx.watched.get(family.id) ?? [];
+  const known = new Set(before.map(({ store }) => store));
+  ctx.watch(family.id, [...before, ...watched.filter(({ store }) => !known.has(store))]);
   try {
-    const measured = await converge(ctx.kernel, family, wanted, ctx.log);
+    const neighbours = neighboursOf(ctx, family, wanted);
+    const measured = await converge(ctx.kernel, family, wanted, ctx.log, { neighbours, flatten });
     // Only now is there a status of what was made: from here on it may fill.
     ctx.watch(family.id, watched);
     // What is shown again may grow again: a figure from before is worth nothing.
@@ -372,22 +399,116 @@ export async function convergeFamily(
 function watchedStores(family: Family, wanted: Desired): readonly WatchedStore[] {
   return wanted.devices.flatMap(({ key, table }): readonly WatchedStore[] => {
     const [target] = table;
-    const node = family.nodes.get(entityOf(key));
-    if (node === undefined || target === undefined || !('cow' in target) || target.cow.on !== 'store') return [];
+    const [store] = heldStores(table);
+    const id = entityOf(key);
+    const node = id === undefined ? undefined : family.nodes.get(id);
+    if (node === undefined || store === undefined || target === undefined || !('cow' in target)) return [];
     const { entity } = node.record;
-    const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
     return [
       {
         device: key,
-        store: target.cow.store,
+        store,
+        writer: writerOf(family, node),
+        waits: target.cow.on === 'device',
         most: storeBytesFor(imageSize(node.record), toBytes(target.chunk)),
-        fed: parent !== undefined && (node.level !== undefined || fedBy(family, parent)?.id === node.id),
+        fed: isFed(family, node),
         kind:
           target.type === 'snapshot-merge' ? 'merge' : absorbing(family, node) === undefined ? entity.kind : 'volume',
         copies: copiesOf(entity.parameters.layout),
       },
     ];
   });
+}
+
+/** The volume whose writes a store takes: its own, or that of what it hangs on. */
+function writerOf(family: Family, node: Node): EntityId {
+  let at = node;
+  while (at.record.entity.kind === 'snapshot') {
+    const parent = at.parent === undefined ? undefined : family.nodes.get(at.parent);
+    if (parent === undefined) break;
+    at = parent;
+  }
+  return at.id;
+}
+
+function neighboursOf(ctx: Context, family: Family, wanted: Desired): Neighbours {
+  const { id } = family;
+  return {
+    alone: (work) => aloneWithTails(ctx, id, work),
+    changes: () => ctx.tailChanges.get(id) ?? 0,
+    beforeFreeze: async (observed) => {
+      const growing = growingNow(family, observed);
+      for (const { store } of growing) {
+        const reached = reach(store, observed);
+        if (reached !== undefined && toBytes(reached) < (ctx.sizes.get(store) ?? 0n)) ctx.unrelieved.add(store);
+      }
+      // Watched until the freeze is over, also where it has to be put off.
+      const given = new Set(growing.map(({ store }) => store));
+      const others = (ctx.watched.get(id) ?? []).filter(({ store }) => !given.has(store));
+      ctx.watch(id, [...growing, ...others]);
+      await ctx.keepAhead(id);
+      refuseFull(ctx, id, wanted.givenUp);
+    },
+  };
+}
+
+/** A freeze would wait for what the writers wait for, and nobody could stop it. */
+export function refuseFull(ctx: Context, family: VolumeId, givenUp: ReadonlySet<StoreName> = new Set()): void {
+  const stuck = [...ctx.full].find(([store, { family: of }]) => of === family && !givenUp.has(store));
+  if (stuck === undefined) return;
+  const [store, { volume, missing }] = stuck;
+  fail(
+    'precondition',
+    `Cannot freeze volume '${volume}' now: its writers wait for room in store '${store}'; pool '${ctx.pool}' needs ` +
+      `${formatBytes(missing)} more free space (delete snapshots, or extend the volume group)`,
+  );
+}
+
+/** What the kernel writes into now, whatever is wanted: a driver that has just started has watched nothing yet. */
+function growingNow(family: Family, { devices }: Observed): readonly WatchedStore[] {
+  return [...devices.values()].flatMap(({ key, live }): readonly WatchedStore[] => {
+    const [target] = live ?? [];
+    const [store] = heldStores(live);
+    const record = store === undefined ? undefined : family.records.get(store);
+    if (target?.type !== 'snapshot' || target.cow.on !== 'device' || store === undefined || record === undefined) {
+      return [];
+    }
+    const node = family.nodes.get(record.entity.id);
+    const most = toBytes(lengthOf(devices.get(target.cow.device)?.live ?? []));
+    return [
+      {
+        device: key,
+        store,
+        most,
+        fed: true,
+        waits: true,
+        kind: 'volume',
+        writer: node === undefined ? record.entity.id : writerOf(family, node),
+        copies: copiesOf(record.entity.parameters.layout),
+      },
+    ];
+  });
+}
+
+/** Tails are changed by one at a time: a converge, or an extension. */
+async function aloneWithTails<T>(ctx: Context, family: VolumeId, work: () => Promise<T>): Promise<T> {
+  return ctx.locks.run(`tails:${family}`, work);
+}
+
+/** A converge holds the tails for a moment only, unless it hangs in the kernel for want of what the extension brings. */
+const PATIENCE_MS = 5000;
+
+/** Like the others, but not for ever. */
+export async function aloneOrAnyway(ctx: Context, family: VolumeId, work: () => Promise<void>): Promise<void> {
+  const ending = new AbortController();
+  let begun: Promise<void> | undefined;
+  const once = (): Promise<void> => {
+    ending.abort();
+    begun ??= work();
+    return begun;
+  };
+  await Promise.race([aloneWithTails(ctx, family, once), ctx.clock.sleep(PATIENCE_MS, ending.signal)]);
+  await once();
 }
 
 export function storeReport(report: PoolReport, store: StoreName): StoreReport {

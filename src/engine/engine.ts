@@ -1,7 +1,7 @@
 // The use cases of one pool, as an interface: what the CSI services, the restore service and the command line call. All
 // sizes are bytes, all times are Unix milliseconds. Types only; src/engine/pool.ts is the form that works.
 
-import type { PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
+import type { EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../ids.ts';
 import type { RestoreMode } from '../lvm/record.ts';
 import type { Layout, VolumeParameters, VolumeSource } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
@@ -40,6 +40,8 @@ export interface Snapshot {
   readonly volume: VolumeId;
   readonly size: Bytes;
   readonly createdMs: number;
+  /** Its store ran full where that was to drop it: its contents are gone. */
+  readonly lost: boolean;
 }
 
 export interface StartRestore {
@@ -96,6 +98,16 @@ export interface ActiveVolume {
   readonly size: Bytes;
 }
 
+/** A volume whose writers wait for room, or have just been let go on. */
+export interface WaitingVolume {
+  readonly volume: EntityId;
+  /** The store that is full: the volume's own, or one that takes what it overwrites. */
+  readonly store: StoreName;
+  /** Bytes that the pool would have to have free. */
+  readonly missingBytes: Bytes;
+  readonly sinceMs: number;
+}
+
 export interface PoolHealth {
   readonly ready: boolean;
   /** What does not answer, and what to do; empty when ready. */
@@ -147,6 +159,8 @@ export interface Engine {
   readonly cancelRestore: (id: string) => Promise<void>;
 
   readonly health: () => Promise<PoolHealth>;
+  /** Volumes whose writers wait for room in the pool, now. */
+  readonly waiting: () => Promise<readonly WaitingVolume[]>;
   /** Read, derive, converge, sweep, resume merges, start the monitor. */
   readonly start: () => Promise<void>;
   /** Lets changes under way finish and stops watching; leaves all devices as they are. */

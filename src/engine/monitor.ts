@@ -3,14 +3,17 @@
 // never waits for anybody.
 
 import { fittingSize } from '../dm/cow.ts';
+import { relieve } from '../dm/plan.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
+import { stepText } from '../dm/step.ts';
+import { cowDevices, fitTails } from '../dm/tails.ts';
 import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } from '../units.ts';
 import type { Context, WatchedStore } from './context.ts';
-import { extendStore, noteSizes } from './context.ts';
+import { aloneOrAnyway, extendStore, noteSizes } from './context.ts';
 
 /** Nothing is expected to write faster than this to one volume; a store must last for two looks at this speed. */
 const FULL_SPEED_BYTES_PER_SECOND = mib(512);
@@ -26,7 +29,7 @@ const AHEAD_SECONDS = 20n;
 export interface Monitor {
   /** One look. Returns how long to wait until the next, in milliseconds. */
   readonly look: () => Promise<number>;
-  /** The same for one family, now. */
+  /** At what may grow in one family, now. */
   readonly lookAt: (family: VolumeId) => Promise<void>;
   /** What the last look saw. */
   readonly last: () => ReadonlyMap<DeviceKey, SnapshotStatus>;
@@ -43,7 +46,8 @@ export function createMonitor(ctx: Context): Monitor {
   return {
     last: () => last,
     lookAt: async (family) => {
-      const watched = ctx.watched.get(family) ?? [];
+      // Only what may grow: this may be asked for by what goes on in the family, which must not set itself going again.
+      const watched = (ctx.watched.get(family) ?? []).filter(({ kind, fed }) => kind === 'volume' || fed);
       if (watched.length === 0) return;
       const statuses = await ctx.kernel.statuses();
       for (const one of watched) {
@@ -78,6 +82,7 @@ async function consider(
 ): Promise<number> {
   const { family, store, kind, fed } = watched;
   if (status.state !== 'counts') {
+    ctx.full.delete(store);
     if (!ctx.lost.has(store)) ctx.log.error({ family, store, state: status.state }, 'store has lost its contents');
     ctx.lost.add(store);
     return LONGEST_MS;
@@ -123,7 +128,7 @@ async function sizeNow(ctx: Context, store: StoreName): Promise<Bytes | undefine
 async function keepAhead(
   ctx: Context,
   seen: Map<StoreName, Seen>,
-  watched: WatchedStore,
+  watched: WatchedStore & { readonly family: VolumeId },
   used: Bytes,
   size: Bytes,
 ): Promise<number> {
@@ -131,16 +136,72 @@ async function keepAhead(
   const nowMs = ctx.clock.nowMs();
   const before = seen.get(store);
   seen.set(store, { used, atMs: nowMs });
-  if (size >= most) return LONGEST_MS;
+  if (ctx.unrelieved.has(store)) await relieveStore(ctx, watched, size);
+  if (size >= most) {
+    noteRoom(ctx, watched);
+    return LONGEST_MS;
+  }
   const elapsedMs = BigInt(Math.max(1, nowMs - (before?.atMs ?? nowMs)));
   const grown = before === undefined || used < before.used ? 0n : used - before.used;
   const ahead = maxBytes(ctx.headroom.size, bytes((grown * 1000n * AHEAD_SECONDS) / elapsedMs));
   const left = size > used ? size - used : 0n;
-  if (left >= ahead) return timeToFill(left);
+  if (left >= ahead) {
+    noteRoom(ctx, watched);
+    return timeToFill(left);
+  }
   const wanted = minBytes(most, bytes(used + 2n * ahead));
   const reached = await extend(ctx, watched, wanted, size);
+  noteFull(ctx, watched, used, reached, wanted);
   if (reached <= size) return NO_ROOM_MS;
   return timeToFill(reached > used ? reached - used : 0n);
+}
+
+/** Writers wait: said once when it begins and when it ends. */
+function noteFull(
+  ctx: Context,
+  watched: WatchedStore & { readonly family: VolumeId },
+  used: Bytes,
+  size: Bytes,
+  wanted: Bytes,
+): void {
+  const { family, store, writer, waits, copies } = watched;
+  // The kernel counts what was asked for, so exactly then something may have reached the tail.
+  if (!waits || used <= size) return noteRoom(ctx, watched);
+  const before = ctx.full.get(store);
+  const missing = bytes(wanted > size ? (wanted - size) * copies : 0n);
+  if (before === undefined) {
+    ctx.log.error({ family, store, volume: writer, missing: missing.toString() }, 'writers wait for room in the pool');
+  }
+  ctx.full.set(store, { family, volume: writer, missing, sinceMs: before?.sinceMs ?? ctx.clock.nowMs() });
+}
+
+function noteRoom(ctx: Context, { family, store, writer }: WatchedStore & { readonly family: VolumeId }): void {
+  if (!ctx.full.delete(store)) return;
+  ctx.log.info({ family, store, volume: writer }, 'there is room again');
+  ctx.goOn(family);
+}
+
+/** What waits at the end of a store's cow goes on, in the part that has been added. */
+async function relieveStore(
+  ctx: Context,
+  { family, store, most, waits }: WatchedStore & { readonly family: VolumeId },
+  size: Bytes,
+): Promise<void> {
+  if (!waits) return;
+  ctx.unrelieved.add(store);
+  await aloneOrAnyway(ctx, family, async () => {
+    const observed = await ctx.kernel.observe();
+    const wanted = { devices: cowDevices(store, size, most), stores: new Set([store]), givenUp: new Set<StoreName>() };
+    const steps = relieve(observed, fitTails(wanted, observed, new Set()));
+    // Laid flat when nobody is in a hurry.
+    if (steps.length > 0) ctx.goOn(family);
+    for (const step of steps) {
+      await ctx.kernel.apply(step);
+      ctx.tailChanges.set(family, (ctx.tailChanges.get(family) ?? 0) + 1);
+      ctx.log.info({ step: stepText(step) }, 'step');
+    }
+  });
+  ctx.unrelieved.delete(store);
 }
 
 function timeToFill(left: bigint): number {
@@ -148,10 +209,16 @@ function timeToFill(left: bigint): number {
 }
 
 /** As far as there is room; returns the size reached. */
-async function extend(ctx: Context, watched: WatchedStore, wanted: Bytes, size: Bytes): Promise<Bytes> {
+async function extend(
+  ctx: Context,
+  watched: WatchedStore & { readonly family: VolumeId },
+  wanted: Bytes,
+  size: Bytes,
+): Promise<Bytes> {
   const { store } = watched;
   try {
     const reached = await extendTo(ctx, watched, roundUp(wanted, ctx.extent.size), size);
+    if (reached > size) await relieveStore(ctx, watched, reached);
     if (reached > size) ctx.log.info({ store, from: size.toString(), to: reached.toString() }, 'extended a store');
     else ctx.log.error({ store, size: size.toString() }, 'no room to extend a store');
     return reached;

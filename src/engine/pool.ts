@@ -9,11 +9,11 @@ import { plan } from '../dm/plan.ts';
 import { fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, VgUuid, VolumeId } from '../ids.ts';
-import { entityOf, isVolumeId } from '../ids.ts';
+import { entityOf, isTail, isVolumeId, storeOf } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
-import { bytes, roundDown } from '../units.ts';
+import { bytes, formatBytes, roundDown } from '../units.ts';
 import { activate, active, deactivate } from './activate.ts';
 import { advance } from './advance.ts';
 import type { Context, PoolState } from './context.ts';
@@ -103,6 +103,9 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     waiting: new Set(),
     whyWaiting: new Map(),
     mergeRates: new Map(),
+    tailChanges: new Map(),
+    unrelieved: new Set(),
+    full: new Map(),
     stuck: new Map(),
     keepAhead: (family) => monitor.lookAt(family),
     goOn: (family) => {
@@ -116,7 +119,8 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
   const advanceDue = async (): Promise<void> => {
     for (const family of due) {
       due.delete(family);
-      await advanceFamily(ctx, family);
+      // What failed is tried again after a while, whoever has asked for it meanwhile.
+      if (!(await advanceFamily(ctx, family))) due.delete(family);
     }
   };
   const advancing = async (): Promise<void> => {
@@ -164,7 +168,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     getSnapshot: async (id) => (await listSnapshots(ctx)).find((snapshot) => snapshot.id === id),
     findSnapshot: async (name) => {
       const entity = snapshotByName(await readPool(ctx), name);
-      return entity === undefined ? undefined : presentSnapshot(entity);
+      return (await listSnapshots(ctx)).find(({ id }) => id === entity?.id);
     },
     listSnapshots: () => listSnapshots(ctx),
     activate: (id) => activate(ctx, id),
@@ -179,6 +183,15 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     watchRestore: (id, signal) => watchRestore(ctx, id, signal),
     cancelRestore: (id) => cancelRestore(ctx, id),
     health: () => health(ctx),
+    waiting: async () => {
+      for (const family of new Set([...ctx.full.values()].map((full) => full.family))) await monitor.lookAt(family);
+      return [...ctx.full].map(([store, { volume, missing, sinceMs }]) => ({
+        volume,
+        store,
+        missingBytes: missing,
+        sinceMs,
+      }));
+    },
     show: (images) => show(ctx, images),
     open: async () => {
       await begin(ctx);
@@ -201,12 +214,15 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
   };
 }
 
-async function advanceFamily(ctx: Context, family: VolumeId): Promise<void> {
+/** False when it could not be brought to where it should be. */
+async function advanceFamily(ctx: Context, family: VolumeId): Promise<boolean> {
   try {
     await ctx.locks.run(`family:${family}`, () => advance(ctx, family));
+    return true;
   } catch (error) {
     ctx.stuck.set(family, messageOf(error));
     ctx.log.error({ family, error: messageOf(error) }, 'family cannot go on');
+    return false;
   }
 }
 
@@ -231,7 +247,7 @@ async function begin(ctx: Context): Promise<void> {
   const observed = await ctx.kernel.observe();
   for (const key of observed.devices.keys()) {
     const id = entityOf(key);
-    if (key.endsWith('-top') && isVolumeId(id)) ctx.active.add(id);
+    if (key.endsWith('-top') && id !== undefined && isVolumeId(id)) ctx.active.add(id);
   }
   await removeOrphans(ctx, forest, observed);
   ctx.log.info(
@@ -246,13 +262,16 @@ async function begin(ctx: Context): Promise<void> {
   for (const family of forest.families.values()) if (hasWork(ctx, family, observed)) ctx.goOn(family.id);
 }
 
-/** Devices that were made and never got a table, for something that no record names any more. */
+/** Devices for something that no record names any more: they never got a table, or are the tail of a store that is gone. */
 async function removeOrphans(ctx: Context, forest: Forest, observed: Observed): Promise<void> {
-  const named = new Set([...forest.families.values()].flatMap((f) => [...f.records.values()].map((r) => r.entity.id)));
+  const records = [...forest.families.values()].flatMap((family) => [...family.records.values()]);
+  const known = new Set<string | undefined>([
+    ...records.flatMap(({ entity, store }) => [entity.id, store]),
+    ...forest.troubles.flatMap(({ entities, stores }) => [...entities, ...stores]),
+  ]);
   for (const { key, live, inactive, openCount } of observed.devices.values()) {
-    const inTrouble = forest.troubles.some(({ entities }) => entities.has(entityOf(key)));
-    if (named.has(entityOf(key)) || inTrouble || live !== undefined || inactive !== undefined || openCount > 0)
-      continue;
+    const isEmpty = (live === undefined && inactive === undefined) || isTail(key);
+    if (known.has(storeOf(key) ?? entityOf(key)) || !isEmpty || openCount > 0) continue;
     await ctx.kernel.apply({ do: 'remove', device: key });
   }
 }
@@ -290,6 +309,11 @@ function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: Volu
       return { state: 'degraded', reason: `The kernel says '${state}' of '${at.id}', which the volume reads through` };
     }
   }
+  const full = [...ctx.full.values()].find(({ volume }) => volume === id);
+  if (full !== undefined) {
+    const reason = `Writers wait for room: pool '${ctx.pool}' needs ${formatBytes(full.missing)} more free space`;
+    return { state: 'degraded', reason };
+  }
   return healthOf(found.family, found.node, state.report, ctx.stuck.get(found.family.id));
 }
 
@@ -308,7 +332,9 @@ async function listVolumes(ctx: Context, monitor: Monitor): Promise<readonly Vol
 async function listSnapshots(ctx: Context): Promise<readonly Snapshot[]> {
   const { forest } = await readPool(ctx);
   return livingNodes(forest)
-    .flatMap(({ record }) => (record.entity.kind === 'snapshot' ? [presentSnapshot(record.entity)] : []))
+    .flatMap(({ record }) =>
+      record.entity.kind === 'snapshot' ? [presentSnapshot(record.entity, ctx.lost.has(record.store))] : [],
+    )
     .sort(byAge);
 }
 

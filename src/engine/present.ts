@@ -16,9 +16,9 @@ export function presentVolume(entity: VolumeEntity, active: boolean, health: Hea
   return { id, name: textOf(entity.name), size, createdMs, parameters, source, active, health };
 }
 
-export function presentSnapshot(entity: SnapshotEntity): Snapshot {
+export function presentSnapshot(entity: SnapshotEntity, lost = false): Snapshot {
   const { id, volume, size, createdMs } = entity;
-  return { id, name: textOf(entity.name), volume, size, createdMs };
+  return { id, name: textOf(entity.name), volume, size, createdMs, lost };
 }
 
 function textOf(name: Name): string | undefined {

@@ -23,6 +23,7 @@ import {
   prepareStore,
   readFamily,
   readPool,
+  refuseFull,
   storeReport,
   withFamilyOf,
   withToken,
@@ -64,6 +65,9 @@ export async function takeSnapshot(
   name: string,
   { hidden }: { readonly hidden: boolean } = { hidden: false },
 ): Promise<SnapshotEntity> {
+  // Before anything is decided: what cannot be frozen now would be taken at some later moment.
+  await ctx.keepAhead(state.family.id);
+  refuseFull(ctx, state.family.id);
   const token = ctx.drawId();
   const prepared = newSnapshot(ctx, state, name, token);
   needRoom(ctx, state.report, prepared.room, `a snapshot of '${state.node.id}'`);

@@ -153,6 +153,9 @@ async function createBlank(ctx: Context, report: PoolReport, request: CreateVolu
 
 async function createFork(ctx: Context, snapshot: SnapshotId, request: CreateVolume): Promise<VolumeEntity> {
   return withFamilyOf(ctx, snapshot, async ({ report, family, node }) => {
+    if (ctx.lost.has(node.record.store)) {
+      fail('precondition', `Cannot create volume '${request.name}': the contents of snapshot '${snapshot}' are lost`);
+    }
     const fork = newFork(ctx, report, family, node.record.entity.size, snapshot, request);
     needRoom(ctx, report, fork.room, `a fork of '${snapshot}'`);
     return withToken(ctx, fork.token, async () => {

@@ -11,6 +11,7 @@ import type { ActiveVolume } from '../engine/engine.ts';
 import { fail } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import type { Reply } from '../rpc.ts';
+import { formatBytes } from '../units.ts';
 import { blockTargetsOf, isMountOf, mountsOf, requireVolume } from './context.ts';
 import type { NodeContext } from './context.ts';
 import { growMounted, mountDevice, unmountAll } from './filesystem.ts';
@@ -172,6 +173,15 @@ export async function unstage(context: NodeContext, request: z.output<typeof uns
     fail('precondition', `Cannot unstage '${request.volume_id}': it is published at ${other.mountPoint}`);
   }
   if (published.length > 0) {
+    // An unmount writes out what is left, and could not be stopped any more.
+    const waits = (await engine.waiting()).find((one) => one.volume === volume.id);
+    if (waits !== undefined) {
+      fail(
+        'precondition',
+        `Cannot unstage '${request.volume_id}': its writers wait for room, pool '${engine.pool}' needs ` +
+          `${formatBytes(waits.missingBytes)} more free space`,
+      );
+    }
     await unmountAll(context.exec, context.files, path, async (at) => {
       const entry = mountAt(await context.files.mounts(), at);
       return entry !== undefined && isMountOf(entry, active);

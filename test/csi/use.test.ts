@@ -11,6 +11,7 @@ import { waitFor } from '../vm/wait.ts';
 import type { Caller } from './caller.ts';
 import { Refused, createCaller } from './caller.ts';
 import type { Workload } from './workload.ts';
+import { fullStoreTests } from './use-full.ts';
 import { restoreTests } from './use-restore.ts';
 import { LIMIT_MS, capabilityOf, createWorkload, stagingOf, targetOf } from './workload.ts';
 
@@ -47,6 +48,7 @@ const filesOf = (home: string): Promise<string> => w.filesOf(home);
 const random = (path: string, mib: number): Promise<string> => w.random(path, mib);
 
 restoreTests(() => ({ csi, w }));
+fullStoreTests(() => ({ csi, w }));
 
 test('ext4: grows while mounted and snapshotted, and tells its usage', slow, async () => {
   const id = await w.volume('grows', { mib: 64 });

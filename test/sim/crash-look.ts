@@ -3,6 +3,7 @@
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { ofFamily } from '../../src/dm/converge.ts';
 import { desired } from '../../src/dm/desired.ts';
+import type { DesiredDevice } from '../../src/dm/desired.ts';
 import { buildForest } from '../../src/dm/family.ts';
 import type { Family } from '../../src/dm/family.ts';
 import type { Observed } from '../../src/dm/kernel.ts';
@@ -10,6 +11,7 @@ import { plan } from '../../src/dm/plan.ts';
 import { stepText } from '../../src/dm/step.ts';
 import type { DeviceKey, EntityId } from '../../src/ids.ts';
 import { deviceKey, entityOf, isVolumeId } from '../../src/ids.ts';
+import { fitTails } from '../../src/dm/tails.ts';
 import type { Shown } from './crash-model.ts';
 import { BLOCK_BYTES } from './machine.ts';
 import type { World } from './world.ts';
@@ -43,19 +45,21 @@ export async function leftovers(world: World): Promise<readonly string[]> {
   const observed = await world.kernel.observe();
   const { families, troubles } = buildForest((await world.lvm.report()).stores);
   const lines = troubles.map(({ reason }) => reason);
-  const expected = new Set<DeviceKey>();
+  const expected = new Map<DeviceKey, DesiredDevice>();
   for (const family of families.values()) {
     const { rubbish, undecided, settled } = family;
     const stores = [...rubbish, ...undecided.map(({ store }) => store), ...settled.map(({ store }) => store)];
     if (stores.length > 0) lines.push(`left over in ${family.id}: ${stores.join(', ')}`);
     const wanted = desired(family, { volumes: new Set(topsOf(family, observed)), pinned: new Set() });
-    for (const { key } of wanted.devices) expected.add(key);
-    const steps = plan(ofFamily(observed, family), wanted);
+    const mine = ofFamily(observed, family);
+    for (const device of fitTails(wanted, mine, new Set()).devices) expected.set(device.key, device);
+    const steps = plan(mine, wanted);
     if (steps.length > 0) lines.push(`not converged in ${family.id}: ${steps.map(stepText).join(', ')}`);
   }
   for (const { key, suspended, inactive } of observed.devices.values()) {
     if (!expected.has(key)) lines.push(`left-over device ${key}`);
-    if (suspended) lines.push(`${key} is suspended`);
+    if (suspended !== (expected.get(key)?.suspended ?? false))
+      lines.push(`${key} is ${suspended ? '' : 'not '}suspended`);
     if (inactive !== undefined) lines.push(`${key} has an inactive table`);
   }
   if (world.user.queued().length > 0) lines.push(`${world.user.queued().length} writes still wait`);
@@ -65,8 +69,8 @@ export async function leftovers(world: World): Promise<readonly string[]> {
 function topsOf(family: Family, { devices }: Observed) {
   return [...devices.keys()].flatMap((key) => {
     const id = entityOf(key);
-    const isLiving = family.nodes.get(id)?.record.deleted === false;
-    return key.endsWith('-top') && isLiving && isVolumeId(id) ? [id] : [];
+    if (id === undefined || !isVolumeId(id) || !key.endsWith('-top')) return [];
+    return family.nodes.get(id)?.record.deleted === false ? [id] : [];
   });
 }
 

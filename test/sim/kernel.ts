@@ -44,6 +44,16 @@ export function applyStep(m: Machine, io: Io, step: Step): void {
       return;
     case 'create':
       return create(m, step.device);
+    case 'make':
+      create(m, step.device);
+      return made(m, io, step);
+    case 'swap':
+      load(m, io, step.device, step.table, step.readOnly);
+      return resume(m, io, deviceOf(m, step.device));
+    case 'open':
+      return resume(m, io, deviceOf(m, step.device));
+    case 'close':
+      return suspend(m, io, deviceOf(m, step.device));
     case 'load':
       return load(m, io, step.device, step.table, step.readOnly);
     case 'clear':
@@ -56,6 +66,17 @@ export function applyStep(m: Machine, io: Io, step: Step): void {
       return resume(m, io, deviceOf(m, step.device));
     case 'remove':
       return remove(m, step.device);
+  }
+}
+
+/** As dmsetup does it: a device whose table is refused does not stay. */
+function made(m: Machine, io: Io, { device, table, readOnly }: Step & { readonly do: 'make' }): void {
+  try {
+    load(m, io, device, table, readOnly);
+    resume(m, io, deviceOf(m, device));
+  } catch (error) {
+    if (!(error instanceof SimHang)) remove(m, device);
+    throw error;
   }
 }
 

@@ -74,6 +74,8 @@ function invalidate(m: Machine, io: Io, s: Snapshot, why: string): void {
   if (!s.valid) return;
   writeInvalid(io, s);
   s.valid = false;
+  // All other copies under way end in the same way, and their writes go on without them.
+  s.pending.clear();
   notice(m, 'invalidated', s.holder.key, `${nameOf(s.cow)}: ${why}`);
 }
 

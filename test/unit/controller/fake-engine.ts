@@ -172,7 +172,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
       }
       const stored = volumes.get(volume) ?? fail('not-found', `Cannot snapshot ${volume}: it does not exist`);
       const id = snapshotId(`s-${draw()}`);
-      const snapshot: Snapshot = { id, name, volume, size: stored.volume.size, createdMs: now() };
+      const snapshot: Snapshot = { id, name, volume, size: stored.volume.size, createdMs: now(), lost: false };
       await devices.snapshot(id, volume);
       snapshots.set(id, snapshot);
       return snapshot;
@@ -233,6 +233,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
       fail('not-found', `Cannot cancel ${id}: it does not exist`);
     },
 
+    waiting: async () => [],
     health: async () => report.health,
     start: async () => undefined,
     stop: async () => undefined,

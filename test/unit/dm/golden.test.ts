@@ -5,10 +5,12 @@ import { expect, test } from 'vitest';
 import { desired } from '../../../src/dm/desired.ts';
 import { buildFamily } from '../../../src/dm/family.ts';
 import { tableText } from '../../../src/dm/table.ts';
+import type { StoreName } from '../../../src/ids.ts';
 import { snapshotId, storeName, volumeId } from '../../../src/ids.ts';
 import type { StoreRecord } from '../../../src/lvm/record.ts';
 import { readTags, writeTags } from '../../../src/lvm/tags.ts';
-import { gib, kib } from '../../../src/units.ts';
+import type { Bytes } from '../../../src/units.ts';
+import { gib, kib, mib } from '../../../src/units.ts';
 
 const base = volumeId('v-0000000001');
 const snap = snapshotId('s-0000000001');
@@ -70,18 +72,37 @@ const cow: StoreRecord = {
   window: gib(1),
 };
 
+/** As the kernel has it: no tail. */
+const drop = (record: StoreRecord): StoreRecord => ({
+  ...record,
+  entity: { ...record.entity, parameters: { ...parameters, onFull: 'drop' } },
+});
+const sizes: ReadonlyMap<StoreName, Bytes> = new Map([[cow.store, mib(100)]]);
+
 const linesOf = (records: readonly StoreRecord[]): readonly string[] =>
-  desired(buildFamily(base, records), { volumes: new Set([base]), pinned: new Set() }).devices.map(
+  desired(buildFamily(base, records, sizes), { volumes: new Set([base]), pinned: new Set() }).devices.map(
     ({ key, table }) => `${key}: ${tableText(table)}`,
   );
 
 test('base and snap: base-real linear, snap over it, base an origin', () => {
-  expect(linesOf([data, cow])).toEqual([
+  expect(linesOf([data, drop(cow)])).toEqual([
     // base-real: 0 2097152 linear 8:19 384
     'v-0000000001-view: 0 2097152 linear store:sm_0000000001 0',
     // snap: 0 2097152 snapshot 254:11 254:12 P 16
     's-0000000001-view: 0 2097152 snapshot device:v-0000000001-view store:sm_0000000002 P 16',
     // base: 0 2097152 snapshot-origin 254:11
+    'v-0000000001-top: 0 2097152 snapshot-origin device:v-0000000001-view',
+  ]);
+});
+
+test('a store that may run full ends in a tail, which is suspended', () => {
+  const { devices } = desired(buildFamily(base, [data, cow], sizes), { volumes: new Set([base]), pinned: new Set() });
+  expect(devices.map(({ key, table, suspended }) => `${key}${suspended ? ' (s)' : ''}: ${tableText(table)}`)).toEqual([
+    'v-0000000001-view: 0 2097152 linear store:sm_0000000001 0',
+    // 1 GiB of 8 KiB chunks, an area of metadata for each 512 of them and one more, the header
+    'sm_0000000002-tail0 (s): 0 1896496 error',
+    'sm_0000000002-cow: 0 204800 linear store:sm_0000000002 0\n204800 1896496 linear device:sm_0000000002-tail0 0',
+    's-0000000001-view: 0 2097152 snapshot device:v-0000000001-view device:sm_0000000002-cow P 16',
     'v-0000000001-top: 0 2097152 snapshot-origin device:v-0000000001-view',
   ]);
 });
@@ -104,7 +125,7 @@ test('base restored to snap: merged below base-real, the kept snap gets a fresh 
     },
   };
   const kept: StoreRecord = { ...cow, store: fresh, generation: 2, pending: '0000000009' };
-  expect(linesOf([restoring, cow, kept])).toEqual([
+  expect(linesOf([restoring, cow, drop(kept)])).toEqual([
     // base-real: 0 2097152 snapshot-merge 254:11 254:12 P 16
     'v-0000000001-level1: 0 2097152 snapshot-merge store:sm_0000000001 store:sm_0000000002 P 16',
     // in between, so that the volume can grow while its merges go on as they are
@@ -145,6 +166,6 @@ test('what is not understood is refused', () => {
 
 test('records that contradict each other stop their family, by name', () => {
   const twin: StoreRecord = { ...cow, store: storeName('sm_0000000007') };
-  expect(() => buildFamily(base, [data, cow, twin])).toThrow('are generation 1 of');
-  expect(() => buildFamily(base, [cow])).toThrow("hangs on 'v-0000000001', which is not there");
+  expect(() => buildFamily(base, [data, cow, twin], sizes)).toThrow('are generation 1 of');
+  expect(() => buildFamily(base, [cow], sizes)).toThrow("hangs on 'v-0000000001', which is not there");
 });
