@@ -76,9 +76,13 @@ async function takeTurn(ctx: Context, { report, forest, family }: Omit<FamilySta
 
 /** Extensions leave one device more each below a store; where there is room again, nobody is about to reach its end. */
 async function layFlat(ctx: Context, family: Family): Promise<void> {
+  if (!ctx.nested.has(family.id)) return;
   const watched = ctx.watched.get(family.id) ?? [];
   const stores = nested(ofFamily(await ctx.kernel.observe(), family));
-  if (stores.length === 0) return;
+  if (stores.length === 0) {
+    ctx.nested.delete(family.id);
+    return;
+  }
   const statuses = await ctx.kernel.statuses();
   const calm = stores.filter((store) => {
     const one = watched.find((candidate) => candidate.store === store);

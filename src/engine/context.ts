@@ -79,6 +79,8 @@ export interface Context {
   readonly goOn: (family: VolumeId) => void;
   /** How often the tails of a family have been changed beside a converge. */
   readonly tailChanges: Map<VolumeId, number>;
+  /** Families with cows that extensions have left nested. */
+  readonly nested: Set<VolumeId>;
   /** Stores that are larger than their cows reach, because the extension ended half-way. */
   readonly unrelieved: Set<StoreName>;
   /** Stores that a writer has filled, or nearly so, and that cannot be extended. */

@@ -194,7 +194,10 @@ async function relieveStore(
     const wanted = { devices: cowDevices(store, size, most), stores: new Set([store]), givenUp: new Set<StoreName>() };
     const steps = relieve(observed, fitTails(wanted, observed, new Set()));
     // Laid flat when nobody is in a hurry.
-    if (steps.length > 0) ctx.goOn(family);
+    if (steps.length > 0) {
+      ctx.nested.add(family);
+      ctx.goOn(family);
+    }
     for (const step of steps) {
       await ctx.kernel.apply(step);
       ctx.tailChanges.set(family, (ctx.tailChanges.get(family) ?? 0) + 1);

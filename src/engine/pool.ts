@@ -6,6 +6,7 @@ import type { Family, Forest, Node } from '../dm/family.ts';
 import type { Kernel, Observed } from '../dm/kernel.ts';
 import { ofFamily } from '../dm/converge.ts';
 import { plan } from '../dm/plan.ts';
+import { nested } from '../dm/tails.ts';
 import { fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, VgUuid, VolumeId } from '../ids.ts';
@@ -104,6 +105,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     whyWaiting: new Map(),
     mergeRates: new Map(),
     tailChanges: new Map(),
+    nested: new Set(),
     unrelieved: new Set(),
     full: new Map(),
     stuck: new Map(),
@@ -259,7 +261,10 @@ async function begin(ctx: Context): Promise<void> {
     },
     'pool read',
   );
-  for (const family of forest.families.values()) if (hasWork(ctx, family, observed)) ctx.goOn(family.id);
+  for (const family of forest.families.values()) {
+    if (nested(ofFamily(observed, family)).length > 0) ctx.nested.add(family.id);
+    if (hasWork(ctx, family, observed)) ctx.goOn(family.id);
+  }
 }
 
 /** Devices for something that no record names any more: they never got a table, or are the tail of a store that is gone. */

@@ -10,7 +10,7 @@ import { mergeFinished } from '../../src/dm/status.ts';
 import { installUdevRules, udevRuns } from '../../src/dm/udev.ts';
 import { output } from '../../src/exec.ts';
 import type { DeviceKey } from '../../src/ids.ts';
-import { poolName } from '../../src/ids.ts';
+import { dmUuid, poolName } from '../../src/ids.ts';
 import { createLvm } from '../../src/lvm/commands.ts';
 import type { Rig } from '../contract/rig.ts';
 import { BLOCK_BYTES } from '../contract/rig.ts';
@@ -96,9 +96,14 @@ export async function guestRig(guest: Guest): Promise<Rig> {
   }
 
   const pathOf = async (key: DeviceKey): Promise<string> => {
-    const device = (await parts.kernel.observe()).devices.get(key);
-    if (device === undefined) throw new Error(`Cannot find device '${key}' in the guest`);
-    return nodeOf(device.majorMinor);
+    const list = await guest.output(['dmsetup', 'info', '-c', '--noheadings', '--separator', ' ', '-o', 'uuid,minor']);
+    const uuid = dmUuid(parts.vg, key);
+    const minor = list
+      .split('\n')
+      .find((line) => line.startsWith(`${uuid} `))
+      ?.split(' ')[1];
+    if (minor === undefined) throw new Error(`Cannot find device '${key}' in the guest`);
+    return `/dev/dm-${minor}`;
   };
 
   return {
