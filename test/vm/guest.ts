@@ -32,6 +32,8 @@ export interface GuestOptions {
   readonly name: string;
   readonly disks?: number;
   readonly diskSizeBytes?: number;
+  /** NBD servers' unix sockets that are its pool disks, in place of `disks` files of `diskSizeBytes`. */
+  readonly sockets?: readonly string[];
   readonly memoryMiB?: number;
   readonly cpus?: number;
   /** Does systemd-udevd run in it? */
@@ -84,8 +86,9 @@ const LOG_TAIL_BYTES = 8192;
 
 const shapeOf = (options: GuestOptions): GuestShape => ({
   name: options.name,
-  disks: options.disks ?? DEFAULTS.disks,
+  disks: options.sockets === undefined ? (options.disks ?? DEFAULTS.disks) : 0,
   diskSizeBytes: options.diskSizeBytes ?? DEFAULTS.diskSizeBytes,
+  sockets: [...(options.sockets ?? [])],
   memoryMiB: options.memoryMiB ?? DEFAULTS.memoryMiB,
   cpus: options.cpus ?? DEFAULTS.cpus,
   udev: options.udev ?? true,

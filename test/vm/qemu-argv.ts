@@ -30,11 +30,11 @@ const ACCELERATION: Readonly<Record<Accelerator, readonly string[]>> = {
 /** QEMU ends a value at a comma unless it is doubled. */
 const value = (text: string): string => text.replaceAll(',', ',,');
 
-const disk = (serial: string, path: string, drive: string, device = ''): readonly string[] => [
+const disk = (serial: string, path: string, drive: string): readonly string[] => [
   '-drive',
   `if=none,id=${serial},format=raw,file=${value(path)},${drive}`,
   '-device',
-  `virtio-blk-pci,drive=${serial},serial=${serial}${device}`,
+  `virtio-blk-pci,drive=${serial},serial=${serial}`,
 ];
 
 export const bareArgv = (
@@ -69,6 +69,10 @@ export const guestArgv = (shape: GuestShape, place: Placement): readonly string[
   // A flush in the guest becomes one on this machine. Zeroes become holes, so that zeroing is quick and disks stay small.
   const durable = 'cache=writeback,discard=unmap,detect-zeroes=unmap';
   const pools = Array.from({ length: shape.disks }, (_, index) => disk(`pool${index}`, poolDisk(dir, index), durable));
+  // The server decides what becomes of writes and of zeroes; the guest is told of a write cache, so that it flushes.
+  const served = shape.sockets.map((path, index) =>
+    disk(`pool${index}`, `nbd+unix:///?socket=${path}`, 'cache=writeback,discard=unmap'),
+  );
   const tars = shape.tars.map((path, index) => disk(`tar${index}`, path, 'readonly=on'));
   return [
     ...bareArgv(place.accelerator, place.kernel, place.initramfs, settings.join(' ')),
@@ -89,6 +93,7 @@ export const guestArgv = (shape: GuestShape, place: Placement): readonly string[
     ...disk('root', place.rootDisk, 'snapshot=on,cache=unsafe'),
     ...disk('state', stateDisk(dir), durable),
     ...pools.flat(),
+    ...served.flat(),
     ...tars.flat(),
   ];
 };

@@ -12,6 +12,7 @@ const Shape = z.object({
   name: z.string(),
   disks: z.number(),
   diskSizeBytes: z.number(),
+  sockets: z.array(z.string()).default([]),
   memoryMiB: z.number(),
   cpus: z.number(),
   udev: z.boolean(),
