@@ -9,10 +9,11 @@ import { nodeOf } from '../../src/dm/observed.ts';
 import { mergeFinished } from '../../src/dm/status.ts';
 import { installUdevRules, udevRuns } from '../../src/dm/udev.ts';
 import { output } from '../../src/exec.ts';
+import type { Exec } from '../../src/exec.ts';
 import type { DeviceKey } from '../../src/ids.ts';
 import { dmUuid, poolName } from '../../src/ids.ts';
 import { createLvm } from '../../src/lvm/commands.ts';
-import type { Rig } from '../contract/rig.ts';
+import type { BlockWrite, Rig } from '../contract/rig.ts';
 import { BLOCK_BYTES } from '../contract/rig.ts';
 import type { Underway, Waits } from '../contract/waits.ts';
 import type { Guest } from '../vm/guest.ts';
@@ -43,8 +44,36 @@ while (my $line = <STDIN>) {
   my $done = syswrite($device, $memory, length $data, $start);
   die "write: $!" unless defined $done && $done == length $data;
 }
-$device->sync or die "sync: $!";
+if ($ARGV[1] eq 'flush') { $device->sync or die "sync: $!" }
 `;
+
+/** Blocks of this device node, one write a line; flushed, or only acknowledged. */
+export async function writeBlocks(
+  exec: Exec,
+  path: string,
+  writes: readonly BlockWrite[],
+  then: 'flush' | 'leave',
+): Promise<void> {
+  const lines = writes.map(({ block, tags }) => `${block} ${tags.join(' ')}\n`).join('');
+  await output(exec, ['perl', '-e', WRITER, path, then], { stdin: lines });
+}
+
+/** Every block of this device node, past all caches. */
+export async function readBlocks(guest: Guest, path: string): Promise<readonly number[]> {
+  const { code, stdout, stderr } = await guest.exec(['dd', `if=${path}`, 'iflag=direct', 'bs=512k', 'status=none']);
+  if (code !== 0) throw new Error(`Cannot read '${path}': ${Buffer.from(stderr).toString()}`);
+  return tagsOf(Buffer.from(stdout));
+}
+
+/** The ports of a driver that has just started, over this way to run commands. */
+export async function openPorts(exec: Exec) {
+  const lvm = createLvm({ exec, vgName: VG });
+  const { vgUuid } = await lvm.report();
+  const udev = await udevRuns(exec);
+  if (udev) await installUdevRules(exec, [vgUuid]);
+  const kernel = createKernel({ exec, lvm, pool: poolName('test'), vgName: VG, vgUuid, udev });
+  return { vg: vgUuid, lvm, kernel, host: createHost({ exec, vgName: VG, vgUuid }) };
+}
 
 /** Small extents, so that a family's contents are read in a moment. Made once; the disks survive every cut. */
 export async function makePool(guest: Guest): Promise<void> {
@@ -84,16 +113,7 @@ export async function releaseAll(guest: Guest): Promise<void> {
 /** Opens the pool of a guest that has just booted. */
 export async function guestRig(guest: Guest): Promise<Rig> {
   const exec = guestExec(guest);
-  let parts = await open();
-
-  async function open() {
-    const lvm = createLvm({ exec, vgName: VG });
-    const { vgUuid } = await lvm.report();
-    const udev = await udevRuns(exec);
-    if (udev) await installUdevRules(exec, [vgUuid]);
-    const kernel = createKernel({ exec, lvm, pool: poolName('test'), vgName: VG, vgUuid, udev });
-    return { vg: vgUuid, lvm, kernel, host: createHost({ exec, vgName: VG, vgUuid }) };
-  }
+  let parts = await openPorts(exec);
 
   const pathOf = async (key: DeviceKey): Promise<string> => {
     const list = await guest.output(['dmsetup', 'info', '-c', '--noheadings', '--separator', ' ', '-o', 'uuid,minor']);
@@ -119,16 +139,8 @@ export async function guestRig(guest: Guest): Promise<Rig> {
     get host() {
       return parts.host;
     },
-    read: async (key) => {
-      const path = await pathOf(key);
-      const { code, stdout, stderr } = await guest.exec(['dd', `if=${path}`, 'iflag=direct', 'bs=512k', 'status=none']);
-      if (code !== 0) throw new Error(`Cannot read '${key}': ${Buffer.from(stderr).toString()}`);
-      return tagsOf(Buffer.from(stdout));
-    },
-    write: async (key, writes) => {
-      const lines = writes.map(({ block, tags }) => `${block} ${tags.join(' ')}\n`).join('');
-      await output(exec, ['perl', '-e', WRITER, await pathOf(key)], { stdin: lines });
-    },
+    read: async (key) => readBlocks(guest, await pathOf(key)),
+    write: async (key, writes) => writeBlocks(exec, await pathOf(key), writes, 'flush'),
     pause: () => Promise.resolve(),
     finishMerges: async () => {
       for (let poll = 0; poll < MERGE_POLLS; poll += 1) {
@@ -145,12 +157,12 @@ export async function guestRig(guest: Guest): Promise<Rig> {
     },
     // The logic runs here, so a killed driver is one that is forgotten in the middle of nothing.
     killDriver: async () => {
-      parts = await open();
+      parts = await openPorts(exec);
     },
     cutPower: async () => {
       await guest.cut();
       await guest.boot();
-      parts = await open();
+      parts = await openPorts(exec);
     },
     notices: () => [],
   };

@@ -1,12 +1,11 @@
 // Random families with a crash at every point of every operation: each prefix of an operation's effects is followed by the
 // death of the driver or of the node, a start, and a look at everything. A failure is a story that a seed tells again.
 
-import type { Restore } from '../../src/engine/engine.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { messageOf } from '../../src/errors.ts';
 import type { VgUuid } from '../../src/ids.ts';
-import { ID_ALPHABET, deviceKey, isSnapshotId, isVolumeId, poolName } from '../../src/ids.ts';
+import { ID_ALPHABET, deviceKey, isVolumeId, poolName } from '../../src/ids.ts';
 import type { Host } from '../../src/host.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
@@ -16,13 +15,24 @@ import { kib, mib } from '../../src/units.ts';
 import { silentLog } from '../../src/ports.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
-import { drawOperation, someWrite } from './crash-draw.ts';
-import type { Fresh } from './crash-draw.ts';
-import { leftovers, lookAt, notices } from './crash-look.ts';
-import type { Model, Shown } from './crash-model.ts';
-import { afterPowerCut, learned, mismatch, restored, volumeIn, withSafety, written } from './crash-model.ts';
-import type { Hooks, Operation, Progress, Write } from './crash-operation.ts';
-import { operationText, perform } from './crash-operation.ts';
+import { drawOperation, someWrite } from '../contract/crash-draw.ts';
+import type { Fresh } from '../contract/crash-draw.ts';
+import type { Model, Shown } from '../contract/crash-model.ts';
+import { afterPowerCut, written } from '../contract/crash-model.ts';
+import type { Hooks, Node, Operation, Progress, Write } from '../contract/crash-operation.ts';
+import { operationText, perform } from '../contract/crash-operation.ts';
+import {
+  askAgain,
+  begunSince,
+  catchUp,
+  deleteAll,
+  ensureClean,
+  isDone,
+  progressFrom,
+  reconcile,
+} from '../contract/crash-restart.ts';
+import type { CrashRig } from '../contract/crash-rig.ts';
+import { simCrashRig } from './crash-rig.ts';
 import { SimCrash } from './errors.ts';
 import type { Moment, World } from './world.ts';
 import { createWorld } from './world.ts';
@@ -50,6 +60,7 @@ type Crash = 'driver' | 'power';
 
 interface Run {
   readonly world: World;
+  readonly rig: CrashRig;
   readonly ports: Ports;
   readonly hooks: Hooks;
   readonly vg: VgUuid;
@@ -84,6 +95,7 @@ export async function runCrashes({ seed, operations, ports = (world) => world }:
   });
   const run: Run = {
     world,
+    rig: simCrashRig(world),
     ports: ports(world),
     hooks: { beforeSuspend: undefined },
     vg: (await world.lvm.report()).vgUuid,
@@ -105,7 +117,8 @@ export async function runCrashes({ seed, operations, ports = (world) => world }:
       await tryEveryPoint(run, op);
       await goOn(run, op);
     }
-    await deleteAll(run);
+    run.trying = 'everything deleted';
+    await deleteAll(await started(run), run.shown);
     return { points: run.points, failure: '' };
   } catch (error) {
     const trace = world.inspect
@@ -126,11 +139,11 @@ const FINISH_EACH = 5;
 
 function newEngine(run: Run): PoolEngine {
   const { kernel, lvm, host } = run.ports;
-  const apply = (step: Step): Promise<void> => {
+  const apply = async (step: Step): Promise<void> => {
     const { beforeSuspend } = run.hooks;
     if (step.do === 'suspend') run.hooks.beforeSuspend = undefined;
-    if (step.do === 'suspend') beforeSuspend?.();
-    return kernel.apply(step);
+    if (step.do === 'suspend') await beforeSuspend?.();
+    await kernel.apply(step);
   };
   return createPoolEngine({
     kernel: { ...kernel, apply },
@@ -153,14 +166,10 @@ function idOf(count: number): string {
   return text;
 }
 
-async function started(run: Run): Promise<PoolEngine> {
+async function started(run: Run): Promise<Node> {
   const engine = newEngine(run);
   await engine.open();
-  return engine;
-}
-
-function ensure(lines: readonly string[], when: string): void {
-  if (lines.length > 0) throw new Error([`${when}:`, ...lines].join('\n'));
+  return { rig: run.rig, engine, hooks: run.hooks };
 }
 
 async function tryEveryPoint(run: Run, op: Operation): Promise<void> {
@@ -193,28 +202,28 @@ async function tryPoint(run: Run, op: Operation, before: Before, effects: number
   run.points += 1;
   run.trying = `  crash of the ${crash} after ${effects} effects of the last operation`;
   returnTo(run, before);
-  const engine = await started(run);
-  const sure = await begunAtStart(run, engine);
-  const progress: Progress = { sure, maybe: [], refused: undefined, unflushed: undefined };
+  const node = await started(run);
+  const progress = progressFrom(await begunAtStart(run, node));
   world.control.stopAfter(effects);
-  const finished = await runUntilCrash(run, engine, op, progress);
+  const finished = await runUntilCrash(node, op, progress);
   world.control.reseed(effects * 2 + (crash === 'driver' ? 0 : 1));
   const candidates = crash === 'driver' ? killDriver(run, op, progress) : cutPower(run, op, progress);
 
   const next = await started(run);
-  ensure([...(await leftovers(world)), ...(await notices(world))], 'after the restart');
-  const { model } = await reconcile(run, next, candidates, 'after the restart');
-  const done = await isDone(next, op, model, before);
-  const after = await again(run, next, op, { model, done, mayRefuse: progress.refused !== undefined });
-  if (run.points % FINISH_EACH === 0) await finish(run, next, after);
+  await ensureClean(run.rig, 'after the restart');
+  const { model } = await reconcile(next, candidates, 'after the restart');
+  const done = await isDone(next.engine, op, model, before.clockMs);
+  const asked = await askAgain(next, op, { model, done, mayRefuse: progress.refused !== undefined });
+  const after = await reconcile(next, [asked], 'asked again');
+  if (run.points % FINISH_EACH === 0) await finish(next, after.model);
   return finished;
 }
 
-async function runUntilCrash(run: Run, engine: PoolEngine, op: Operation, progress: Progress): Promise<boolean> {
+async function runUntilCrash(node: Node, op: Operation, progress: Progress): Promise<boolean> {
   try {
-    await perform({ ...run, engine: engine }, op, progress);
+    await perform(node, op, progress);
     // The background swallows what stops it.
-    await run.world.lvm.report();
+    await node.rig.lvm.report();
     return true;
   } catch (error) {
     if (error instanceof SimCrash) return false;
@@ -270,146 +279,24 @@ function cutPower(run: Run, op: Operation, { sure, maybe, unflushed }: Progress)
   );
 }
 
-interface Found {
-  readonly model: Model;
-  readonly shown: ReadonlyMap<string, Shown>;
-}
-
-/** Which of the models holds, with what was not sure learned from what is shown. */
-async function reconcile(run: Run, engine: PoolEngine, candidates: readonly Model[], when: string): Promise<Found> {
-  const shown = await lookAt(run.world, engine);
-  const restores = await engine.listRestores();
-  ensure([...(await leftovers(run.world)), ...(await notices(run.world))], `${when}, having looked`);
-  const differences: string[] = [];
-  for (const model of candidates
-    .map((candidate) => begunSince(candidate, shown, restores))
-    .flatMap((candidate) => [candidate, ...safetiesTaken(candidate)])) {
-    const difference = mismatch(model, shown);
-    if (difference === undefined) return { model: learned(model, shown), shown };
-    differences.push(difference);
-  }
-  const which = candidates.length === 1 ? ['want'] : ['neither before', ...candidates.slice(1).map(() => 'nor after')];
-  throw new Error([`${when}:`, ...differences.map((line, index) => `${which[index]}: ${line}`)].join('\n'));
-}
-
 /** The model with what the driver has begun by itself when it started. */
-async function begunAtStart(run: Run, engine: PoolEngine): Promise<Model> {
+async function begunAtStart(run: Run, { engine }: Node): Promise<Model> {
   return begunSince(run.model, run.shown, await engine.listRestores());
 }
 
-/** A restore that waits begins when the driver finds the way free: what it lists tells whether it has. */
-function begunSince(model: Model, shown: ReadonlyMap<string, Shown>, restores: readonly Restore[]): Model {
-  let sure = model;
-  for (const [name, image] of model) {
-    if (image.kind !== 'volume' || image.wish === undefined) continue;
-    const own = restores.filter(({ volume }) => volume === shown.get(name)?.id);
-    const waits = own.some(({ phase }) => phase === 'waiting');
-    const { mode, snapshotId } = image.wish;
-    const begun = own.some((one) => one.mode === mode && one.snapshot === snapshotId);
-    if (begun && !waits) sure = restored(sure, name, image.wish);
-  }
-  return sure;
-}
-
-/** The safety snapshot of a restore that waits may be there before it has begun. */
-function safetiesTaken(model: Model): readonly Model[] {
-  return [...model].flatMap(([name, image]) =>
-    image.kind === 'volume' && image.wish?.safety !== undefined ? [withSafety(model, name, image.wish.safety)] : [],
-  );
-}
-
-async function isDone(engine: PoolEngine, op: Operation, model: Model, before: Before): Promise<boolean> {
-  switch (op.do) {
-    case 'create':
-    case 'snapshot':
-      return model.has(op.name);
-    case 'restore':
-      return (await engine.listRestores()).some(
-        ({ volume, startedMs }) => volume === op.volume.id && startedMs > before.clockMs,
-      );
-    case 'delete':
-    case 'expand':
-    case 'activate':
-    case 'deactivate':
-    case 'cancel':
-    case 'write':
-    case 'background':
-      return false;
-  }
-}
-
-interface Again {
-  readonly model: Model;
-  readonly done: boolean;
-  readonly mayRefuse: boolean;
-}
-
-/** The caller asks again, under the same name. A restore that has begun is refused, and listed instead. */
-async function again(run: Run, engine: PoolEngine, op: Operation, { model, done, mayRefuse }: Again): Promise<Model> {
-  const retry = retried(op, model);
-  if (done && op.do === 'restore') return model;
-  const progress: Progress = { sure: model, maybe: [], refused: undefined, unflushed: undefined };
-  await perform({ ...run, engine: engine }, retry, progress);
-  if (progress.refused !== undefined && !mayRefuse) {
-    // The background may have begun something since that has to end first.
-    await catchUp(run, engine);
-    progress.refused = undefined;
-    await perform({ ...run, engine: engine }, retry, progress);
-    if (progress.refused !== undefined) throw new Error(`asked again: ${String(progress.refused)}`);
-  }
-  return (await reconcile(run, engine, [done ? model : progress.sure], 'asked again')).model;
-}
-
-function retried(op: Operation, model: Model): Operation {
-  if (op.do === 'snapshot') return { ...op, unflushed: undefined };
-  if (op.do === 'write' && !volumeIn(model, op.volume.name).active) return { do: 'background', chunks: 1 };
-  return op;
-}
-
-async function catchUp({ world }: Run, engine: PoolEngine): Promise<void> {
-  for (let round = 0; round < 20; round += 1) {
-    if (!world.control.finishMerges()) throw new Error('a merge is stuck');
-    const effects = world.control.effects();
-    await engine.look();
-    await engine.settle();
-    if (world.control.effects() === effects) return;
-  }
-  throw new Error('the background does not come to an end');
-}
-
-async function finish(run: Run, engine: PoolEngine, model: Model): Promise<void> {
-  await catchUp(run, engine);
-  await reconcile(run, engine, [model], 'when all merges are done');
+async function finish(node: Node, model: Model): Promise<void> {
+  await catchUp(node);
+  await reconcile(node, [model], 'when all merges are done');
 }
 
 /** The operation once more without a crash: the story goes on from here. */
 async function goOn(run: Run, op: Operation): Promise<void> {
-  const engine = await started(run);
-  const sure = await begunAtStart(run, engine);
-  const progress: Progress = { sure, maybe: [], refused: undefined, unflushed: undefined };
-  await perform({ ...run, engine: engine }, op, progress);
+  const node = await started(run);
+  const progress = progressFrom(await begunAtStart(run, node));
+  await perform(node, op, progress);
   if (progress.refused !== undefined) run.story.push(`  refused: ${progress.refused}`);
   if (op.do === 'snapshot' && op.unflushed !== undefined) run.world.user.flush(deviceKey(op.volume.id, 'top'));
-  const { model, shown } = await reconcile(run, engine, [progress.sure], 'without a crash');
+  const { model, shown } = await reconcile(node, [progress.sure], 'without a crash');
   run.model = model;
   run.shown = shown;
-}
-
-/** With everything deleted nothing may be left: no store, no device. */
-async function deleteAll(run: Run): Promise<void> {
-  run.trying = 'everything deleted';
-  const engine = await started(run);
-  for (const { id } of run.shown.values()) {
-    if (isSnapshotId(id)) await engine.deleteSnapshot(id);
-    if (!isVolumeId(id)) continue;
-    await engine.deactivate(id);
-    await engine.deleteVolume(id);
-  }
-  await engine.settle();
-  await catchUp(run, engine);
-  const { stores } = await run.world.lvm.report();
-  ensure(
-    [...stores.map(({ store, tags }) => `${store} ${tags.join(' ')}`), ...run.world.inspect.devices()],
-    'left over',
-  );
 }

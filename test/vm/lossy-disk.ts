@@ -69,11 +69,7 @@ interface Write {
   readonly sure: boolean;
 }
 
-export async function createLossyDisk({
-  path,
-  sizeBytes,
-  goesOn = () => true,
-}: LossyDiskOptions): Promise<LossyDisk> {
+export async function createLossyDisk({ path, sizeBytes, goesOn = () => true }: LossyDiskOptions): Promise<LossyDisk> {
   // As the machine sees it, and as it is found after a cut.
   const cached = Buffer.alloc(sizeBytes);
   const durable = Buffer.alloc(sizeBytes);

@@ -6,11 +6,11 @@ import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
 import type { VolumeParameters } from '../../src/parameters.ts';
 import type { Bytes } from '../../src/units.ts';
 import { bytes, kib } from '../../src/units.ts';
-import type { Random } from '../contract/random.ts';
 import type { Model, Shown } from './crash-model.ts';
 import { volumeIn } from './crash-model.ts';
 import type { NamedSnapshot, NamedVolume, Operation, Write } from './crash-operation.ts';
-import { BLOCK_BYTES } from './machine.ts';
+import type { Random } from './random.ts';
+import { BLOCK_BYTES } from './rig.ts';
 
 const UNIT = kib(512);
 const UNIT_BLOCKS = Number(UNIT) / BLOCK_BYTES;

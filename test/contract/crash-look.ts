@@ -13,14 +13,14 @@ import type { DeviceKey, EntityId } from '../../src/ids.ts';
 import { deviceKey, entityOf, isVolumeId } from '../../src/ids.ts';
 import { fitTails } from '../../src/dm/tails.ts';
 import type { Shown } from './crash-model.ts';
-import { BLOCK_BYTES } from './machine.ts';
-import type { World } from './world.ts';
+import type { CrashRig } from './crash-rig.ts';
+import { BLOCK_BYTES } from './rig.ts';
 
 const VOLUME: Shown['kind'] = 'volume';
 const SNAPSHOT: Shown['kind'] = 'snapshot';
 
 /** Volumes and snapshots by name, with their contents: of a top where there is one, otherwise of the view. */
-export async function lookAt(world: World, engine: PoolEngine): Promise<ReadonlyMap<string, Shown>> {
+export async function lookAt(rig: CrashRig, engine: PoolEngine): Promise<ReadonlyMap<string, Shown>> {
   const found = [
     ...(await engine.listVolumes()).map(({ name, id, size, active }) => ({ kind: VOLUME, name, id, size, active })),
     ...(await engine.listSnapshots()).map(({ name, id, size }) => ({ kind: SNAPSHOT, name, id, size, active: false })),
@@ -28,11 +28,13 @@ export async function lookAt(world: World, engine: PoolEngine): Promise<Readonly
   const waiting = new Set<string>(
     (await engine.listRestores()).flatMap(({ phase, volume }) => (phase === 'waiting' ? [volume] : [])),
   );
+  const deviceOf = (id: EntityId, active: boolean): DeviceKey => deviceKey(id, active ? 'top' : 'view');
   await engine.show(new Set<EntityId>(found.map(({ id }) => id)));
+  const contents = await rig.read(found.map(({ id, active }) => deviceOf(id, active)));
   const shown = new Map<string, Shown>();
   for (const { kind, name, id, size, active } of found) {
     if (name === undefined || shown.has(name)) throw new Error(`Two images are called '${name}'`);
-    const blocks = world.inspect.content(deviceKey(id, active ? 'top' : 'view')) ?? [];
+    const blocks = contents.get(deviceOf(id, active)) ?? [];
     // The image of a snapshot that larger ones read through is longer than the snapshot.
     shown.set(name, { kind, id, active, waits: waiting.has(id), blocks: blocks.slice(0, Number(size) / BLOCK_BYTES) });
   }
@@ -41,9 +43,9 @@ export async function lookAt(world: World, engine: PoolEngine): Promise<Readonly
 }
 
 /** One line for each thing that is left over or not as the records want it. */
-export async function leftovers(world: World): Promise<readonly string[]> {
-  const observed = await world.kernel.observe();
-  const { families, troubles } = buildForest((await world.lvm.report()).stores);
+export async function leftovers({ kernel, lvm }: Pick<CrashRig, 'kernel' | 'lvm'>): Promise<readonly string[]> {
+  const observed = await kernel.observe();
+  const { families, troubles } = buildForest((await lvm.report()).stores);
   const lines = troubles.map(({ reason }) => reason);
   const expected = new Map<DeviceKey, DesiredDevice>();
   for (const family of families.values()) {
@@ -62,7 +64,6 @@ export async function leftovers(world: World): Promise<readonly string[]> {
       lines.push(`${key} is ${suspended ? '' : 'not '}suspended`);
     if (inactive !== undefined) lines.push(`${key} has an inactive table`);
   }
-  if (world.user.queued().length > 0) lines.push(`${world.user.queued().length} writes still wait`);
   return lines;
 }
 
@@ -72,18 +73,4 @@ function topsOf(family: Family, { devices }: Observed) {
     if (id === undefined || !isVolumeId(id) || !key.endsWith('-top')) return [];
     return family.nodes.get(id)?.record.deleted === false ? [id] : [];
   });
-}
-
-/**
- * Losses and breaches of laws that the simulation noticed by itself. A snapshot that was deleted, and that nothing reads,
- * may go stale while a dead driver has not taken its device away.
- */
-export async function notices(world: World): Promise<readonly string[]> {
-  const all = world.inspect.notices();
-  if (all.length === 0) return [];
-  const { families } = buildForest((await world.lvm.report()).stores);
-  const nodes = new Set<string>([...families.values()].flatMap((family) => [...family.nodes.keys()]));
-  return all
-    .filter(({ kind, key }) => kind !== 'unfed-write' || nodes.has(key.slice(0, 12)))
-    .map(({ kind, key, effect, text }) => `${kind} at effect ${effect}, ${key}: ${text}`);
 }

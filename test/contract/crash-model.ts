@@ -140,26 +140,34 @@ export function grown(model: Model, volume: string, blocks: number): Model {
   return put(model, volume, { ...image, blocks: [...image.blocks, ...more] });
 }
 
-/** The first difference as one line for a person; undefined when all that is shown fits the model. */
-export function mismatch(model: Model, shown: ReadonlyMap<string, Shown>): string | undefined {
-  for (const name of shown.keys()) if (!model.has(name)) return `'${name}' is there and should not be`;
+export interface Mismatch {
+  /** One line for a person. */
+  readonly text: string;
+  /** Blocks that show something else than they should. */
+  readonly wrong: number;
+}
+
+/** The first difference; undefined when all that is shown fits the model. */
+export function mismatch(model: Model, shown: ReadonlyMap<string, Shown>): Mismatch | undefined {
+  const other = (text: string): Mismatch => ({ text, wrong: 0 });
+  for (const name of shown.keys()) if (!model.has(name)) return other(`'${name}' is there and should not be`);
   for (const [name, image] of model) {
     const found = shown.get(name);
-    if (found?.kind !== image.kind) return `'${name}' is not there`;
+    if (found?.kind !== image.kind) return other(`'${name}' is not there`);
     if (image.kind === 'volume' && image.active !== found.active)
-      return `'${name}' is ${image.active ? 'not active and should be' : 'active and should not be'}`;
+      return other(`'${name}' is ${image.active ? 'not active and should be' : 'active and should not be'}`);
     const waits = image.kind === 'volume' && image.wish !== undefined;
-    if (waits !== found.waits) return `a restore of '${name}' ${waits ? 'does not wait and should' : 'waits'}`;
+    if (waits !== found.waits) return other(`a restore of '${name}' ${waits ? 'does not wait and should' : 'waits'}`);
     if (image.blocks.length !== found.blocks.length)
-      return `'${name}' has ${found.blocks.length} blocks, want ${image.blocks.length}`;
+      return other(`'${name}' has ${found.blocks.length} blocks, want ${image.blocks.length}`);
     const wrong = image.blocks.flatMap((block, index) => (fits(block, found.blocks[index]) ? [] : [index]));
     const [first] = wrong;
     if (first !== undefined) {
       const want = image.blocks[first];
-      return (
+      const text =
         `'${name}' (${found.id}): ${wrong.length} of ${image.blocks.length} blocks differ, the first is ${first}: ` +
-        `got ${found.blocks[first]}, want ${typeof want === 'number' ? want : 'one of its past'}`
-      );
+        `got ${found.blocks[first]}, want ${typeof want === 'number' ? want : `one of ${[...(want ?? [])].slice(0, 8).join(', ')}`}`;
+      return { text, wrong: wrong.length };
     }
   }
   return undefined;

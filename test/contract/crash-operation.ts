@@ -21,8 +21,8 @@ import {
   without,
   written,
 } from './crash-model.ts';
-import { BLOCK_BYTES } from './machine.ts';
-import type { World } from './world.ts';
+import type { CrashRig } from './crash-rig.ts';
+import { BLOCK_BYTES } from './rig.ts';
 
 export interface NamedVolume {
   readonly name: string;
@@ -159,26 +159,26 @@ function wished(model: Model, op: RestoreOperation): Model {
 /** What happens in the middle of an operation. */
 export interface Hooks {
   /** Called once, before the next suspend. */
-  beforeSuspend: (() => void) | undefined;
+  beforeSuspend: (() => Promise<void>) | undefined;
 }
 
 export interface Node {
-  readonly world: World;
+  readonly rig: CrashRig;
   readonly engine: PoolEngine;
   readonly hooks: Hooks;
 }
 
 /** Does it, and then the background's turn, as the driver would. Throws what a crash or a fault throws. */
-export async function perform({ world, engine, hooks }: Node, op: Operation, progress: Progress): Promise<void> {
+export async function perform({ rig, engine, hooks }: Node, op: Operation, progress: Progress): Promise<void> {
   const before = progress.sure;
   const after = applied(before, op);
   progress.maybe = possible(before, op, after);
   // At the last moment: a write from before is made durable by the commit's own flush.
-  hooks.beforeSuspend = () => {
-    if (op.do === 'snapshot' && op.unflushed !== undefined) writeUnflushed(world, op, op.unflushed, progress);
+  hooks.beforeSuspend = async () => {
+    if (op.do === 'snapshot' && op.unflushed !== undefined) await writeUnflushed(rig, op, op.unflushed, progress);
   };
   try {
-    const begun = await call(world, engine, op, progress);
+    const begun = await call(rig, engine, op, progress);
     if (op.do === 'restore' && !begun) progress.sure = wished(before, op);
     else progress.sure = op.do === 'write' ? after : applied(progress.sure, op);
     // A snapshot flushes what its volume had acknowledged.
@@ -211,15 +211,14 @@ function safetyOf(model: Model, op: Operation): { readonly volume: string; reado
   return { volume: op.volume.name, safety: wish?.mode === 'snapshot' ? undefined : wish?.safety };
 }
 
-function writeUnflushed(
-  world: World,
+async function writeUnflushed(
+  rig: CrashRig,
   op: Extract<Operation, { do: 'snapshot' }>,
   { at, tags }: Write,
   progress: Progress,
-): void {
+): Promise<void> {
   const { volume } = op;
-  if (world.user.write(deviceKey(volume.id, 'top'), at, tags) !== 'done')
-    throw new Error(`Cannot write ${volume.name}`);
+  await rig.write(deviceKey(volume.id, 'top'), at, tags);
   const was = volumeIn(progress.sure, volume.name)
     .blocks.slice(at, at + tags.length)
     .filter((tag) => typeof tag === 'number');
@@ -234,7 +233,7 @@ function isRefusal(error: unknown): error is SnapmergeError {
 }
 
 /** False when a restore was only noted. */
-async function call(world: World, engine: PoolEngine, op: Operation, progress: Progress): Promise<boolean> {
+async function call(rig: CrashRig, engine: PoolEngine, op: Operation, progress: Progress): Promise<boolean> {
   switch (op.do) {
     case 'create': {
       const { name, size, parameters, from } = op;
@@ -262,11 +261,10 @@ async function call(world: World, engine: PoolEngine, op: Operation, progress: P
       await engine.deactivate(op.volume.id);
       return true;
     case 'write':
-      await writeAll(world, engine, op, progress);
+      await writeAll(rig, engine, op, progress);
       return true;
     case 'background':
-      if (op.chunks === undefined) world.control.finishMerges();
-      else world.control.merge(op.chunks);
+      await rig.merge(op.chunks);
       await engine.look();
       return true;
   }
@@ -280,16 +278,15 @@ async function cancelAll(engine: PoolEngine, id: VolumeId): Promise<void> {
 
 /** The monitor's time is not real here: it looks after every write, as it would many times a second. */
 async function writeAll(
-  world: World,
+  rig: CrashRig,
   engine: PoolEngine,
   { volume, writes }: Extract<Operation, { do: 'write' }>,
   progress: Progress,
 ): Promise<void> {
   const top = deviceKey(volume.id, 'top');
   for (const { at, tags } of writes) {
-    const outcome = world.user.write(top, at, tags);
-    if (outcome !== 'done') throw new Error(`Cannot write '${volume.name}': ${outcome}`);
-    world.user.flush(top);
+    await rig.write(top, at, tags);
+    await rig.flush(top);
     progress.sure = written(progress.sure, volume.name, at, tags, true);
     progress.maybe = [];
     await engine.look();
