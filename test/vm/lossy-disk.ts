@@ -1,13 +1,14 @@
-// A disk for a guest that has a write cache which a power cut empties: what no flush has covered is lost, by chance sector
-// by sector, as on real disks. QEMU reaches it by NBD. It can also stop answering at a chosen request, so that a cut falls
+// A disk for a guest that has a write cache which a power cut empties: what no flush has covered is lost, by chance, in
+// whole physical blocks, as on real disks. QEMU reaches it by NBD. It can also stop answering at a chosen request, so that a cut falls
 // between any two of them, and return errors for a part of its sectors.
 
 import { serveNbd } from './nbd.ts';
 import type { NbdReply, NbdRequest, NbdServer } from './nbd.ts';
 
-const SECTOR_BYTES = 512;
+/** Such a block of the disk is written whole or not at all. */
+const PHYSICAL_BLOCK_BYTES = 4096;
 
-/** What becomes of the writes that no flush has covered: each as a whole or sector by sector, in their order. */
+/** What becomes of the writes that no flush has covered: each as a whole or block by block, in their order. */
 export type Loss = 'nothing' | 'some' | 'everything';
 
 export interface Chance {
@@ -152,19 +153,22 @@ export async function createLossyDisk({ path, sizeBytes, goesOn = () => true }: 
   };
 }
 
-/** A write got there, or did not, or some of its sectors did. */
+/** A write got there, or did not, or some of its blocks did. */
 function survivors(one: Write, loss: Loss, chance: Chance): readonly Write[] {
   if (one.sure || loss === 'nothing') return [one];
   if (loss === 'everything') return [];
   const fate = chance.below(5);
   if (fate < 2) return [one];
   if (fate < 4) return [];
-  return Array.from({ length: Math.ceil(one.length / SECTOR_BYTES) }, (_, index) => index * SECTOR_BYTES)
-    .filter(() => chance.below(2) === 0)
-    .map((at) => {
-      const length = Math.min(SECTOR_BYTES, one.length - at);
-      return { ...one, offset: one.offset + at, length, data: one.data?.subarray(at, at + length) };
-    });
+  const kept: Write[] = [];
+  const end = one.offset + one.length;
+  for (let offset = one.offset; offset < end;) {
+    const next = Math.min(end, (Math.floor(offset / PHYSICAL_BLOCK_BYTES) + 1) * PHYSICAL_BLOCK_BYTES);
+    const data = one.data?.subarray(offset - one.offset, next - one.offset);
+    if (chance.below(2) === 0) kept.push({ ...one, offset, length: next - offset, data });
+    offset = next;
+  }
+  return kept;
 }
 
 function refused(fault: Fault | undefined, request: NbdRequest): boolean {

@@ -30,11 +30,11 @@ const ACCELERATION: Readonly<Record<Accelerator, readonly string[]>> = {
 /** QEMU ends a value at a comma unless it is doubled. */
 const value = (text: string): string => text.replaceAll(',', ',,');
 
-const disk = (serial: string, path: string, drive: string): readonly string[] => [
+const disk = (serial: string, path: string, drive: string, device = ''): readonly string[] => [
   '-drive',
   `if=none,id=${serial},format=raw,file=${value(path)},${drive}`,
   '-device',
-  `virtio-blk-pci,drive=${serial},serial=${serial}`,
+  `virtio-blk-pci,drive=${serial},serial=${serial}${device}`,
 ];
 
 export const bareArgv = (
@@ -71,7 +71,7 @@ export const guestArgv = (shape: GuestShape, place: Placement): readonly string[
   const pools = Array.from({ length: shape.disks }, (_, index) => disk(`pool${index}`, poolDisk(dir, index), durable));
   // The server decides what becomes of writes and of zeroes; the guest is told of a write cache, so that it flushes.
   const served = shape.sockets.map((path, index) =>
-    disk(`pool${index}`, `nbd+unix:///?socket=${path}`, 'cache=writeback,discard=unmap'),
+    disk(`pool${index}`, `nbd+unix:///?socket=${path}`, 'cache=writeback,discard=unmap', ',physical_block_size=4096'),
   );
   const tars = shape.tars.map((path, index) => disk(`tar${index}`, path, 'readonly=on'));
   return [
