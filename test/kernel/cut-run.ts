@@ -68,7 +68,7 @@ interface Run {
 const FIRST_OPERATIONS = 6;
 const MOST_OPERATIONS_BETWEEN = 2;
 const STAGE_SHARE = 0.6;
-const AGAIN_SHARE = 0.25;
+const AGAIN_SHARE = 0.35;
 const MOST_CUTS_OF_A_START = 2;
 /** How long a disk may take to come to the chosen change when the driver has nothing more to do. */
 const MERGE_WAIT_MS = 3_000;
@@ -78,7 +78,8 @@ const STATUS_LIMIT_MS = 1_500;
 const WORK_LIMIT_MS = 30_000;
 /** How many of the last effects a failure shows. */
 const TRACE = Number(process.env['SNAPMERGE_TRACE'] ?? 40);
-const TURNS: readonly Point['at'][] = ['step', 'merge', 'request', 'step', 'request'];
+const TURNS: readonly Point['at'][] = ['step', 'merge', 'request', 'merge', 'step', 'request'];
+const LOSSES: readonly Loss[] = ['some', 'some', 'some', 'some', 'everything', 'everything', 'nothing'];
 const WRITES_BEFORE_RESTORE = 12;
 const INTERESTING: ReadonlySet<Operation['do']> = new Set(['create', 'snapshot', 'delete', 'expand', 'restore']);
 
@@ -225,15 +226,17 @@ async function cutIn(run: Run, op: Operation, at: Point['at']): Promise<void> {
   const sinceMs = run.given.clockMs;
   const progress = progressFrom(run.model);
   const users = await startUsers(machine.guest, run, op);
-  await cutWhile(run, point, op.do, () => perform(run.driver.node, op, progress));
+  let cut = await cutWhile(run, point, op.do, () => perform(run.driver.node, op, progress));
   await Promise.all(users.map(({ ended }) => ended));
   const candidates = possible(op, progress).map((model) => afterPowerCut(withUsers(model, op, users)));
   await boot(run);
 
-  for (let count = 0; count < MOST_CUTS_OF_A_START && random.chance(AGAIN_SHARE); count += 1) {
-    const early = drawPoint(random, run.lengths, 'start', random.pick(['step', 'request', 'merge']) ?? 'step');
+  for (let count = 0; count < MOST_CUTS_OF_A_START && cut !== 'nothing left to do'; count += 1) {
+    if (!random.chance(AGAIN_SHARE)) break;
+    const kinds: readonly Point['at'][] = cut === 'in a merge' ? ['step', 'request', 'merge'] : ['step', 'request'];
+    const early = drawPoint(random, run.lengths, 'start', random.pick(kinds) ?? 'step');
     run.story.push(`  start, cut ${pointText(early)}`);
-    await cutWhile(run, early, 'start', () => run.driver.node.engine.open());
+    cut = await cutWhile(run, early, 'start', () => run.driver.node.engine.open());
     await boot(run);
   }
   const { node } = run.driver;
@@ -253,7 +256,7 @@ async function cutWhile(
   point: Point,
   what: Operation['do'] | 'start',
   work: () => Promise<void>,
-): Promise<void> {
+): Promise<'in a merge' | 'in the middle' | 'nothing left to do'> {
   const { driver, machine, random, totals, story } = run;
   const effects = driver.node.rig.effects();
   const stopped = arm(run, point).then(() => 'stopped' as const);
@@ -269,17 +272,18 @@ async function cutWhile(
   const ended = outcome === 'done' && !driver.hasEnded();
   const inMerge = (await merges(run)) > 0;
   driver.end();
-  const loss = random.pick<Loss>(['some', 'some', 'some', 'everything', 'nothing']) ?? 'some';
-  const { uncovered, lost } = await machine.cut(loss, random);
+  const { uncovered, lost } = await machine.cut(random.pick(LOSSES) ?? 'some', random);
   await Promise.race([
     worked,
     pause(WORK_LIMIT_MS, undefined).then(() => Promise.reject(new Error('it does not end'))),
   ]);
-  if (ended) run.lengths.set(what, driver.node.rig.effects() - effects);
+  if (ended && what !== 'start') run.lengths.set(what, driver.node.rig.effects() - effects);
   totals.cuts += 1;
   if (lost > 0) totals.lossy += 1;
   if (inMerge) totals.merging += 1;
   story.push(`  (${ended ? 'it had ended, ' : ''}${inMerge ? 'in a merge, ' : ''}${lost} of ${uncovered} writes lost)`);
+  if (inMerge) return 'in a merge';
+  return ended ? 'nothing left to do' : 'in the middle';
 }
 
 async function boot(run: Run): Promise<void> {

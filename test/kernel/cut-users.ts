@@ -23,12 +23,12 @@ export interface User {
 }
 
 /** As long as an operation under emulation, and more. */
-const WRITES = 600;
+const WRITES = 800;
 const MOST_BLOCKS_A_WRITE = 6;
 /** So little of a volume that the stores which take what it overwrites do not fill before the monitor's next look. */
 const REGION_BLOCKS = 40;
-const WRITES_A_FLUSH = 6;
-const PAUSE_SECONDS = 0.01;
+const WRITES_A_FLUSH = 10;
+const PAUSE_SECONDS = 0.004;
 /** Writes are slow where the kernel copies slowly. */
 const START_LIMIT_MS = 30_000;
 

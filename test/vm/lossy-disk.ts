@@ -57,6 +57,11 @@ export interface LossyDisk {
 export interface LossyDiskOptions {
   readonly path: string;
   readonly sizeBytes: number;
+  /**
+   * Writes that touch this part reach the disk in their order, so that a cut takes the last ones: for what somebody writes
+   * who relies on that.
+   */
+  readonly ordered?: Range;
   /** Asked before each change and each flush; false stops the disk before it. */
   readonly goesOn?: () => boolean;
 }
@@ -70,7 +75,12 @@ interface Write {
   readonly sure: boolean;
 }
 
-export async function createLossyDisk({ path, sizeBytes, goesOn = () => true }: LossyDiskOptions): Promise<LossyDisk> {
+export async function createLossyDisk({
+  path,
+  sizeBytes,
+  ordered,
+  goesOn = () => true,
+}: LossyDiskOptions): Promise<LossyDisk> {
   // As the machine sees it, and as it is found after a cut.
   const cached = Buffer.alloc(sizeBytes);
   const durable = Buffer.alloc(sizeBytes);
@@ -126,8 +136,12 @@ export async function createLossyDisk({ path, sizeBytes, goesOn = () => true }: 
     losePower: (loss, chance) => {
       server.disconnect();
       let lost = 0;
+      const inOrder = uncovered.filter((one) => !one.sure && ordered !== undefined && overlap(one, ordered));
+      const last = loss === 'some' ? inOrder[chance.below(inOrder.length + 1)] : undefined;
+      const after = last === undefined ? [] : inOrder.slice(inOrder.indexOf(last) + 1);
       for (const one of uncovered) {
-        const kept = survivors(one, loss, chance);
+        const fate = loss === 'some' && inOrder.includes(one) && one !== last ? 'nothing' : loss;
+        const kept = after.includes(one) ? [] : survivors(one, fate, chance);
         if (kept.reduce((sum, { length }) => sum + length, 0) < one.length) lost += 1;
         for (const part of kept) put(durable, part);
       }
@@ -177,5 +191,10 @@ function refused(fault: Fault | undefined, request: NbdRequest): boolean {
   if (!fault.on.includes(request.do === 'read' ? 'read' : 'write')) return false;
   const { offset } = request;
   const end = offset + (request.do === 'write' ? request.data.length : request.length);
-  return fault.ranges?.some((range) => offset < range.offset + range.length && range.offset < end) ?? true;
+  const range = { offset, length: end - offset };
+  return fault.ranges?.some((one) => overlap(one, range)) ?? true;
+}
+
+function overlap(a: Range, b: Range): boolean {
+  return a.offset < b.offset + b.length && b.offset < a.offset + a.length;
 }
