@@ -19,24 +19,29 @@ import { BLOCK_BYTES } from './rig.ts';
 const VOLUME: Shown['kind'] = 'volume';
 const SNAPSHOT: Shown['kind'] = 'snapshot';
 
-/** Volumes and snapshots by name, with their contents: of a top where there is one, otherwise of the view. */
-export async function lookAt(rig: CrashRig, engine: PoolEngine): Promise<ReadonlyMap<string, Shown>> {
-  const found = [
-    ...(await engine.listVolumes()).map(({ name, id, size, active }) => ({ kind: VOLUME, name, id, size, active })),
-    ...(await engine.listSnapshots()).map(({ name, id, size }) => ({ kind: SNAPSHOT, name, id, size, active: false })),
-  ];
+/** What is there, as its owner lists it, by name. */
+export async function listAll(engine: PoolEngine) {
   const waiting = new Set<string>(
     (await engine.listRestores()).flatMap(({ phase, volume }) => (phase === 'waiting' ? [volume] : [])),
   );
+  return [
+    ...(await engine.listVolumes()).map((volume) => ({ ...volume, kind: VOLUME, waits: waiting.has(volume.id) })),
+    ...(await engine.listSnapshots()).map((one) => ({ ...one, kind: SNAPSHOT, active: false, waits: false })),
+  ];
+}
+
+/** Volumes and snapshots by name, with their contents: of a top where there is one, otherwise of the view. */
+export async function lookAt(rig: CrashRig, engine: PoolEngine): Promise<ReadonlyMap<string, Shown>> {
+  const found = await listAll(engine);
   const deviceOf = (id: EntityId, active: boolean): DeviceKey => deviceKey(id, active ? 'top' : 'view');
   await engine.show(new Set<EntityId>(found.map(({ id }) => id)));
   const contents = await rig.read(found.map(({ id, active }) => deviceOf(id, active)));
   const shown = new Map<string, Shown>();
-  for (const { kind, name, id, size, active } of found) {
+  for (const { kind, name, id, size, active, waits } of found) {
     if (name === undefined || shown.has(name)) throw new Error(`Two images are called '${name}'`);
     const blocks = contents.get(deviceOf(id, active)) ?? [];
     // The image of a snapshot that larger ones read through is longer than the snapshot.
-    shown.set(name, { kind, id, active, waits: waiting.has(id), blocks: blocks.slice(0, Number(size) / BLOCK_BYTES) });
+    shown.set(name, { kind, id, active, waits, blocks: blocks.slice(0, Number(size) / BLOCK_BYTES) });
   }
   await engine.show(new Set());
   return shown;

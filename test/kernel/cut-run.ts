@@ -8,6 +8,7 @@ import type { Bytes } from '../../src/units.ts';
 import { kib, mib } from '../../src/units.ts';
 import { drawOperation, someWrite } from '../contract/crash-draw.ts';
 import type { Fresh } from '../contract/crash-draw.ts';
+import { listAll } from '../contract/crash-look.ts';
 import type { Model, Shown } from '../contract/crash-model.ts';
 import { afterPowerCut, volumeIn, written } from '../contract/crash-model.ts';
 import type { NamedSnapshot, NamedVolume, Operation, Progress, Write } from '../contract/crash-operation.ts';
@@ -15,6 +16,7 @@ import { operationText, perform } from '../contract/crash-operation.ts';
 import {
   WrongImages,
   askAgain,
+  begunSince,
   catchUp,
   deleteAll,
   ensureClean,
@@ -24,7 +26,7 @@ import {
 } from '../contract/crash-restart.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
-import type { Loss } from '../vm/lossy-disk.ts';
+import type { Loss } from '../vm/medium.ts';
 import type { Driver } from './cut-driver.ts';
 import { startDriver } from './cut-driver.ts';
 import type { CutMachine } from './cut-machine.ts';
@@ -165,7 +167,7 @@ async function prepareRestore(run: Run): Promise<Operation> {
     await goOn(run, { do: 'write', volume, writes });
     await goOn(run, { do: 'deactivate', volume });
     const safety = random.chance(0.4) ? `S${fresh.name++}` : undefined;
-    return { do: 'restore', volume, snapshot, keep: random.chance(0.6), safety };
+    return { do: 'restore', mode: 'origin', replace: false, volume, snapshot, keep: random.chance(0.6), safety };
   }
   return draw(run);
 }
@@ -196,18 +198,15 @@ async function goOn(run: Run, op: Operation): Promise<void> {
   await learnIds(run);
 }
 
-/** The next operation is drawn from what is there. */
+/** The next operation is drawn from what is there; restores that waited may have begun. */
 async function learnIds(run: Run): Promise<void> {
   const { engine } = run.driver.node;
-  const found = [
-    ...(await engine.listVolumes()).map((volume) => ({ ...volume, kind: 'volume' as const })),
-    ...(await engine.listSnapshots()).map((snapshot) => ({ ...snapshot, kind: 'snapshot' as const, active: false })),
-  ];
   run.shown = new Map(
-    found.flatMap(({ name, kind, id, active }) =>
-      name === undefined ? [] : [[name, { kind, id, active, blocks: [] }] as const],
+    (await listAll(engine)).flatMap(({ name, kind, id, active, waits }) =>
+      name === undefined ? [] : [[name, { kind, id, active, waits, blocks: [] }] as const],
     ),
   );
+  run.model = begunSince(run.model, run.shown, await engine.listRestores());
 }
 
 /** Users come back after a boot. */

@@ -67,8 +67,10 @@ export async function startUsers(guest: Guest, draw: Draw, op: Operation): Promi
     const id = draw.shown.get(name)?.id;
     if (image.kind !== 'volume' || !image.active || id === undefined || !isVolumeId(id)) continue;
     // A volume that is being restored, or taken away, is mounted by nobody; one that is being written has its user.
+    if (image.wish !== undefined && image.wish.mode !== 'snapshot') continue;
     const mine = 'volume' in op && op.volume.name === name;
-    if (mine && (op.do === 'restore' || op.do === 'deactivate' || op.do === 'write')) continue;
+    const isRestored = op.do === 'restore' && op.mode !== 'snapshot';
+    if (mine && (isRestored || op.do === 'deactivate' || op.do === 'write')) continue;
     const plan = planOf(draw, image.blocks.length);
     users.push(await startUser(guest, name, deviceKey(id, 'top'), plan));
   }
@@ -126,5 +128,5 @@ export function withUsers(model: Model, op: Operation, users: readonly User[]): 
 function madeFrom(op: Operation, volume: string): string | undefined {
   if (op.do === 'create') return op.from?.name === volume ? op.name : undefined;
   if (op.do === 'snapshot') return op.volume.name === volume ? op.name : undefined;
-  return undefined;
+  return op.do === 'restore' && op.volume.name === volume ? op.safety : undefined;
 }

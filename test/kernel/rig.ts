@@ -58,9 +58,14 @@ export async function writeBlocks(
   await output(exec, ['perl', '-e', WRITER, path, then], { stdin: lines });
 }
 
-/** Every block of this device node, past all caches. */
-export async function readBlocks(guest: Guest, path: string): Promise<readonly number[]> {
-  const { code, stdout, stderr } = await guest.exec(['dd', `if=${path}`, 'iflag=direct', 'bs=512k', 'status=none']);
+/** Blocks of this device node, past all caches: all of them unless told. */
+export async function readBlocks(
+  guest: Guest,
+  path: string,
+  part?: { readonly from: number; readonly count: number },
+): Promise<readonly number[]> {
+  const size = part === undefined ? ['bs=512k'] : [`bs=${BLOCK_BYTES}`, `skip=${part.from}`, `count=${part.count}`];
+  const { code, stdout, stderr } = await guest.exec(['dd', `if=${path}`, 'iflag=direct', 'status=none', ...size]);
   if (code !== 0) throw new Error(`Cannot read '${path}': ${Buffer.from(stderr).toString()}`);
   return tagsOf(Buffer.from(stdout));
 }
