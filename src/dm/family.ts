@@ -5,8 +5,8 @@ import { SnapmergeError, messageOf } from '../errors.ts';
 import type { EntityId, StoreName, VolumeId } from '../ids.ts';
 import { isVolumeId } from '../ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
-import type { StoreRecord } from '../lvm/record.ts';
-import { TAG_PREFIX, readTags } from '../lvm/tags.ts';
+import type { Entity, Name, StoreRecord } from '../lvm/record.ts';
+import { TAG_PREFIX, nameTag, readTags } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 
 /** One image of a family: a volume, a snapshot, or the ghost of either. */
@@ -43,6 +43,8 @@ export interface Trouble {
   readonly stores: readonly StoreName[];
   /** The volumes and snapshots that its stores name, as far as the tags could be read. */
   readonly entities: ReadonlySet<string>;
+  /** Their names, as `namedAs` writes them: nobody else may take one meanwhile. */
+  readonly names: ReadonlySet<string>;
   readonly reason: string;
 }
 
@@ -57,7 +59,8 @@ export function buildForest(stores: readonly StoreReport[]): Forest {
   const troubles: Trouble[] = [];
   const trouble = (family: VolumeId | undefined, of: readonly StoreReport[], reason: string): void => {
     const entities = new Set(of.flatMap(({ tags }) => [...rawTags(tags, 'volume'), ...rawTags(tags, 'snapshot')]));
-    troubles.push({ family, stores: of.map(({ store }) => store), entities, reason });
+    const names = new Set(of.flatMap(rawNames));
+    troubles.push({ family, stores: of.map(({ store }) => store), entities, names, reason });
   };
   for (const report of stores) {
     try {
@@ -90,6 +93,20 @@ export function buildForest(stores: readonly StoreReport[]): Forest {
 function rawTags(tags: readonly string[], key: string): readonly string[] {
   const prefix = `${TAG_PREFIX}${key}=`;
   return tags.flatMap((tag) => (tag.startsWith(prefix) ? [tag.slice(prefix.length)] : []));
+}
+
+/** A volume's or snapshot's name as one text. */
+export function namedAs(kind: Entity['kind'], name: Name): string {
+  return `${kind} ${nameTag(name)}`;
+}
+
+function rawNames({ tags }: StoreReport): readonly string[] {
+  const kind = rawTags(tags, 'snapshot').length > 0 ? 'snapshot' : 'volume';
+  const names = [
+    ...rawTags(tags, 'name').map((text): Name => ({ as: 'text', text })),
+    ...rawTags(tags, 'namehash').map((hash): Name => ({ as: 'hash', hash })),
+  ];
+  return names.map((name) => namedAs(kind, name));
 }
 
 /** Throws `contradiction` where the records cannot all be true. */

@@ -7,7 +7,7 @@ import { STORE_HEAD_BYTES, storeBytesFor } from '../dm/cow.ts';
 import type { Desired, InUse } from '../dm/desired.ts';
 import { absorbing, desired, isFed } from '../dm/desired.ts';
 import type { Family, Forest, Node } from '../dm/family.ts';
-import { buildForest } from '../dm/family.ts';
+import { buildForest, namedAs } from '../dm/family.ts';
 import type { Kernel, Observed } from '../dm/kernel.ts';
 import { heldStores, lengthOf } from '../dm/table.ts';
 import { reach } from '../dm/tails.ts';
@@ -16,7 +16,7 @@ import type { Host } from '../host.ts';
 import type { DeviceKey, DrawId, EntityId, PoolName, StoreName, VgUuid, VolumeId } from '../ids.ts';
 import { entityOf, isVolumeId, storeName } from '../ids.ts';
 import type { Lvm, PoolReport, StoreReport } from '../lvm/lvm.ts';
-import type { StoreRecord } from '../lvm/record.ts';
+import type { Entity, Name, StoreRecord } from '../lvm/record.ts';
 import { imageSize } from '../lvm/record.ts';
 import { pendingTag, writeTags } from '../lvm/tags.ts';
 import type { Layout } from '../parameters.ts';
@@ -200,6 +200,12 @@ export async function withFamilyOf<T>(
 /** An entity of a family that cannot be trusted is not "not found": it is there, and nothing of it is touched. */
 export function refuseTroubled(forest: Forest, id: EntityId): void {
   const trouble = forest.troubles.find(({ entities }) => entities.has(id));
+  if (trouble !== undefined) fail('contradiction', `${trouble.reason}; nothing of it is touched`);
+}
+
+/** Nor is the name of one free: whoever took it would have a twin as soon as the family can be trusted again. */
+export function refuseTroubledName(forest: Forest, kind: Entity['kind'], name: Name): void {
+  const trouble = forest.troubles.find(({ names }) => names.has(namedAs(kind, name)));
   if (trouble !== undefined) fail('contradiction', `${trouble.reason}; nothing of it is touched`);
 }
 

@@ -122,6 +122,7 @@ export interface Engine {
   readonly createVolume: (request: CreateVolume) => Promise<Volume>;
   /** A volume that is not there is no error; one whose top device is in use is `precondition`. */
   readonly deleteVolume: (id: VolumeId) => Promise<void>;
+  /** One of a family that cannot be trusted is a `contradiction`: it is there, and nothing can be said of it. */
   readonly getVolume: (id: VolumeId) => Promise<Volume | undefined>;
   /** The volume of this CSI name, also where the name is known only by its hash; deleted ones are left out. */
   readonly findVolume: (name: string) => Promise<Volume | undefined>;

@@ -9,7 +9,7 @@ import { plan } from '../dm/plan.ts';
 import { nested } from '../dm/tails.ts';
 import { fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
-import type { DrawId, EntityId, PoolName, VgUuid, VolumeId } from '../ids.ts';
+import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
 import { entityOf, isTail, isVolumeId, storeOf } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
 import type { Clock, Log } from '../ports.ts';
@@ -27,6 +27,7 @@ import {
   livingNodes,
   readFamily,
   readPool,
+  refuseTroubled,
   sizeUnit,
 } from './context.ts';
 import type { Capacity, Engine, Health, Layout, PoolHealth, Snapshot, Volume } from './engine.ts';
@@ -167,7 +168,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     capacity: (layout) => capacity(ctx, layout),
     createSnapshot: (volume, name) => createSnapshot(ctx, volume, name),
     deleteSnapshot: (id) => deleteSnapshot(ctx, id),
-    getSnapshot: async (id) => (await listSnapshots(ctx)).find((snapshot) => snapshot.id === id),
+    getSnapshot: (id) => getSnapshot(ctx, id),
     findSnapshot: async (name) => {
       const entity = snapshotByName(await readPool(ctx), name);
       return (await listSnapshots(ctx)).find(({ id }) => id === entity?.id);
@@ -298,6 +299,7 @@ function hasWork(ctx: Context, family: Family, observed: Observed): boolean {
 async function getVolume(ctx: Context, monitor: Monitor, id: VolumeId): Promise<Volume | undefined> {
   const state = await readPool(ctx);
   const found = volumeEntity(state, id);
+  if (found === undefined) refuseTroubled(state.forest, id);
   return found === undefined ? undefined : present(ctx, monitor, state, found.entity);
 }
 
@@ -348,6 +350,13 @@ function byAge(
   b: { readonly createdMs: number; readonly id: string },
 ): number {
   return a.createdMs - b.createdMs || (a.id < b.id ? -1 : 1);
+}
+
+async function getSnapshot(ctx: Context, id: SnapshotId): Promise<Snapshot | undefined> {
+  const { forest } = await readPool(ctx);
+  const { entity } = livingNode(forest, id)?.node.record ?? {};
+  if (entity === undefined) refuseTroubled(forest, id);
+  return entity?.kind === 'snapshot' ? presentSnapshot(entity) : undefined;
 }
 
 async function capacity(ctx: Context, layout: Layout): Promise<Capacity> {

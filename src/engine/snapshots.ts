@@ -24,6 +24,7 @@ import {
   readFamily,
   readPool,
   refuseFull,
+  refuseTroubledName,
   storeReport,
   withFamilyOf,
   withToken,
@@ -47,6 +48,7 @@ export function snapshotByName(state: PoolState, name: string): SnapshotEntity |
   for (const { record } of livingNodes(state.forest)) {
     if (record.entity.kind === 'snapshot' && sameName(record.entity.name, wanted)) return record.entity;
   }
+  refuseTroubledName(state.forest, 'snapshot', wanted);
   return undefined;
 }
 

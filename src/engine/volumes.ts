@@ -23,6 +23,7 @@ import {
   prepareStore,
   readFamily,
   readPool,
+  refuseTroubledName,
   settle,
   sizeUnit,
   withFamily,
@@ -60,6 +61,7 @@ export function volumeByName(state: PoolState, name: string): VolumeEntity | und
   for (const { record } of livingNodes(state.forest)) {
     if (record.entity.kind === 'volume' && sameName(record.entity.name, wanted)) return record.entity;
   }
+  refuseTroubledName(state.forest, 'volume', wanted);
   return undefined;
 }
 

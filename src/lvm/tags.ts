@@ -35,7 +35,7 @@ export function sameName(a: Name, b: Name): boolean {
   return nameTag(a) === nameTag(b);
 }
 
-function nameTag(name: Name): string {
+export function nameTag(name: Name): string {
   return name.as === 'text' ? `name=${name.text}` : `namehash=${name.hash}`;
 }
 
