@@ -132,6 +132,13 @@ export function createLvm(options: LvmOptions): LvmCommands {
           `Cannot ${what}: volume group '${vgName}' has ${formatBytes(after.free)} free (${failureOf(result)})`,
         );
       case 'failed':
+        if (missingIn(after) > 0) {
+          return fail(
+            'unavailable',
+            `Cannot ${what}: ${missingText(after)}, and LVM changes nothing without them. When they are back it goes on ` +
+              `by itself within ${LOOK_AGAIN_MS / 1000} s (${failureOf(result)})`,
+          );
+        }
         return fail('internal', `Cannot ${what}: ${failureOf(result)}`);
     }
   }
@@ -252,6 +259,11 @@ export function createLvm(options: LvmOptions): LvmCommands {
 
 function missingIn(report: PoolReport): number {
   return report.physicalVolumes.filter((disk) => disk.missing).length;
+}
+
+function missingText(report: PoolReport): string {
+  const { length: all } = report.physicalVolumes;
+  return `${missingIn(report)} of the ${all} disks of volume group '${report.vgName}' do not answer`;
 }
 
 const LINEAR = ['--type', 'linear'] as const;
