@@ -10,7 +10,7 @@ import { storeBytesFor } from './cow.ts';
 import type { Family, Node } from './family.ts';
 import { chainOf } from './family.ts';
 import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
-import { imageSize } from '../lvm/record.ts';
+import { imageSize, isLost } from '../lvm/record.ts';
 import type { CowMode, Ref, Table, Target } from './table.ts';
 import { onDevice, onStore, refsOf } from './table.ts';
 import { cowDevices } from './tails.ts';
@@ -122,6 +122,9 @@ function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
   const { record, id } = node;
   const view = deviceKey(id, 'view');
   const { restore } = record;
+  if (isLost(record)) {
+    return [{ key: view, table: [{ type: 'error', length: toSectors(imageSize(record)) }], readOnly: false }];
+  }
   if (restore === undefined) {
     const parent = parentImage(family, node);
     const readOnly = record.entity.kind === 'snapshot' && absorbing(family, node) === undefined;

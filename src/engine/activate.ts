@@ -55,6 +55,8 @@ export async function deactivate(ctx: Context, id: VolumeId): Promise<void> {
       if (openers > 0) {
         fail('precondition', `Cannot take volume '${id}' away: its device is open ${openers} times (still mounted?)`);
       }
+      // With its device goes what the kernel knows of a store that was lost.
+      await ctx.keepAhead(family.id);
       ctx.active.delete(id);
       await convergeFamily(ctx, family);
       if ([...family.nodes.values()].some(({ record }) => record.wish !== undefined)) ctx.goOn(family.id);

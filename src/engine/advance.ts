@@ -13,8 +13,8 @@ import { nested } from '../dm/tails.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
-import { imageSize } from '../lvm/record.ts';
-import { mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
+import { imageSize, isLost } from '../lvm/record.ts';
+import { lostTag, mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
@@ -45,11 +45,26 @@ export async function advance(ctx: Context, id: VolumeId): Promise<void> {
       ctx.watched.delete(id);
       return;
     }
+    if (await writeLosses(ctx, report, family)) continue;
     await settle(ctx, family);
     await convergeFamily(ctx, family);
     await sweepFamily(ctx, family);
     if (!(await takeTurn(ctx, { report, forest, family }))) return;
   }
+}
+
+/**
+ * The kernel writes into a store that it is invalid, but not on a disk that fails: when that answers again, the store
+ * would look whole, and lack what was overwritten meanwhile.
+ */
+async function writeLosses(ctx: Context, report: PoolReport, family: Family): Promise<boolean> {
+  // The records say it already, because this process knows; the tags may not.
+  const lost = report.stores.filter(({ store, tags }) => {
+    const record = family.records.get(store);
+    return record !== undefined && isLost(record) && !tags.includes(lostTag);
+  });
+  for (const { store } of lost) await commit(ctx, store, [lostTag], []);
+  return lost.length > 0;
 }
 
 /** True when something was committed, so that there may be more to do. */
@@ -165,6 +180,7 @@ function soleReader(family: Family, ghost: Node): Node | undefined {
   if (!ghost.record.deleted || only === undefined || others.length > 0 || isWished(family, ghost)) return undefined;
   const reader = family.nodes.get(only);
   if (reader === undefined || reader.level !== undefined || reader.record.chunk === undefined) return undefined;
+  if (isLost(ghost.record) || isLost(reader.record)) return undefined;
   const { entity } = reader.record;
   // A transient store cannot be merged, and is thrown away at the next reboot anyway.
   if (entity.kind === 'volume' && entity.parameters.scratch) return undefined;

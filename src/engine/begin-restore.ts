@@ -10,7 +10,7 @@ import type { EntityId, SnapshotId, VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, RestoreWish, StoreRecord } from '../lvm/record.ts';
-import { imageSize } from '../lvm/record.ts';
+import { imageSize, isLost } from '../lvm/record.ts';
 import { MAX_STACK } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, maxBytes, minBytes, roundUp, sectors, toBytes } from '../units.ts';
@@ -144,8 +144,8 @@ async function measurePath(ctx: Context, { family, report }: FamilyState, path: 
   let total = 0n;
   for (const { id, record } of path) {
     const status = statuses.get(deviceKey(id, 'view'));
-    if (status?.state === 'invalid' || status?.state === 'overflow') {
-      fail('precondition', `Cannot restore: the store of '${id}' has overflowed, and its contents are lost`);
+    if (isLost(record) || status?.state === 'invalid' || status?.state === 'overflow') {
+      fail('precondition', `Cannot restore: the contents of the store of '${id}' are lost`);
     }
     const chunk = record.chunk ?? record.entity.parameters.chunk;
     const used = status?.state === 'counts' ? toBytes(status.used) : storeReport(report, record.store).size;

@@ -18,7 +18,7 @@ import { entityOf, isVolumeId, storeName } from '../ids.ts';
 import type { Lvm, PoolReport, StoreReport } from '../lvm/lvm.ts';
 import type { Entity, Name, StoreRecord } from '../lvm/record.ts';
 import { imageSize } from '../lvm/record.ts';
-import { pendingTag, writeTags } from '../lvm/tags.ts';
+import { lostTag, pendingTag, writeTags } from '../lvm/tags.ts';
 import type { Layout } from '../parameters.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
@@ -63,7 +63,7 @@ export interface Context {
   readonly watch: (family: VolumeId, stores: readonly WatchedStore[]) => void;
   /** Bytes that are kept free in a store that is being filled; a new one begins with twice that. */
   readonly headroom: { size: Bytes };
-  /** Stores that the kernel calls invalid: said once in the log. */
+  /** Stores that the kernel calls invalid: said once in the log, and written into their records. */
   readonly lost: Set<StoreName>;
   /** Families in which something waits: for room in the pool, or for a volume to be put down. */
   readonly waiting: Set<VolumeId>;
@@ -129,7 +129,13 @@ export type FamilyState = PoolState & { readonly family: Family; readonly node: 
 export async function readPool(ctx: Context): Promise<PoolState> {
   const report = await ctx.recentReport();
   noteSizes(ctx, report);
-  return { report, forest: buildForest(report.stores) };
+  return { report, forest: buildForest(report.stores.map((store) => withLoss(ctx, store))) };
+}
+
+/** What is known to be lost is so at once, not only when the record says it. */
+function withLoss(ctx: Context, store: StoreReport): StoreReport {
+  const isKnown = !ctx.lost.has(store.store) || store.tags.includes(lostTag);
+  return isKnown ? store : { ...store, tags: [...store.tags, lostTag] };
 }
 
 export function noteSizes(ctx: Context, report: PoolReport): void {

@@ -83,8 +83,14 @@ async function consider(
   const { family, store, kind, fed } = watched;
   if (status.state !== 'counts') {
     ctx.full.delete(store);
-    if (!ctx.lost.has(store)) ctx.log.error({ family, store, state: status.state }, 'store has lost its contents');
-    ctx.lost.add(store);
+    if (!ctx.lost.has(store)) {
+      ctx.log.error({ family, store, state: status.state }, 'store has lost its contents');
+      // A merge that failed has lost nothing that its store held.
+      if (kind !== 'merge') {
+        ctx.lost.add(store);
+        ctx.goOn(family);
+      }
+    }
     return LONGEST_MS;
   }
   if (kind === 'merge') {

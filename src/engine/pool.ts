@@ -12,6 +12,7 @@ import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
 import { entityOf, isTail, isVolumeId, storeOf } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
+import { isLost } from '../lvm/record.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, roundDown } from '../units.ts';
@@ -340,7 +341,7 @@ async function listSnapshots(ctx: Context): Promise<readonly Snapshot[]> {
   const { forest } = await readPool(ctx);
   return livingNodes(forest)
     .flatMap(({ record }) =>
-      record.entity.kind === 'snapshot' ? [presentSnapshot(record.entity, ctx.lost.has(record.store))] : [],
+      record.entity.kind === 'snapshot' ? [presentSnapshot(record.entity, isLost(record))] : [],
     )
     .sort(byAge);
 }

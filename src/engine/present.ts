@@ -4,6 +4,7 @@ import type { Family, Node } from '../dm/family.ts';
 import type { VolumeId } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { Entity, Name, RestoreMark, RestoreWish, RestoredMark } from '../lvm/record.ts';
+import { isLost } from '../lvm/record.ts';
 import { bytes } from '../units.ts';
 import type { Bytes } from '../units.ts';
 import type { Health, Restore, Snapshot, Volume } from './engine.ts';
@@ -116,6 +117,8 @@ export function healthOf(family: Family, node: Node, report: PoolReport, stuck: 
     at = at.parent === undefined ? undefined : family.nodes.get(at.parent)
   ) {
     const { store } = at.record;
+    if (isLost(at.record))
+      return { state: 'degraded', reason: `The contents of store '${store}' of '${at.id}' are lost` };
     if (stores.get(store)?.damaged === true) {
       return { state: 'degraded', reason: `A disk under store '${store}' of '${at.id}' is missing or has failed` };
     }

@@ -137,6 +137,7 @@ export function newSnapshot(
     level: undefined,
     deleted: false,
     merged: false,
+    lost: false,
     merging: undefined,
     wish: undefined,
     restore: undefined,

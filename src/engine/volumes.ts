@@ -7,6 +7,7 @@ import type { SnapshotId, VolumeId } from '../ids.ts';
 import { volumeId } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { Entity, Place, StoreRecord } from '../lvm/record.ts';
+import { isLost } from '../lvm/record.ts';
 import { nameOf, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { formatBytes, maxBytes, roundUp } from '../units.ts';
@@ -127,6 +128,7 @@ function newRecord(
     level: undefined,
     deleted: false,
     merged: false,
+    lost: false,
     merging: undefined,
     wish: undefined,
     restore: undefined,
@@ -155,8 +157,8 @@ async function createBlank(ctx: Context, report: PoolReport, request: CreateVolu
 
 async function createFork(ctx: Context, snapshot: SnapshotId, request: CreateVolume): Promise<VolumeEntity> {
   return withFamilyOf(ctx, snapshot, async ({ report, family, node }) => {
-    if (ctx.lost.has(node.record.store)) {
-      fail('precondition', `Cannot create volume '${request.name}': the contents of snapshot '${snapshot}' are lost`);
+    if (isLost(node.record)) {
+      fail('precondition', `Cannot make a volume from snapshot '${snapshot}': the contents of its store are lost`);
     }
     const fork = newFork(ctx, report, family, node.record.entity.size, snapshot, request);
     needRoom(ctx, report, fork.room, `a fork of '${snapshot}'`);

@@ -116,6 +116,11 @@ export interface StoreRecord {
   readonly deleted: boolean;
   /** All that it held has been merged away: it is nobody's home any more, and is to be removed. */
   readonly merged: boolean;
+  /**
+   * The kernel found that it lacks exceptions: a disk had failed, or it was full. It may look whole again once the disk
+   * answers, and would show what its image never was.
+   */
+  readonly lost: boolean;
   /** Being merged into the store named here, which belongs to the parent; the parent's place is taken at the end. */
   readonly merging: StoreName | undefined;
   readonly wish: RestoreWish | undefined;
@@ -126,4 +131,9 @@ export interface StoreRecord {
 /** How long the device that shows a record's image is. */
 export function imageSize({ image, entity }: StoreRecord): Bytes {
   return image === undefined ? entity.size : maxBytes(image, entity.size);
+}
+
+/** A transient store that was lost is made anew with its device. */
+export function isLost({ lost, entity }: StoreRecord): boolean {
+  return lost && !(entity.kind === 'volume' && entity.parameters.scratch);
 }

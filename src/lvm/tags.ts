@@ -42,6 +42,7 @@ export function nameTag(name: Name): string {
 export const pendingTag = (token: string): string => `${TAG_PREFIX}pending=${token}`;
 export const decidesTag = (token: string): string => `${TAG_PREFIX}decides=${token}`;
 export const deletedTag = `${TAG_PREFIX}deleted`;
+export const lostTag = `${TAG_PREFIX}lost`;
 export const mergedTag = `${TAG_PREFIX}merged`;
 export const mergingTag = (into: StoreName): string => `${TAG_PREFIX}merging=${into}`;
 export const sizeTag = (size: Bytes): string => `${TAG_PREFIX}size=${size}`;
@@ -120,6 +121,7 @@ export function writeTags(record: StoreRecord): readonly string[] {
   if (record.decides !== undefined) full.push(decidesTag(record.decides));
   if (record.deleted) full.push(deletedTag);
   if (record.merged) full.push(mergedTag);
+  if (record.lost) full.push(lostTag);
   if (record.merging !== undefined) full.push(mergingTag(record.merging));
   for (const tag of full) {
     if (tag.length > MAX_TAG || !TAG_TEXT.test(tag)) {
@@ -132,7 +134,7 @@ export function writeTags(record: StoreRecord): readonly string[] {
 const KNOWN: ReadonlySet<string> = new Set(
   (
     'v family volume snapshot gen name namehash size created ' +
-    'class place of source chunk window image anchors level pending decides deleted merged merging wish restore restored'
+    'class place of source chunk window image anchors level pending decides deleted merged lost merging wish restore restored'
   )
     .split(' ')
     .concat(Array.from({ length: STACK_TAGS }, (_, index) => `stack${index}`)),
@@ -219,6 +221,7 @@ function readFields(store: StoreName, tags: readonly string[]): StoreRecord {
       level: level === undefined ? undefined : readLevel(level),
       deleted: fields.has('deleted'),
       merged: fields.has('merged'),
+      lost: fields.has('lost'),
       merging: merging === undefined ? undefined : storeName(merging),
       wish: wish === undefined ? undefined : readWish(wish),
       restore: restore === undefined ? undefined : readRestore(restore, stackOf(fields)),

@@ -59,6 +59,7 @@ function recordsOf(list: readonly Member[]): readonly StoreRecord[] {
       level: undefined,
       deleted,
       merged: false,
+      lost: false,
       merging: undefined,
       wish: undefined,
       restore: undefined,

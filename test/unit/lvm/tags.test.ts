@@ -64,6 +64,7 @@ const record: fc.Arbitrary<StoreRecord> = fc
     level: maybe(fc.record({ token: word, index: fc.nat(40) })),
     deleted: fc.boolean(),
     merged: fc.boolean(),
+    lost: fc.boolean(),
     merging: maybe(store),
     wish: maybe(
       fc.record({
