@@ -35,7 +35,10 @@ const DISK_BYTES = 96 * 1024 ** 2;
  */
 const METADATA = { offset: 0, length: 16 * 1024 ** 2 };
 
-export async function startCutMachine(name: string): Promise<CutMachine> {
+export async function startCutMachine(
+  name: string,
+  { udev = false }: { readonly udev?: boolean } = {},
+): Promise<CutMachine> {
   const dir = await mkdtemp(join(tmpdir(), 'snapmerge-cut-'));
   let left = Number.POSITIVE_INFINITY;
   let stopped = (): void => undefined;
@@ -50,7 +53,7 @@ export async function startCutMachine(name: string): Promise<CutMachine> {
     disks.push(
       await createLossyDisk({ path: join(dir, `${index}.sock`), sizeBytes: DISK_BYTES, ordered: METADATA, goesOn }),
     );
-  const guest = await startGuest({ name, udev: false, sockets: disks.map(({ path }) => path) });
+  const guest = await startGuest({ name, udev, sockets: disks.map(({ path }) => path) });
   await makePool(guest);
   for (const disk of ['/dev/vdc', '/dev/vdd']) await guest.output(['sync', disk]);
   const empty = disks.map((disk) => disk.save());
