@@ -19,7 +19,7 @@ import type { Underway, Waits } from '../contract/waits.ts';
 import type { Guest } from '../vm/guest.ts';
 import { guestExec } from './guest-exec.ts';
 
-const VG = 'pool';
+export const VG = 'pool';
 const TAG_BYTES = 8;
 const MERGE_POLL_MS = 100;
 const MERGE_POLLS = 3000;
@@ -71,8 +71,8 @@ export async function readBlocks(
 }
 
 /** The ports of a driver that has just started, over this way to run commands. */
-export async function openPorts(exec: Exec) {
-  const lvm = createLvm({ exec, vgName: VG });
+export async function openPorts(exec: Exec, nowMs: () => number = Date.now) {
+  const lvm = createLvm({ exec, vgName: VG, nowMs });
   const { vgUuid } = await lvm.report();
   const udev = await udevRuns(exec);
   if (udev) await installUdevRules(exec, [vgUuid]);
