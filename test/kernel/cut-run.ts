@@ -230,16 +230,16 @@ async function cutIn(run: Run, op: Operation, at: Point['at']): Promise<void> {
   const candidates = possible(op, progress).map((model) => afterPowerCut(withUsers(model, op, users)));
   await boot(run);
 
-  for (let count = 0; count < MOST_CUTS_OF_A_START && cut !== 'nothing left to do'; count += 1) {
-    if (!random.chance(AGAIN_SHARE)) break;
+  for (let count = 0; count < MOST_CUTS_OF_A_START && random.chance(AGAIN_SHARE); count += 1) {
     const kinds: readonly Point['at'][] = cut === 'in a merge' ? ['step', 'request', 'merge'] : ['step', 'request'];
     const early = drawPoint(random, run.lengths, 'start', random.pick(kinds) ?? 'step');
     run.story.push(`  start, cut ${pointText(early)}`);
     cut = await cutWhile(run, early, 'start', () => run.driver.node.engine.open());
+    if (cut === 'not cut') break;
     await boot(run);
   }
   const { node } = run.driver;
-  await node.engine.open();
+  if (cut !== 'not cut') await node.engine.open();
   await ensureClean(node.rig, 'after the restart');
   const { model, shown } = await reconcile(node, candidates, 'after the restart');
   run.shown = shown;
@@ -255,7 +255,7 @@ async function cutWhile(
   point: Point,
   what: Operation['do'] | 'start',
   work: () => Promise<void>,
-): Promise<'in a merge' | 'in the middle' | 'nothing left to do'> {
+): Promise<'in a merge' | 'elsewhere' | 'not cut'> {
   const { driver, machine, random, totals, story } = run;
   const effects = driver.node.rig.effects();
   const stopped = arm(run, point).then(() => 'stopped' as const);
@@ -270,6 +270,12 @@ async function cutWhile(
   if (outcome !== 'stopped' && outcome !== 'done' && !driver.hasEnded()) throw outcome;
   const ended = outcome === 'done' && !driver.hasEnded();
   const inMerge = (await merges(run)) > 0;
+  if (ended && !inMerge && what === 'start') {
+    // It had less to do; a boot more would show nothing.
+    disarm(run);
+    story.push('  (it had ended before)');
+    return 'not cut';
+  }
   driver.end();
   const { uncovered, lost } = await machine.cut(random.pick(LOSSES) ?? 'some', random);
   await Promise.race([
@@ -281,8 +287,7 @@ async function cutWhile(
   if (lost > 0) totals.lossy += 1;
   if (inMerge) totals.merging += 1;
   story.push(`  (${ended ? 'it had ended, ' : ''}${inMerge ? 'in a merge, ' : ''}${lost} of ${uncovered} writes lost)`);
-  if (inMerge) return 'in a merge';
-  return ended ? 'nothing left to do' : 'in the middle';
+  return inMerge ? 'in a merge' : 'elsewhere';
 }
 
 async function boot(run: Run): Promise<void> {
@@ -301,6 +306,12 @@ function arm({ driver, machine }: Run, point: Point): Promise<void> {
         driver.onMerge(() => void machine.stopAfter(point.changes).then(resolve));
       });
   }
+}
+
+function disarm({ driver, machine }: Run): void {
+  void driver.stopAfter(Number.POSITIVE_INFINITY);
+  void machine.stopAfter(Number.POSITIVE_INFINITY);
+  driver.onMerge(() => undefined);
 }
 
 /** Merges that have begun and not ended, as the kernel says although its disks may have stopped. */

@@ -2,6 +2,7 @@
 // it concerns and of that alone; another family is used all the while and nothing of it changes; and it heals when the
 // cause is gone.
 
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CreateVolume } from '../../src/engine/engine.ts';
 import { SnapmergeError } from '../../src/errors.ts';
@@ -14,6 +15,7 @@ const LIMIT_MS = 600_000;
 /** After that the driver looks again for disks that did not answer. */
 const LOOK_AGAIN_MS = 31_000;
 const ON_DISK = 1;
+const WAIT_MS = 5_000;
 /** Of the commands of an operation every so many-th is killed. */
 const EACH = 3;
 const METADATA = { offset: 4096, length: 15 * 1024 ** 2 };
@@ -97,6 +99,23 @@ async function notFlushed({ rig, a, b, disk }: Scene): Promise<void> {
   rig.heal();
   await rig.engine().settle();
   const { id } = await rig.engine().createSnapshot(a.volume, 'not flushed');
+  expect(await rig.read(id, 1)).toBe(12);
+  await rig.engine().deleteSnapshot(id);
+  await works(rig, a);
+}
+
+async function diskWaits({ rig, a, b, disk }: Scene): Promise<void> {
+  const waits = pause(WAIT_MS);
+  const wanted = rig.engine().createSnapshot(a.volume, 'late');
+  disk.holdUntil(waits);
+  let isDone = false;
+  void wanted.then(() => (isDone = true));
+  for (let tag = 1; tag < 5; tag += 1) {
+    await rig.write(b.volume, 3, tag);
+    expect(await rig.read(b.volume, 3)).toBe(tag);
+  }
+  expect(isDone).toBe(false);
+  const { id } = await wanted;
   expect(await rig.read(id, 1)).toBe(12);
   await rig.engine().deleteSnapshot(id);
   await works(rig, a);
@@ -271,6 +290,7 @@ async function diskGone({ rig, a, b }: Scene): Promise<void> {
 const FAULTS: readonly (readonly [string, (scene: Scene) => Promise<void>])[] = [
   ['a disk that does not read where a data store lies', dataUnread],
   ['a disk that does not flush', notFlushed],
+  ['a disk that does not answer for a while', diskWaits],
   ['a store of exceptions that cannot be read when its fork is staged', exceptionsUnread],
   ['the metadata area of one disk', metadataGone],
   ['a metadata area that takes no writes', metadataUnwritten],

@@ -4,12 +4,15 @@
 import type { Medium, MediumOptions } from './medium.ts';
 import { createMedium } from './medium.ts';
 import { serveNbd } from './nbd.ts';
+import type { NbdReply, NbdRequest } from './nbd.ts';
 
 export interface LossyDisk extends Omit<Medium, 'answer'> {
   /** The unix socket. */
   readonly path: string;
   /** Requests so far that changed something or flushed. */
   readonly changes: () => number;
+  /** Answers nothing until the promise ends, and then all that came meanwhile. */
+  readonly holdUntil: (end: Promise<unknown>) => void;
   /** Answers nothing more from now on, until power is lost. */
   readonly stop: () => void;
   readonly close: () => Promise<void>;
@@ -26,17 +29,24 @@ export async function createLossyDisk(options: LossyDiskOptions): Promise<LossyD
   const { answer, ...medium } = createMedium(options);
   let changes = 0;
   let stopped = false;
-  const server = await serveNbd(path, sizeBytes, (request) => {
+  let held: Promise<unknown> | undefined;
+  const now = (request: NbdRequest): NbdReply => {
     if (request.do !== 'read' && !stopped) {
       stopped = !goesOn();
       if (!stopped) changes += 1;
     }
     return stopped ? 'no-answer' : answer(request);
-  });
+  };
+  const server = await serveNbd(path, sizeBytes, (request) => held?.then(() => now(request)) ?? now(request));
   return {
     ...medium,
     path,
     changes: () => changes,
+    holdUntil: (end) => {
+      held = end.finally(() => {
+        held = undefined;
+      });
+    },
     stop: () => {
       stopped = true;
     },

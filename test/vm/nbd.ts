@@ -16,6 +16,9 @@ export type NbdRequest =
 /** What was read, nothing, an error of the disk's, or no answer ever: the machine waits until it is cut. */
 export type NbdReply = Buffer | 'done' | 'io-error' | 'no-answer';
 
+/** A promise where the answer has to wait. */
+export type Answer = (request: NbdRequest) => NbdReply | Promise<NbdReply>;
+
 export interface NbdServer {
   /** Drops all connections, with what they had sent and nobody had read. */
   readonly disconnect: () => void;
@@ -42,11 +45,7 @@ const REQUEST_BYTES = 28;
 /** How much of what has arrived is used up; undefined when more has to arrive first. */
 type Reader = (received: Buffer) => number | undefined;
 
-export async function serveNbd(
-  path: string,
-  sizeBytes: number,
-  answer: (request: NbdRequest) => NbdReply,
-): Promise<NbdServer> {
+export async function serveNbd(path: string, sizeBytes: number, answer: Answer): Promise<NbdServer> {
   await rm(path, { force: true });
   const open = new Set<Socket>();
   const server = createServer((socket) => {
@@ -70,7 +69,7 @@ export async function serveNbd(
   };
 }
 
-function converse(socket: Socket, sizeBytes: number, answer: (request: NbdRequest) => NbdReply): void {
+function converse(socket: Socket, sizeBytes: number, answer: Answer): void {
   let received: Buffer = Buffer.alloc(0);
   const transmission: Reader = (from) => readRequest(socket, from, answer);
   const options: Reader = (from) => {
@@ -138,7 +137,7 @@ function readOption(socket: Socket, from: Buffer, sizeBytes: number): number | '
   }
 }
 
-function readRequest(socket: Socket, from: Buffer, answer: (request: NbdRequest) => NbdReply): number | undefined {
+function readRequest(socket: Socket, from: Buffer, answer: Answer): number | undefined {
   if (from.length < REQUEST_BYTES) return undefined;
   if (from.readUInt32BE(0) !== REQUEST_MAGIC) {
     socket.destroy();
@@ -152,15 +151,21 @@ function readRequest(socket: Socket, from: Buffer, answer: (request: NbdRequest)
     socket.end();
     return total;
   }
+  const cookie = Buffer.from(from.subarray(8, 16));
   const request = requestOf(command, from, length);
   const said = request === undefined ? undefined : answer(request);
-  if (said === 'no-answer') return total;
+  if (said instanceof Promise) void said.then((later) => reply(socket, cookie, later));
+  else reply(socket, cookie, said);
+  return total;
+}
+
+function reply(socket: Socket, cookie: Buffer, said: NbdReply | undefined): void {
+  if (said === 'no-answer') return;
   const head = Buffer.alloc(16);
   head.writeUInt32BE(REPLY_MAGIC, 0);
   head.writeUInt32BE(said === undefined ? EINVAL : said === 'io-error' ? EIO : 0, 4);
-  from.copy(head, 8, 8, 16);
+  cookie.copy(head, 8);
   socket.write(said instanceof Buffer ? Buffer.concat([head, said]) : head);
-  return total;
 }
 
 function requestOf(command: number, from: Buffer, length: number): NbdRequest | undefined {

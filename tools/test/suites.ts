@@ -56,9 +56,11 @@ export const SUITES: readonly Suite[] = [
   { name: 'sim', summary: 'the engine on the simulated node', parts: [vitest('sim', 'test/sim')] },
   {
     name: 'kernel',
-    summary: 'adapters, contract and random operations on a real kernel, in guests',
+    summary: 'adapters, contract, random operations, power cuts and faults on a real kernel, in guests',
     parts: [
       vitest('random', 'test/kernel/random.test.ts'),
+      vitest('cuts', 'test/kernel/cuts.test.ts', 'test/vm'),
+      vitest('faults', 'test/kernel/faults.test.ts'),
       vitest('contract', 'test/kernel/contract.test.ts'),
       vitest('tails', 'test/kernel/tails.test.ts'),
       vitest('adapters', 'test/kernel/adapters.test.ts'),

@@ -13,12 +13,22 @@ const LOGS = 'dist/test';
 const LANES = 3;
 
 /** Parts that take minutes, the longest first. */
-const LONGEST: readonly string[] = ['random', 'csi-use', 'csi-mount', 'csi-block', 'contract', 'adapters'];
+const LONGEST: readonly string[] = [
+  'cuts',
+  'random',
+  'csi-use',
+  'csi-mount',
+  'csi-block',
+  'contract',
+  'faults',
+  'adapters',
+];
 
 const USAGE = `usage: ./dev test [SUITE...]
 ${SUITES.map(({ name, summary }) => `  ${name.padEnd(7)} ${summary}`).join('\n')}
 All of them when none is named.
   SNAPMERGE_SEEDS, SNAPMERGE_SEED, SNAPMERGE_OPERATIONS   how many random scenarios, the first seed, how long each
+  SNAPMERGE_CUTS, SNAPMERGE_CUT_SEED                      how many power cuts of a real kernel, the first seed
 `;
 
 export const test = async (names: readonly string[]): Promise<number> => {
