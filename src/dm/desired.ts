@@ -123,7 +123,8 @@ function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
   const view = deviceKey(id, 'view');
   const { restore } = record;
   if (isLost(record)) {
-    return [{ key: view, table: [{ type: 'error', length: toSectors(imageSize(record)) }], readOnly: false }];
+    const table: Table = [{ type: 'error', length: toSectors(imageSize(record)) }];
+    return [{ key: view, table, readOnly: false, suspended: false }];
   }
   if (restore === undefined) {
     const parent = parentImage(family, node);
