@@ -30,8 +30,10 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
 
   const report = async (): Promise<PoolReport> => {
     const begun = changes;
+    // It may be as old as its beginning: on a busy node that is seconds before its end.
+    const atMs = nowMs();
     const read = await lvm.report();
-    last = { report: read, changes: begun, atMs: nowMs() };
+    last = { report: read, changes: begun, atMs };
     return read;
   };
 

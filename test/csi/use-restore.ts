@@ -19,7 +19,7 @@ const writer = (home: string): string => `
   sqlite3 ${home}/db 'pragma synchronous=full; create table if not exists t (n integer primary key, x text);' > /dev/null
   rm -f ${home}/stop; echo 0 > /run/use/failed
   ( while [ ! -e ${home}/stop ]; do
-      sqlite3 ${home}/db "insert into t (x) values (hex(randomblob(2000)));" || echo 1 > /run/use/failed
+      sqlite3 -cmd '.timeout 60000' ${home}/db "insert into t (x) values (hex(randomblob(2000)));" || echo 1 > /run/use/failed
     done; touch ${home}/stopped ) < /dev/null > /dev/null 2>&1 &`;
 
 const rows = async (w: Workload, home: string): Promise<number> =>
@@ -79,7 +79,7 @@ export function restoreTests(parts: () => Parts): void {
     expect((await csi.refusal('StartRestore', other)).message).toContain(asked.split('.').at(-1));
     const replaced = await w.restore(id, second.snapshot, { mode, replace: true, name: 'the second one' });
     expect(await w.restore(id, second.snapshot, { mode, name: 'the second one' })).toBe(replaced);
-    await w.sh('kill -KILL $(cat /run/snapmerge/driver.pid)');
+    await w.killDriver();
     expect(await phaseOf(csi, replaced)).toBe('RESTORE_PHASE_WAITING');
     expect(await w.filesOf(home)).toBe(now);
     await csi.tell('CancelRestore', { restore_id: replaced });

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Guest } from '../vm/guest.ts';
 import { waitFor } from '../vm/wait.ts';
 import type { Caller } from './caller.ts';
+import { Refused } from './caller.ts';
 
 export type Access = 'ext4' | 'xfs' | 'block';
 
@@ -38,6 +39,8 @@ export interface Workload {
   readonly leave: (id: string) => Promise<void>;
   readonly restore: (volume: string, snapshot: string, more?: object) => Promise<string>;
   readonly restoreDone: (id: string) => Promise<void>;
+  /** The driver's process ends without a word; returns when the next one is ready. */
+  readonly killDriver: () => Promise<void>;
   /** Deletes everything that there is, and waits until LVM and dm are empty. */
   readonly clear: () => Promise<void>;
 }
@@ -58,6 +61,7 @@ export const restoreReply = z.object({
   }),
 });
 const volumesReply = z.object({ entries: z.array(volumeReply) });
+const probeReply = z.object({ ready: z.object({ value: z.boolean() }).nullable() });
 const snapshotsReply = z.object({ entries: z.array(z.object({ snapshot: z.object({ snapshot_id: z.string() }) })) });
 
 export function capabilityOf({ access = 'ext4', flags = [], readOnly = false }: UseOptions = {}): object {
@@ -123,6 +127,19 @@ export function createWorkload(guest: Guest, { call, tell }: Caller): Workload {
         return restore.phase === 'RESTORE_PHASE_DONE' ? true : undefined;
       });
       if (done !== true) throw new Error(`Restore '${id}' does not come to its end`);
+    },
+    killDriver: async () => {
+      await sh('kill -KILL $(cat /run/snapmerge/driver.pid)');
+      const ready = await waitFor(WAIT_LIMIT_MS, async () => {
+        try {
+          return (await call('Probe', {}, probeReply)).ready?.value === true ? true : undefined;
+        } catch (error) {
+          // A connection to the old process may end in the middle of a call.
+          if (error instanceof Refused && error.code === 'UNAVAILABLE') return undefined;
+          throw error;
+        }
+      });
+      if (ready !== true) throw new Error('The driver does not start again');
     },
     clear: async () => {
       for (const id of used) await leave(id);
