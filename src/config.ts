@@ -1,6 +1,7 @@
 // The configuration: flags before environment before file before defaults, one schema for all of them. What is wrong is
 // said with the name that its place uses.
 
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { parse as parseYaml } from 'yaml';
@@ -80,12 +81,30 @@ export interface Sources {
 export function readConfig({ flags, env, file }: Sources): Config {
   const merged = { ...fileSettings(file), ...envSettings(env), ...defined(flags) };
   const result = schema.safeParse(merged);
-  if (!result.success) {
-    const wrong = result.error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`);
-    fail('invalid', `Cannot use this configuration: ${wrong.join('; ')}`);
-  }
+  if (!result.success) return refuse(result.error);
   const { reserve, ...rest } = result.data;
   return { ...rest, reservePercent: reserve };
+}
+
+/** What the command line needs of a configuration: where the driver serves, and which pools there may be. */
+export type Whereabouts = Pick<Config, 'socket'> & {
+  /** Empty where none is configured. */
+  readonly pools: readonly PoolConfig[];
+};
+
+/** As `readConfig`, with everything left out that only the driver needs. */
+export function readWhereabouts({ flags, env, file }: Sources): Whereabouts {
+  const { socket, pools } = schema.shape;
+  const result = z
+    .object({ socket, pools: pools.optional() })
+    .safeParse({ ...fileSettings(file), ...envSettings(env), ...defined(flags) });
+  if (result.success) return { socket: result.data.socket, pools: result.data.pools ?? [] };
+  return refuse(result.error);
+}
+
+function refuse(error: z.ZodError): never {
+  const wrong = error.issues.map(({ path, message }) => `${path.map(String).join('.')}: ${message}`);
+  return fail('invalid', `Cannot use this configuration: ${wrong.join('; ')}`);
 }
 
 /** The file of `--config` or SNAPMERGE_CONFIG. */
@@ -94,11 +113,28 @@ export async function loadConfig(
   env: Sources['env'],
   path: string | undefined = env['SNAPMERGE_CONFIG'],
 ): Promise<Config> {
-  if (path === undefined || path === '') return readConfig({ flags, env, file: undefined });
+  return readConfig({ flags, env, file: path === undefined || path === '' ? undefined : await readFileOf(path) });
+}
+
+/** Where the command line looks when it is told nothing. */
+const USUAL_FILE = '/etc/snapmerge/config.yaml';
+
+/** The file of `--config` or SNAPMERGE_CONFIG, or the usual one if it is there. */
+export async function loadWhereabouts(
+  flags: Settings,
+  env: Sources['env'],
+  path: string | undefined = env['SNAPMERGE_CONFIG'],
+): Promise<Whereabouts> {
+  const usual = existsSync(USUAL_FILE) ? USUAL_FILE : undefined;
+  const found = path === undefined || path === '' ? usual : path;
+  return readWhereabouts({ flags, env, file: found === undefined ? undefined : await readFileOf(found) });
+}
+
+async function readFileOf(path: string): Promise<NonNullable<Sources['file']>> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
     throw new SnapmergeError('invalid', `Cannot read the configuration ${path}: ${messageOf(cause)}`, { cause });
   });
-  return readConfig({ flags, env, file: { path, text } });
+  return { path, text };
 }
 
 function fileSettings(file: Sources['file']): Settings {

@@ -13,6 +13,7 @@ export interface Definitions {
   readonly controller: ServiceDefinition;
   readonly node: ServiceDefinition;
   readonly restore: ServiceDefinition;
+  readonly inspect: ServiceDefinition;
 }
 
 export function loadDefinitions(): Definitions {
@@ -23,6 +24,7 @@ export function loadDefinitions(): Definitions {
     controller: service(csi, 'csi.v1.Controller'),
     node: service(csi, 'csi.v1.Node'),
     restore: service(snapmerge, 'snapmerge.v1.Restore'),
+    inspect: service(snapmerge, 'snapmerge.v1.Inspect'),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { controllerService } from './controller/controller.ts';
 import { identityService } from './controller/identity.ts';
+import { inspectService } from './controller/inspect.ts';
 import { restoreService } from './controller/restore.ts';
 import type { Exec } from './exec.ts';
 import type { Files } from './node/files.ts';
@@ -21,11 +22,12 @@ export interface ServicesOptions {
 
 export function driverServices(options: ServicesOptions): readonly ServedService[] {
   const { pools, nodeName, version } = options;
-  const { identity, controller, node, restore } = loadDefinitions();
+  const { identity, controller, node, restore, inspect } = loadDefinitions();
   return [
     { definition: identity, service: identityService(pools, version) },
     { definition: controller, service: controllerService(pools, nodeName) },
     { definition: node, service: nodeService(options) },
     { definition: restore, service: restoreService(pools) },
+    { definition: inspect, service: inspectService(pools, version) },
   ];
 }

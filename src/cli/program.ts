@@ -1,9 +1,10 @@
 // The command line: what the commands are called, what they take, and which function each one is. No work in here.
 
-import { Command, InvalidArgumentError } from 'commander';
-import { loadConfig, readPool } from '../config.ts';
+import { Command } from 'commander';
+import { loadConfig } from '../config.ts';
 import type { Config, Settings } from '../config.ts';
-import { messageOf } from '../errors.ts';
+import { collectPool, namesCommand, operatorCommands } from './operator-commands.ts';
+import type { OperatorActions } from './operator-commands.ts';
 
 export interface CreatePoolRequest {
   readonly name: string;
@@ -13,10 +14,9 @@ export interface CreatePoolRequest {
   readonly loopFile: { readonly path: string; readonly size: string } | undefined;
 }
 
-export interface Actions {
+export interface Actions extends OperatorActions {
   readonly serve: (config: Config) => Promise<void>;
   readonly createPool: (request: CreatePoolRequest) => Promise<void>;
-  readonly print: (text: string) => void;
 }
 
 interface ServeFlags {
@@ -41,6 +41,12 @@ export function createProgram(
     .showHelpAfterError();
   program.addCommand(serveCommand(env, actions), { isDefault: true });
   program.addCommand(poolCommand(actions));
+  for (const command of operatorCommands(actions)) program.addCommand(command);
+  program.addCommand(namesCommand(actions), { hidden: true });
+  // What commander ends with is for the caller to decide; it has printed what it had to say.
+  for (const command of [program, ...program.commands, ...program.commands.flatMap((one) => one.commands)]) {
+    command.exitOverride();
+  }
   return program;
 }
 
@@ -59,20 +65,15 @@ function serveCommand(env: Readonly<Record<string, string | undefined>>, actions
     .option('--max-volumes <count>', 'most volumes on this node, 0 for no limit (0)')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent (info)')
     .option('--check-config', 'say what the configuration amounts to, or what is wrong with it, and end')
-    .action(async (flags: ServeFlags) => {
+    .allowExcessArguments()
+    .action(async (flags: ServeFlags, command: Command) => {
+      const [word] = command.args;
+      if (word !== undefined) command.error(`error: unknown command '${word}' (snapmerge --help lists them)`);
       const { config: file, checkConfig, pool, ...rest } = flags;
       const config = await loadConfig({ ...rest, pools: pool }, env, file);
       if (checkConfig === true) actions.print(`${JSON.stringify(config, undefined, 2)}\n`);
       else await actions.serve(config);
     });
-}
-
-function collectPool(text: string, before: unknown): readonly unknown[] {
-  try {
-    return [...(Array.isArray(before) ? before : []), readPool(text)];
-  } catch (error) {
-    throw new InvalidArgumentError(messageOf(error));
-  }
 }
 
 interface PoolFlags {

@@ -2,6 +2,7 @@
 // sizes are bytes, all times are Unix milliseconds. Types only; src/engine/pool.ts is the form that works.
 
 import type { EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../ids.ts';
+import type { Look } from '../inspect/pool.ts';
 import type { RestoreMode } from '../lvm/record.ts';
 import type { Layout, VolumeParameters, VolumeSource } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
@@ -160,6 +161,8 @@ export interface Engine {
   readonly cancelRestore: (id: string) => Promise<void>;
 
   readonly health: () => Promise<PoolHealth>;
+  /** LVM and the kernel read anew. Waits for no operation. */
+  readonly inspect: () => Promise<Look>;
   /** Volumes whose writers wait for room in the pool, now. */
   readonly waiting: () => Promise<readonly WaitingVolume[]>;
   /** Read, derive, converge, sweep, resume merges, start the monitor. */

@@ -33,6 +33,7 @@ import {
 } from './context.ts';
 import type { Capacity, Engine, Health, Layout, PoolHealth, Snapshot, Volume } from './engine.ts';
 import { expandVolume } from './expand.ts';
+import { inspect } from './inspect.ts';
 import { createLocks } from './locks.ts';
 import type { Monitor } from './monitor.ts';
 import { createMonitor } from './monitor.ts';
@@ -196,6 +197,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
         sinceMs,
       }));
     },
+    inspect: () => inspect(ctx),
     show: (images) => show(ctx, images),
     open: async () => {
       await begin(ctx);

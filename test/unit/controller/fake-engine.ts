@@ -235,6 +235,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
 
     waiting: async () => [],
     health: async () => report.health,
+    inspect: async () => fail('unavailable', `Cannot look at pool '${pool}': it has neither LVM nor a kernel`),
     start: async () => undefined,
     stop: async () => undefined,
   };

@@ -1,0 +1,122 @@
+// One image of a family -> what there is to see of it. Pure.
+
+import type { Desired } from '../dm/desired.ts';
+import { fedBy } from '../dm/desired.ts';
+import type { Family, Node } from '../dm/family.ts';
+import type { Observed, ObservedDevice } from '../dm/kernel.ts';
+import { nodeOf } from '../dm/observed.ts';
+import type { Table } from '../dm/table.ts';
+import type { EntityId, StoreName } from '../ids.ts';
+import { deviceKey } from '../ids.ts';
+import type { StoreReport } from '../lvm/lvm.ts';
+import type { Entity } from '../lvm/record.ts';
+import type { Bytes } from '../units.ts';
+import { bytes, toBytes } from '../units.ts';
+import type { ImageKind, ImageState, ImageView, Known, MergeView, TopView } from './view.ts';
+
+export interface ImageInput {
+  readonly family: Family;
+  readonly node: Node;
+  readonly stores: ReadonlyMap<string, StoreReport>;
+  /** Of the family alone. */
+  readonly observed: Observed;
+  readonly wanted: Desired;
+  readonly known: Known;
+}
+
+export function viewImage(input: ImageInput): ImageView {
+  const { family, node, stores, observed } = input;
+  const { entity, store, chunk, deleted } = node.record;
+  const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+  return {
+    id: node.id,
+    name: entity.name,
+    kind: kindOf(node),
+    ghost: deleted,
+    scratch: entity.parameters.scratch && entity.kind === 'volume',
+    size: entity.size,
+    createdMs: entity.createdMs,
+    parent: node.parent,
+    source: sourceOf(entity),
+    layout: entity.parameters.layout,
+    chunk,
+    store,
+    storeSize: stores.get(store)?.size ?? bytes(0),
+    used: usedOf(input),
+    shown: observed.devices.get(deviceKey(node.id, 'view'))?.live !== undefined,
+    fed: parent !== undefined && (node.level !== undefined || fedBy(family, parent)?.id === node.id),
+    top: topView(node, observed),
+    state: stateOf(node, observed),
+    damaged: stores.get(store)?.damaged === true,
+    merge: mergeOf(input),
+  };
+}
+
+function kindOf({ record, parent }: Node): ImageKind {
+  if (record.entity.kind === 'snapshot') return 'snapshot';
+  return parent === undefined ? 'volume' : 'fork';
+}
+
+function sourceOf(entity: Entity): EntityId | undefined {
+  if (entity.kind === 'snapshot') return entity.volume;
+  return entity.source?.from === 'volume' ? entity.source.volume : entity.source?.snapshot;
+}
+
+/** Devices of ours that are one image's: their keys begin with its id. */
+export function devicesOf(id: EntityId, observed: Observed): readonly ObservedDevice[] {
+  return [...observed.devices.values()].filter(({ key }) => key.startsWith(`${id}-`));
+}
+
+function topView(node: Node, observed: Observed): TopView | undefined {
+  const top = observed.devices.get(deviceKey(node.id, 'top'));
+  return top === undefined ? undefined : { path: nodeOf(top.majorMinor), openers: top.openCount };
+}
+
+function usedOf({ node, stores, observed, known }: ImageInput): Bytes | undefined {
+  const { store, chunk } = node.record;
+  if (chunk === undefined) return stores.get(store)?.size;
+  const holder = devicesOf(node.id, observed).find(({ live }) => holdsStore(live ?? [], store));
+  if (holder?.status?.state === 'counts') return toBytes(holder.status.used);
+  return known.measured.get(store);
+}
+
+/** Whether a table keeps its exceptions in this store, on the store itself or on a device of the store's own. */
+export function holdsStore(table: Table, store: StoreName): boolean {
+  return table.some((target) => {
+    if (target.type !== 'snapshot' && target.type !== 'snapshot-merge') return false;
+    const { cow } = target;
+    return cow.on === 'store' ? cow.store === store : cow.on === 'device' && cow.device.startsWith(`${store}-`);
+  });
+}
+
+function stateOf(node: Node, observed: Observed): ImageState {
+  const states = devicesOf(node.id, observed).flatMap(({ status }) =>
+    status === undefined || status.state === 'counts' ? [] : [status.state],
+  );
+  return states[0] ?? 'sound';
+}
+
+function mergeOf(input: ImageInput): MergeView | undefined {
+  const { node } = input;
+  const { restore, merging } = node.record;
+  if (restore !== undefined) {
+    const { token, snapshot, totalBytes } = restore;
+    return { kind: 'restore', with: snapshot, restore: `r-${token}`, total: totalBytes, left: leftOf(input) };
+  }
+  if (merging === undefined || node.parent === undefined) return undefined;
+  return { kind: 'absorption', with: node.parent, restore: undefined, total: undefined, left: leftOf(input) };
+}
+
+/** Bytes that the merges of an image still have to move; undefined when one of them is not in the kernel, or has failed. */
+function leftOf({ node, observed, wanted }: ImageInput): Bytes | undefined {
+  const merges = wanted.devices.filter(
+    ({ key, table }) => key.startsWith(`${node.id}-`) && table.some(({ type }) => type === 'snapshot-merge'),
+  );
+  let left = 0n;
+  for (const { key } of merges) {
+    const device = observed.devices.get(key);
+    if (device?.live?.[0]?.type !== 'snapshot-merge' || device.status?.state !== 'counts') return undefined;
+    left += toBytes(device.status.used) - toBytes(device.status.metadata);
+  }
+  return bytes(left);
+}

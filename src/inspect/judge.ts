@@ -1,0 +1,63 @@
+// What an operator must know of a pool: what is wrong, and what will be if nothing is done. Pure.
+
+import { formatBytes } from '../units.ts';
+import type { FamilyView, PoolContents, PoolView } from './view.ts';
+import { labelOf } from './view.ts';
+
+export interface Judgement {
+  /** Somebody has to do something. */
+  readonly wrong: readonly string[];
+  /** Nothing is wrong yet. */
+  readonly notices: readonly string[];
+}
+
+/** Less free than this of the metadata area, and nothing can be recorded any more (see the engine's `needRoom`). */
+const LEAST_METADATA_FREE = 32n * 1024n;
+const LITTLE_METADATA_PERCENT = 10n;
+
+export function judge({ name, problem, contents }: PoolView): Judgement {
+  if (contents === undefined) return { wrong: [`pool '${name}' does not answer: ${problem}`], notices: [] };
+  const wrong = [...poolTroubles(contents), ...contents.families.flatMap(familyTroubles)];
+  return {
+    wrong: wrong.map((text) => `pool '${name}': ${text}`),
+    notices: notices(contents).map((text) => `pool '${name}': ${text}`),
+  };
+}
+
+function poolTroubles({ disks, troubles, metadataFree, metadataSize }: PoolContents): readonly string[] {
+  const missing = disks.filter((disk) => disk.missing).map(({ path }) => path);
+  return [
+    ...(missing.length === 0 ? [] : [`${missing.length === 1 ? 'disk' : 'disks'} ${missing.join(', ')} missing`]),
+    ...(metadataFree < LEAST_METADATA_FREE
+      ? [`its metadata area is full: ${formatBytes(metadataFree)} of ${formatBytes(metadataSize)} free`]
+      : []),
+    ...troubles.map(({ family, reason }) => `family '${family ?? 'unknown'}' is left alone: ${reason}`),
+  ];
+}
+
+function familyTroubles({ id, images, stuck, waitsForRoom }: FamilyView): readonly string[] {
+  return [
+    ...(stuck === '' ? [] : [`family '${id}' is stuck: ${stuck}`]),
+    ...(waitsForRoom ? [`family '${id}' waits for room in the pool`] : []),
+    ...images
+      .filter(({ state }) => state !== 'sound')
+      .map((image) => `${image.kind} '${labelOf(image)}': the kernel says '${image.state}'`),
+    ...images
+      .filter(({ damaged }) => damaged)
+      .map(
+        (image) =>
+          `${image.kind} '${labelOf(image)}': a disk under its store '${image.store}' is missing or has failed`,
+      ),
+  ];
+}
+
+function notices({ free, reserve, metadataFree, metadataSize }: PoolContents): readonly string[] {
+  return [
+    ...(reserve !== undefined && free < reserve
+      ? [`${formatBytes(free)} free, less than its reserve of ${formatBytes(reserve)}: nothing new can be made`]
+      : []),
+    ...(metadataFree >= LEAST_METADATA_FREE && metadataFree * 100n < metadataSize * LITTLE_METADATA_PERCENT
+      ? [`its metadata area has only ${formatBytes(metadataFree)} of ${formatBytes(metadataSize)} free`]
+      : []),
+  ];
+}

@@ -1,0 +1,166 @@
+// The commands that show volumes and snapshots of a pool by hand: what `snapmerge tables` prints. What is to be shown is
+// `desired` with everything in use, and the order is `plan`'s; shell.ts turns its steps into commands. Pure.
+
+import { ofFamily } from '../dm/converge.ts';
+import type { Desired, DesiredDevice } from '../dm/desired.ts';
+import { desired, fedBy } from '../dm/desired.ts';
+import type { Family, Node } from '../dm/family.ts';
+import { buildForest } from '../dm/family.ts';
+import type { Observed, ObservedDevice } from '../dm/kernel.ts';
+import { plan } from '../dm/plan.ts';
+import type { Target } from '../dm/table.ts';
+import type { DeviceKey, EntityId, VolumeId } from '../ids.ts';
+import { deviceKey, dmName, isVolumeId } from '../ids.ts';
+import type { PoolReport } from '../lvm/lvm.ts';
+import { imageSize } from '../lvm/record.ts';
+import { formatBytes } from '../units.ts';
+import type { Names } from './shell.ts';
+import { PREAMBLE, commandsOf } from './shell.ts';
+import { labelOf } from './view.ts';
+
+/**
+ * - `all`: from nothing, as after a boot;
+ * - `missing`: from what is there now;
+ * - `remove`: all of it away again.
+ */
+export type TablesMode = 'all' | 'missing' | 'remove';
+
+export interface TablesRequest {
+  readonly names: Names;
+  readonly report: PoolReport;
+  /** What is there now; nothing when nobody could tell. */
+  readonly observed: Observed;
+  /** Images to show, with all they need; undefined: all of the pool. */
+  readonly only: ReadonlySet<EntityId> | undefined;
+  readonly mode: TablesMode;
+  /** Everything read-only, and nothing that merges: moves nothing, changes nothing. */
+  readonly readOnly: boolean;
+}
+
+export interface Tables {
+  /** Lines of a shell script. */
+  readonly lines: readonly string[];
+  /** Why some families are not in it. */
+  readonly leftOut: readonly string[];
+}
+
+const NOTHING: Observed = { devices: new Map(), stores: new Map() };
+
+export function tablesOf(request: TablesRequest): Tables {
+  const { names, report, observed, only, mode, readOnly } = request;
+  const forest = buildForest(report.stores);
+  const lines = [...heading(request), ...PREAMBLE];
+  for (const family of forest.families.values()) {
+    const shown = [...family.nodes.values()].filter(
+      ({ id, record }) => !record.deleted && (only === undefined || only.has(id)),
+    );
+    if (shown.length === 0) continue;
+    const wanted = wantedOf(family, shown, readOnly);
+    const own = ofFamily(observed, family);
+    const steps = mode === 'remove' ? plan(asObserved(wanted), EMPTY) : plan(mode === 'all' ? NOTHING : own, wanted);
+    const commands = commandsOf(steps, names, (device) => explain(family, device));
+    lines.push('', `# ---- family ${family.id}${describeFamily(family)}`, ...commands);
+    if (mode !== 'remove') lines.push(...shown.map((node) => whereLine(node, names, readOnly)));
+  }
+  const leftOut = forest.troubles.map(({ reason }) => reason);
+  lines.push(...leftOut.flatMap((reason) => ['', `# !! left out: ${reason}`]));
+  return { lines, leftOut };
+}
+
+const EMPTY: Desired = { devices: [], stores: new Set() };
+
+function wantedOf(family: Family, shown: readonly Node[], readOnly: boolean): Desired {
+  const ids = shown.map(({ id }) => id);
+  const volumes = readOnly ? [] : ids.filter((id): id is VolumeId => isVolumeId(id));
+  const wanted = desired(family, { volumes: new Set(volumes), pinned: new Set(ids) });
+  return readOnly ? { ...wanted, devices: wanted.devices.map(asReadOnly) } : wanted;
+}
+
+/** A snapshot shows the same as the merge of the same two, and moves nothing. */
+function asReadOnly(device: DesiredDevice): DesiredDevice {
+  const still = (target: Target): Target =>
+    target.type === 'snapshot-merge' ? { ...target, type: 'snapshot' } : target;
+  return { ...device, table: device.table.map(still), readOnly: true };
+}
+
+/** Devices as they would be found if they were all there: for taking them away. */
+function asObserved({ devices, stores }: Desired): Observed {
+  const found = devices.map(({ key, table, readOnly }): [DeviceKey, ObservedDevice] => [
+    key,
+    {
+      key,
+      majorMinor: '0:0',
+      live: table,
+      inactive: undefined,
+      suspended: false,
+      readOnly,
+      openCount: 0,
+      status: undefined,
+    },
+  ]);
+  return {
+    devices: new Map(found),
+    stores: new Map([...stores].map((store) => [store, { store, majorMinor: '0:0', openCount: 0 }])),
+  };
+}
+
+function heading({ names, report, mode, readOnly, observed }: TablesRequest): readonly string[] {
+  const what = {
+    all: readOnly ? 'shows its volumes and snapshots, all read-only' : 'shows its volumes and snapshots',
+    missing: 'adds what is missing now',
+    remove: 'takes all of it away',
+  }[mode];
+  const present = observed.devices.size;
+  return [
+    `# Pool '${names.pool}', volume group '${names.vgName}', at metadata commit ${report.seqno}: ${what}.`,
+    '# For a root shell on a node where no driver runs. A driver that is started later goes on from here.',
+    ...(mode === 'all' && present > 0
+      ? [`# ${present} devices of this pool are there now: --missing prints what is not, --remove how they go.`]
+      : []),
+    ...(readOnly || mode === 'remove'
+      ? []
+      : [
+          '# Nobody makes stores larger without the driver: what a snapshot can still take is what its store has free.',
+        ]),
+  ];
+}
+
+function describeFamily(family: Family): string {
+  const root = family.nodes.get(family.id);
+  return root === undefined ? '' : ` (${labelOf({ id: root.id, name: root.record.entity.name })})`;
+}
+
+function label({ id, record }: Node): string {
+  const { name } = record.entity;
+  return name.as === 'text' ? `${name.text} (${id})` : id;
+}
+
+function whereLine(node: Node, { pool }: Names, readOnly: boolean): string {
+  const part = !readOnly && isVolumeId(node.id) ? 'top' : 'view';
+  const kind = isVolumeId(node.id) ? 'volume' : 'snapshot';
+  return `at '${kind} ${label(node)}' ${dmName(pool, deviceKey(node.id, part))}`;
+}
+
+/** What a device is, for a person. */
+function explain(family: Family, key: DeviceKey): string {
+  const node = [...family.nodes.values()].find(({ id }) => key.startsWith(`${id}-`));
+  if (node === undefined) {
+    const holder = [...family.records.values()].find(({ store }) => key.startsWith(`${store}-`));
+    return holder === undefined ? key : `the store of '${holder.entity.id}'`;
+  }
+  const { entity, restore, merging, deleted } = node.record;
+  const ghost = deleted ? ' (a ghost: deleted, still read through)' : '';
+  const what = `${entity.kind === 'snapshot' ? 'snapshot' : 'volume'} ${label(node)}`;
+  if (key.endsWith('-top')) {
+    const fed = fedBy(family, node);
+    return `${what}: to be mounted${fed === undefined ? '' : `; what it overwrites goes to ${label(fed)}`}`;
+  }
+  if (key.endsWith('-pad')) return `what ${what} reads through, followed by zeroes`;
+  if (!key.endsWith('-view')) return `${what}: a lower step of its restore`;
+  const size = `${formatBytes(imageSize(node.record))}${ghost}`;
+  if (restore !== undefined) return `${what}, ${size}: its restore to '${restore.snapshot}' under way`;
+  if (merging !== undefined) return `${what}, ${size}: taking over '${node.parent}' under way`;
+  if (node.parent === undefined) return `${what}, ${size}: holds everything itself`;
+  const parent = family.nodes.get(node.parent);
+  return `${what}, ${size}: what differs from ${parent === undefined ? node.parent : label(parent)}`;
+}

@@ -1,0 +1,318 @@
+// Views <-> messages of the Inspect service: the one place that knows its field names, both ways. `fromWire` takes what
+// `toWire` gave through protobuf and back; anything else is an error that names the field. Pure.
+
+import { z } from 'zod';
+import { fail } from '../errors.ts';
+import { handleText, isStoreName, isVolumeId, parseHandle, poolName, vgUuid } from '../ids.ts';
+import type { EntityId, PoolName, VgUuid, VolumeId } from '../ids.ts';
+import type { Name } from '../lvm/record.ts';
+import { bytes } from '../units.ts';
+import type { Bytes } from '../units.ts';
+import type {
+  FamilyView,
+  Finding,
+  FindingKind,
+  ImageKind,
+  ImageState,
+  ImageView,
+  MergeView,
+  PoolContents,
+  PoolView,
+} from './view.ts';
+
+/** A message as plain values in the names of the .proto file. */
+export type Message = Readonly<Record<string, unknown>>;
+
+export interface NodeView {
+  /** Of the driver. */
+  readonly version: string;
+  readonly pools: readonly PoolView[];
+}
+
+const KINDS: Readonly<Record<ImageKind, string>> = {
+  volume: 'IMAGE_KIND_VOLUME',
+  fork: 'IMAGE_KIND_FORK',
+  snapshot: 'IMAGE_KIND_SNAPSHOT',
+};
+const STATES: Readonly<Record<ImageState, string>> = {
+  sound: 'IMAGE_CONDITION_SOUND',
+  invalid: 'IMAGE_CONDITION_INVALID',
+  overflow: 'IMAGE_CONDITION_OVERFLOW',
+  'merge-failed': 'IMAGE_CONDITION_MERGE_FAILED',
+  unknown: 'IMAGE_CONDITION_UNKNOWN',
+};
+const FINDINGS: Readonly<Record<FindingKind, string>> = {
+  table: 'FINDING_KIND_TABLE',
+  state: 'FINDING_KIND_STATE',
+  'not-fed': 'FINDING_KIND_NOT_FED',
+  lost: 'FINDING_KIND_LOST',
+  store: 'FINDING_KIND_STORE',
+  'left-over': 'FINDING_KIND_LEFT_OVER',
+  law: 'FINDING_KIND_LAW',
+};
+
+export function toWire({ version, pools }: NodeView): Message {
+  return { version, pools: pools.map(poolMessage) };
+}
+
+function poolMessage({ name, problem, contents }: PoolView): Message {
+  if (contents === undefined) return { name, problem };
+  const { vgName, vgUuid: vg, size, free, reserve, metadataSize, metadataFree, strangers } = contents;
+  const { disks, families, troubles, findings } = contents;
+  const handle = (id: EntityId): string => handleText(name, vg, id);
+  return {
+    name,
+    problem,
+    volume_group: vgName,
+    volume_group_uuid: vg,
+    size_bytes: `${size}`,
+    free_bytes: `${free}`,
+    reserve_bytes: `${reserve ?? 0n}`,
+    metadata_bytes: `${metadataSize}`,
+    metadata_free_bytes: `${metadataFree}`,
+    disks: disks.map((disk) => ({
+      path: disk.path,
+      size_bytes: `${disk.size}`,
+      free_bytes: `${disk.free}`,
+      missing: disk.missing,
+    })),
+    strangers,
+    families: families.map((family) => ({
+      family_id: handle(family.id),
+      images: family.images.map((image) => imageMessage(image, name, vg)),
+      stored_bytes: `${family.stored}`,
+      stuck: family.stuck,
+      waits_for_room: family.waitsForRoom,
+      busy: family.busy,
+      findings: family.findings.map(findingMessage),
+    })),
+    troubles: troubles.map(({ family, stores, images, reason }) => ({
+      family_id: family === undefined ? '' : handle(family),
+      stores,
+      images,
+      reason,
+    })),
+    findings: findings.map(findingMessage),
+  };
+}
+
+function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): Message {
+  const { name, chunk, used, merge, top } = image;
+  const handle = (id: EntityId | undefined): string => (id === undefined ? '' : handleText(pool, vg, id));
+  return {
+    image_id: handle(image.id),
+    name: name.as === 'text' ? name.text : '',
+    name_hash: name.as === 'hash' ? name.hash : '',
+    kind: KINDS[image.kind],
+    ghost: image.ghost,
+    scratch: image.scratch,
+    size_bytes: `${image.size}`,
+    created_at: { seconds: `${Math.floor(image.createdMs / 1000)}`, nanos: (image.createdMs % 1000) * 1_000_000 },
+    parent_id: handle(image.parent),
+    source_id: handle(image.source),
+    layout: image.layout,
+    ...(chunk === undefined ? {} : { chunk_bytes: `${chunk}` }),
+    store: image.store,
+    store_bytes: `${image.storeSize}`,
+    ...(used === undefined ? {} : { used_bytes: `${used}` }),
+    shown: image.shown,
+    fed: image.fed,
+    device: top?.path ?? '',
+    openers: top?.openers ?? 0,
+    condition: STATES[image.state],
+    damaged: image.damaged,
+    merge: merge === undefined ? null : mergeMessage(merge, pool, vg),
+  };
+}
+
+function mergeMessage({ with: other, restore, total, left }: MergeView, pool: PoolName, vg: VgUuid): Message {
+  return {
+    restore_id: restore === undefined ? '' : `${pool}.${vg.slice(0, 6)}.${restore}`,
+    with_id: handleText(pool, vg, other),
+    ...(total === undefined ? {} : { total_bytes: `${total}` }),
+    ...(left === undefined ? {} : { left_bytes: `${left}` }),
+  };
+}
+
+function findingMessage({ kind, subject, message }: Finding): Message {
+  return { kind: FINDINGS[kind], subject, message };
+}
+
+const size = z
+  .string()
+  .regex(/^\d{1,19}$/, 'is no size')
+  .transform((text): Bytes => bytes(BigInt(text)));
+/** Absent stays undefined. */
+const optionalSize = z.union([size, z.null(), z.undefined()]).transform((value) => value ?? undefined);
+const when = z
+  .object({ seconds: z.string().regex(/^\d{1,16}$/), nanos: z.number() })
+  .transform(({ seconds, nanos }) => Number(seconds) * 1000 + Math.round(nanos / 1_000_000));
+const store = z.string().refine(isStoreName, 'is no store');
+
+const entityHandle = z.string().transform((text, context): EntityId => {
+  const handle = parseHandle(text);
+  if (handle !== undefined) return handle.id;
+  context.addIssue(`'${text}' is no handle`);
+  return z.NEVER;
+});
+const volumeHandle = entityHandle.refine((id): id is VolumeId => isVolumeId(id), 'is no volume');
+const optionalHandle = z.union([z.literal('').transform(() => undefined), entityHandle]);
+
+/** The key of a map by its value, as a schema. */
+function oneOf<K extends string>(names: Readonly<Record<K, string>>): z.ZodType<K> {
+  const keys = new Map(Object.entries<string>(names).map(([key, name]) => [name, key]));
+  const isKey = (text: string): text is K => text in names;
+  return z.string().transform((name, context): K => {
+    const key = keys.get(name);
+    if (key !== undefined && isKey(key)) return key;
+    context.addIssue(`'${name}' is unknown to this version`);
+    return z.NEVER;
+  });
+}
+
+const finding = z.object({ kind: oneOf(FINDINGS), subject: z.string(), message: z.string() });
+
+const merge = z
+  .object({ restore_id: z.string(), with_id: entityHandle, total_bytes: optionalSize, left_bytes: optionalSize })
+  .transform(({ restore_id: restore, with_id: other, total_bytes: total, left_bytes: left }): MergeView => ({
+    kind: restore === '' ? 'absorption' : 'restore',
+    with: other,
+    restore: restore === '' ? undefined : restore.slice(restore.lastIndexOf('.') + 1),
+    total,
+    left,
+  }));
+
+const image = z
+  .object({
+    image_id: entityHandle,
+    name: z.string(),
+    name_hash: z.string(),
+    kind: oneOf(KINDS),
+    ghost: z.boolean(),
+    scratch: z.boolean(),
+    size_bytes: size,
+    created_at: when,
+    parent_id: optionalHandle,
+    source_id: optionalHandle,
+    layout: z.enum(['linear', 'striped', 'raid1']),
+    chunk_bytes: optionalSize,
+    store,
+    store_bytes: size,
+    used_bytes: optionalSize,
+    shown: z.boolean(),
+    fed: z.boolean(),
+    device: z.string(),
+    openers: z.number(),
+    condition: oneOf(STATES),
+    damaged: z.boolean(),
+    merge: z.union([merge, z.null()]).transform((value) => value ?? undefined),
+  })
+  .transform((one): ImageView => {
+    const name: Name = one.name === '' ? { as: 'hash', hash: one.name_hash } : { as: 'text', text: one.name };
+    return {
+      id: one.image_id,
+      name,
+      kind: one.kind,
+      ghost: one.ghost,
+      scratch: one.scratch,
+      size: one.size_bytes,
+      createdMs: one.created_at,
+      parent: one.parent_id,
+      source: one.source_id,
+      layout: one.layout,
+      chunk: one.chunk_bytes,
+      store: one.store,
+      storeSize: one.store_bytes,
+      used: one.used_bytes,
+      shown: one.shown,
+      fed: one.fed,
+      top: one.device === '' ? undefined : { path: one.device, openers: one.openers },
+      state: one.condition,
+      damaged: one.damaged,
+      merge: one.merge,
+    };
+  });
+
+const family = z
+  .object({
+    family_id: volumeHandle,
+    images: z.array(image),
+    stored_bytes: size,
+    stuck: z.string(),
+    waits_for_room: z.boolean(),
+    busy: z.boolean(),
+    findings: z.array(finding),
+  })
+  .transform(({ family_id: id, stored_bytes: stored, waits_for_room: waitsForRoom, ...rest }): FamilyView => ({
+    id,
+    stored,
+    waitsForRoom,
+    ...rest,
+  }));
+
+const disk = z
+  .object({ path: z.string(), size_bytes: size, free_bytes: size, missing: z.boolean() })
+  .transform(({ size_bytes: total, free_bytes: free, ...rest }) => ({ size: total, free, ...rest }));
+
+const trouble = z
+  .object({
+    family_id: z.union([z.literal('').transform(() => undefined), volumeHandle]),
+    stores: z.array(store),
+    images: z.array(z.string()),
+    reason: z.string(),
+  })
+  .transform(({ family_id: id, ...rest }) => ({ family: id, ...rest }));
+
+const contents = z
+  .object({
+    volume_group: z.string(),
+    volume_group_uuid: z.string().transform(vgUuid),
+    size_bytes: size,
+    free_bytes: size,
+    reserve_bytes: size,
+    metadata_bytes: size,
+    metadata_free_bytes: size,
+    disks: z.array(disk),
+    strangers: z.number(),
+    families: z.array(family),
+    troubles: z.array(trouble),
+    findings: z.array(finding),
+  })
+  .transform((pool): PoolContents => ({
+    vgName: pool.volume_group,
+    vgUuid: pool.volume_group_uuid,
+    size: pool.size_bytes,
+    free: pool.free_bytes,
+    reserve: pool.reserve_bytes,
+    metadataSize: pool.metadata_bytes,
+    metadataFree: pool.metadata_free_bytes,
+    disks: pool.disks,
+    strangers: pool.strangers,
+    families: pool.families,
+    troubles: pool.troubles,
+    findings: pool.findings,
+  }));
+
+const node = z.object({
+  version: z.string(),
+  pools: z.array(z.looseObject({ name: z.string().transform(poolName), problem: z.string() })),
+});
+
+/** Throws `internal` with the field that is not as this version writes it. */
+export function fromWire(message: unknown): NodeView {
+  const { version, pools } = read(node, message);
+  return {
+    version,
+    pools: pools.map((pool) => {
+      const { name, problem } = pool;
+      return { name, problem, contents: problem === '' ? read(contents, pool) : undefined };
+    }),
+  };
+}
+
+function read<S extends z.ZodType>(schema: S, message: unknown): z.output<S> {
+  const result = schema.safeParse(message);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  return fail('internal', `Cannot read the driver's answer: ${issue?.path.map(String).join('.')}: ${issue?.message}`);
+}
