@@ -173,8 +173,8 @@ function zshScript(commands: readonly CommandShape[]): string {
 # snapmerge completion zsh
 _snapmerge_names() {
   local -a names
-  names=(\${(f)"$(snapmerge names $1 2>/dev/null)"})
-  compadd -a names
+  names=(\${(f)"$(snapmerge names \${@[-1]} 2>/dev/null)"})
+  compadd "\${@[1,-2]}" -a names
 }
 _snapmerge() {
   local -a commands

@@ -215,7 +215,7 @@ function tablesCommand(actions: OperatorActions): Command {
     .description('the commands that show every volume and snapshot by hand, without the driver')
     .argument('[images...]', 'only these, with all that they read through')
     .option('--missing', 'only what is not there now')
-    .option('--remove', 'how all of it goes again')
+    .option('--remove', 'how what is there now goes again')
     .option('--read-only', 'everything read-only, and nothing merges: to read and copy')
     .action(async (images: readonly string[], flags: TablesFlags, command: Command) => {
       const { missing, remove, readOnly } = flags;

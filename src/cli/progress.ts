@@ -12,7 +12,8 @@ const PREFIX = 'RESTORE_PHASE_';
 const size = z.string().transform((text): Bytes => bytes(BigInt(text)));
 /** A field that only newer drivers have; 0 is not known. */
 const figure = z
-  .union([z.string(), z.number(), z.null(), z.undefined()])
+  .union([z.string(), z.number()])
+  .nullish()
   .transform((value) => (value === undefined || value === null || Number(value) <= 0 ? undefined : Number(value)));
 
 /** What the command line reads of RestoreState. */

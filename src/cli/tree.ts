@@ -76,7 +76,7 @@ function imageRows(
 function imageRow(family: FamilyView, image: ImageView, prefix: string): readonly Cell[] {
   return [
     cell(prefix + labelOf(image), image.ghost ? 'dim' : 'bold'),
-    cell(image.id, 'dim'),
+    cell(labelOf(image) === image.id ? '' : image.id, 'dim'),
     cell(image.ghost ? 'ghost' : image.kind, image.ghost ? 'dim' : 'plain'),
     cell(formatBytes(image.size)),
     stateCell(image),

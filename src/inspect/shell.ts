@@ -7,7 +7,7 @@ import type { Ref, Table } from '../dm/table.ts';
 import { targetLine } from '../dm/table.ts';
 import { fail, unreachable } from '../errors.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
-import { dmName, dmUuid } from '../ids.ts';
+import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
 
 export interface Names {
   readonly pool: PoolName;
@@ -15,11 +15,24 @@ export interface Names {
   readonly vgUuid: VgUuid;
 }
 
-/** What the commands below begin with: `dm NAME` is the number of a device, `at LABEL NAME` says where to find it. */
-export const PREAMBLE: readonly string[] = [
-  `dm() { dmsetup info -c --noheadings --separator : -o major,minor "$1"; }`,
-  `at() { echo "$1: /dev/dm-$(dmsetup info -c --noheadings -o minor "$2")"; }`,
-];
+/**
+ * What the commands below begin with: `$n` and `$u` begin the names and UUIDs of this pool's devices, `dm NAME` is the
+ * number of a device, `shown LABEL NAME` says where to find it.
+ */
+export function preamble({ pool, vgUuid }: Names): readonly string[] {
+  return [
+    `n=${before(dmName(pool, ANY))} u=${before(dmUuid(vgUuid, ANY))}`,
+    `dm() { dmsetup info -c --noheadings --separator : -o major,minor "$1"; }`,
+    `shown() { echo "$1: /dev/dm-$(dmsetup info -c --noheadings -o minor "$2")"; }`,
+  ];
+}
+
+/** Stands for any device where only what is before it matters. */
+const ANY = deviceKey(volumeId('v-0000000000'), 'top');
+const before = (text: string): string => text.slice(0, -`-${ANY}`.length);
+
+/** The name of a device in these commands. */
+export const nameOf = (device: DeviceKey): string => `$n-${device}`;
 
 /** The name of a store's own device. */
 export function storeDevice(vgName: string, store: StoreName): string {
@@ -53,7 +66,7 @@ export function commandsOf(
       case 'resume': {
         const before = steps[index - 1];
         const isDone = before?.do === 'load' && before.device === step.device && made(lines);
-        if (!isDone) lines.push(`dmsetup resume --noudevsync ${dmName(names.pool, step.device)}`);
+        if (!isDone) lines.push(`dmsetup resume --noudevsync ${nameOf(step.device)}`);
         return;
       }
       case 'activate':
@@ -63,14 +76,14 @@ export function commandsOf(
         lines.push(`lvchange -an ${step.stores.map((store) => `${names.vgName}/${store}`).join(' ')}`);
         return;
       case 'remove':
-        lines.push(`dmsetup remove --noudevsync ${dmName(names.pool, step.device)}`);
+        lines.push(`dmsetup remove --noudevsync ${nameOf(step.device)}`);
         return;
       case 'clear':
       case 'suspend':
-        lines.push(`dmsetup ${step.do} ${dmName(names.pool, step.device)}`);
+        lines.push(`dmsetup ${step.do} ${nameOf(step.device)}`);
         return;
       case 'flush':
-        lines.push(`sync /dev/dm-$(dmsetup info -c --noheadings -o minor ${dmName(names.pool, step.device)})`);
+        lines.push(`sync /dev/dm-$(dmsetup info -c --noheadings -o minor ${nameOf(step.device)})`);
         return;
       default:
         unreachable(step);
@@ -90,8 +103,8 @@ function loadCommands(
   isNew: boolean,
   isResumed: boolean,
 ): readonly string[] {
-  const name = dmName(names.pool, step.device);
-  const create = `dmsetup create ${name} --uuid ${dmUuid(names.vgUuid, step.device)} --noudevsync`;
+  const name = nameOf(step.device);
+  const create = `dmsetup create ${name} --uuid $u-${step.device} --noudevsync`;
   const table = `${step.readOnly ? ' --readonly' : ''} --table "${tableArgument(step.table, names)}"`;
   if (isNew && isResumed) return [create + table];
   return [...(isNew ? [`${create} --notable`] : []), `dmsetup load ${name}${table}`];
@@ -108,10 +121,10 @@ function tableArgument(table: Table, names: Names): string {
   return lines.join('\n');
 }
 
-function deviceOf(ref: Ref, { pool, vgName }: Names): string {
+function deviceOf(ref: Ref, { vgName }: Names): string {
   switch (ref.on) {
     case 'device':
-      return dmName(pool, ref.device);
+      return nameOf(ref.device);
     case 'store':
       return storeDevice(vgName, ref.store);
     case 'stranger':

@@ -6,22 +6,22 @@ import type { Desired, DesiredDevice } from '../dm/desired.ts';
 import { desired, fedBy } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import { buildForest } from '../dm/family.ts';
-import type { Observed, ObservedDevice } from '../dm/kernel.ts';
+import type { Observed } from '../dm/kernel.ts';
 import { plan } from '../dm/plan.ts';
 import type { Target } from '../dm/table.ts';
 import type { DeviceKey, EntityId, VolumeId } from '../ids.ts';
-import { deviceKey, dmName, isVolumeId } from '../ids.ts';
+import { deviceKey, isVolumeId } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import { imageSize } from '../lvm/record.ts';
 import { formatBytes } from '../units.ts';
 import type { Names } from './shell.ts';
-import { PREAMBLE, commandsOf } from './shell.ts';
+import { commandsOf, nameOf, preamble } from './shell.ts';
 import { labelOf } from './view.ts';
 
 /**
  * - `all`: from nothing, as after a boot;
  * - `missing`: from what is there now;
- * - `remove`: all of it away again.
+ * - `remove`: what is there now away again.
  */
 export type TablesMode = 'all' | 'missing' | 'remove';
 
@@ -49,7 +49,7 @@ const NOTHING: Observed = { devices: new Map(), stores: new Map() };
 export function tablesOf(request: TablesRequest): Tables {
   const { names, report, observed, only, mode, readOnly } = request;
   const forest = buildForest(report.stores);
-  const lines = [...heading(request), ...PREAMBLE];
+  const lines = [...heading(request), ...preamble(names)];
   for (const family of forest.families.values()) {
     const shown = [...family.nodes.values()].filter(
       ({ id, record }) => !record.deleted && (only === undefined || only.has(id)),
@@ -57,10 +57,11 @@ export function tablesOf(request: TablesRequest): Tables {
     if (shown.length === 0) continue;
     const wanted = wantedOf(family, shown, readOnly);
     const own = ofFamily(observed, family);
-    const steps = mode === 'remove' ? plan(asObserved(wanted), EMPTY) : plan(mode === 'all' ? NOTHING : own, wanted);
+    const steps = plan(mode === 'all' ? NOTHING : own, mode === 'remove' ? EMPTY : wanted);
+    if (steps.length === 0) continue;
     const commands = commandsOf(steps, names, (device) => explain(family, device));
     lines.push('', `# ---- family ${family.id}${describeFamily(family)}`, ...commands);
-    if (mode !== 'remove') lines.push(...shown.map((node) => whereLine(node, names, readOnly)));
+    if (mode !== 'remove') lines.push(...shown.map((node) => shownLine(node, readOnly)));
   }
   const leftOut = forest.troubles.map(({ reason }) => reason);
   lines.push(...leftOut.flatMap((reason) => ['', `# !! left out: ${reason}`]));
@@ -83,32 +84,11 @@ function asReadOnly(device: DesiredDevice): DesiredDevice {
   return { ...device, table: device.table.map(still), readOnly: true };
 }
 
-/** Devices as they would be found if they were all there: for taking them away. */
-function asObserved({ devices, stores }: Desired): Observed {
-  const found = devices.map(({ key, table, readOnly }): [DeviceKey, ObservedDevice] => [
-    key,
-    {
-      key,
-      majorMinor: '0:0',
-      live: table,
-      inactive: undefined,
-      suspended: false,
-      readOnly,
-      openCount: 0,
-      status: undefined,
-    },
-  ]);
-  return {
-    devices: new Map(found),
-    stores: new Map([...stores].map((store) => [store, { store, majorMinor: '0:0', openCount: 0 }])),
-  };
-}
-
 function heading({ names, report, mode, readOnly, observed }: TablesRequest): readonly string[] {
   const what = {
     all: readOnly ? 'shows its volumes and snapshots, all read-only' : 'shows its volumes and snapshots',
     missing: 'adds what is missing now',
-    remove: 'takes all of it away',
+    remove: 'takes away what is there now',
   }[mode];
   const present = observed.devices.size;
   return [
@@ -135,10 +115,10 @@ function label({ id, record }: Node): string {
   return name.as === 'text' ? `${name.text} (${id})` : id;
 }
 
-function whereLine(node: Node, { pool }: Names, readOnly: boolean): string {
+function shownLine(node: Node, readOnly: boolean): string {
   const part = !readOnly && isVolumeId(node.id) ? 'top' : 'view';
   const kind = isVolumeId(node.id) ? 'volume' : 'snapshot';
-  return `at '${kind} ${label(node)}' ${dmName(pool, deviceKey(node.id, part))}`;
+  return `shown '${kind} ${label(node)}' ${nameOf(deviceKey(node.id, part))}`;
 }
 
 /** What a device is, for a person. */

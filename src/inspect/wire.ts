@@ -143,7 +143,7 @@ const size = z
   .regex(/^\d{1,19}$/, 'is no size')
   .transform((text): Bytes => bytes(BigInt(text)));
 /** Absent stays undefined. */
-const optionalSize = z.union([size, z.null(), z.undefined()]).transform((value) => value ?? undefined);
+const optionalSize = size.nullish().transform((value) => value ?? undefined);
 const when = z
   .object({ seconds: z.string().regex(/^\d{1,16}$/), nanos: z.number() })
   .transform(({ seconds, nanos }) => Number(seconds) * 1000 + Math.round(nanos / 1_000_000));
@@ -205,7 +205,7 @@ const image = z
     openers: z.number(),
     condition: oneOf(STATES),
     damaged: z.boolean(),
-    merge: z.union([merge, z.null()]).transform((value) => value ?? undefined),
+    merge: merge.nullish().transform((value) => value ?? undefined),
   })
   .transform((one): ImageView => {
     const name: Name = one.name === '' ? { as: 'hash', hash: one.name_hash } : { as: 'text', text: one.name };

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { readConfig } from '../../src/config.ts';
+import { loadWhereabouts, readConfig, readWhereabouts } from '../../src/config.ts';
 
 const file = (text: string) => ({ path: 'config.yaml', text });
 const MINIMAL = 'node: from-file\npools: [{ name: a, volumeGroup: vg_a }]\n';
@@ -53,4 +53,17 @@ test.each([
   ['a: [', 'as YAML'],
 ])('refuses %j', (text, message) => {
   expect(() => readConfig({ flags: {}, env: {}, file: file(text) })).toThrow(message);
+});
+
+test('the command line needs no pools, and nothing that only the driver needs', async () => {
+  expect(readWhereabouts({ flags: {}, env: {}, file: undefined })).toEqual({
+    socket: '/run/snapmerge/csi.sock',
+    pools: [],
+  });
+  const sources = { flags: { socket: 'unix:///s' }, env: {}, file: file(`${MINIMAL}reserve: nonsense`) };
+  expect(readWhereabouts(sources)).toEqual({ socket: '/s', pools: [{ name: 'a', volumeGroup: 'vg_a' }] });
+  expect(() => readWhereabouts({ flags: { socket: 'relative' }, env: {}, file: undefined })).toThrow(
+    'socket: want an absolute path',
+  );
+  await expect(loadWhereabouts({}, { SNAPMERGE_CONFIG: '/nowhere.yaml' })).rejects.toThrow('Cannot read');
 });

@@ -1,0 +1,178 @@
+// The operator's command line in a guest: with the driver, and without it when everything that it had made is gone.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { z } from 'zod';
+import { driverListens, driverTars } from '../../tools/driver.ts';
+import { CSI_SOCKET } from '../../tools/forwarding.ts';
+import type { Guest } from '../vm/guest.ts';
+import { removeGuest, startGuest } from '../vm/guest.ts';
+import type { Forward } from '../vm/forward.ts';
+import { waitFor } from '../vm/wait.ts';
+import type { Caller } from './caller.ts';
+import { createCaller } from './caller.ts';
+import type { Workload } from './workload.ts';
+import { createWorkload } from './workload.ts';
+
+const NAME = 'csi-cli';
+const LIMIT_MS = 900_000;
+const WAIT_MS = 180_000;
+const slow = { timeout: LIMIT_MS };
+const MIB = 1024 ** 2;
+const access = 'block';
+
+let guest: Guest;
+let socket: Forward;
+let csi: Caller;
+let w: Workload;
+/** Handles, and what each shows. */
+const made = { shop: '', friday: '', fork: '' };
+const shows = { friday: '', fork: '' };
+
+interface Said {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+async function snapmerge(...args: readonly string[]): Promise<Said> {
+  const { code, stdout, stderr } = await guest.exec(['snapmerge', ...args]);
+  return { code, out: Buffer.from(stdout).toString(), err: Buffer.from(stderr).toString() };
+}
+
+const rawSum = async (path: string): Promise<string> =>
+  (await w.sh(`dd if=${path} iflag=direct bs=1M status=none | md5sum`)).slice(0, 32);
+const random = (path: string, mib: number): Promise<string> =>
+  w.sh(`dd if=/dev/urandom of=${path} bs=1M count=${mib} conv=notrunc oflag=direct status=none; sync`);
+const idOf = (handle: string): string => handle.slice(handle.lastIndexOf('.') + 1);
+const deviceOf = (handle: string, part: string): Promise<string> =>
+  w.sh(`printf /dev/dm-%s $(dmsetup info -c --noheadings -o minor snapmerge-pool-${idOf(handle)}-${part})`);
+
+beforeAll(async () => {
+  guest = await startGuest({ name: NAME, driver: true, tars: await driverTars(NAME) });
+  await driverListens(guest);
+  socket = await guest.forward(CSI_SOCKET);
+  csi = createCaller(socket.path);
+  w = createWorkload(guest, csi);
+  made.shop = await w.volume('shop', { mib: 96, access });
+  const device = await w.use(made.shop, { access });
+  await random(device, 64);
+  made.friday = await w.snapshot('friday', made.shop);
+  shows.friday = await rawSum(device);
+  made.fork = await w.volume('test-a', { mib: 96, access, snapshot: made.friday });
+  const fork = await w.use(made.fork, { access });
+  await random(fork, 8);
+  shows.fork = await rawSum(fork);
+  await w.leave(made.fork);
+  await random(device, 80);
+}, LIMIT_MS);
+
+afterAll(async () => {
+  csi.close();
+  await socket.close();
+  await guest.stop();
+  await removeGuest(NAME);
+}, LIMIT_MS);
+
+const node = z.object({
+  pools: z.array(
+    z.object({
+      contents: z.object({
+        families: z.array(
+          z.object({
+            images: z.array(
+              // Without the driver nobody knows what a dormant store uses.
+              z.object({
+                id: z.string(),
+                kind: z.string(),
+                fed: z.boolean(),
+                shown: z.boolean(),
+                used: z.number().nullable(),
+              }),
+            ),
+          }),
+        ),
+      }),
+    }),
+  ),
+});
+
+test('tree and status show a family, by the driver and without it', slow, async () => {
+  for (const how of [[], ['--offline']]) {
+    const { code, out, err } = await snapmerge('tree', '--json', ...how);
+    expect([err, code]).toEqual(['', 0]);
+    const images = node.parse(JSON.parse(out)).pools[0]?.contents.families[0]?.images ?? [];
+    expect(images.map(({ id, kind, fed, shown }) => [id, kind, fed, shown])).toEqual([
+      [idOf(made.shop), 'volume', false, true],
+      [idOf(made.friday), 'snapshot', true, true],
+      [idOf(made.fork), 'fork', false, false],
+    ]);
+    expect(images[1]?.used).toBeGreaterThan(80 * MIB);
+  }
+  const status = await snapmerge('status');
+  expect(status.out).toContain('1 volume, 1 fork, 1 snapshot, in 1 family, 1 staged');
+  expect(status.code).toBe(0);
+});
+
+test('check says what differs', slow, async () => {
+  const top = `snapmerge-pool-${idOf(made.shop)}-top`;
+  await w.sh(`dmsetup table ${top} | dmsetup load ${top}`);
+  const { code, out } = await snapmerge('check');
+  expect(out).toContain(`state ${idOf(made.shop)}-top: an inactive table is loaded`);
+  expect(code).toBe(1);
+  await w.sh(`dmsetup clear ${top}`);
+});
+
+test('what nobody can do is refused with the reason', slow, async () => {
+  const held = await snapmerge('restore', 'shop', 'saturday');
+  expect(held.err).toContain("Cannot find snapshot 'saturday': there is 'friday'");
+  expect(held.code).toBe(1);
+});
+
+test('a restore is cut off in the middle, shown by hand, and goes on to its end', slow, async () => {
+  await w.leave(made.shop);
+  await w.sh(`snapmerge restore shop ${made.friday} > /tmp/begun 2>&1 & asked=$!
+    until dmsetup table | grep -q snapshot-merge; do :; done
+    touch /run/snapmerge/stopped; kill -KILL $(cat /run/snapmerge/driver.pid); wait $asked || true`);
+  await w.sh('snapmerge tables --remove > /tmp/remove && bash -e < /tmp/remove');
+  expect(await w.sh('dmsetup ls | grep -E "snapmerge|sm_" || true')).toBe('');
+
+  // As a person would paste it: a shell that goes on after what fails.
+  await w.sh('snapmerge tables > /tmp/tables');
+  const pasted = await guest.exec(['bash'], { stdin: await guest.pull('/tmp/tables') });
+  expect(Buffer.from(pasted.stderr).toString()).toBe('');
+  expect(Buffer.from(pasted.stdout).toString()).toMatch(/^volume shop \(v-\w{10}\): \/dev\/dm-\d+$/m);
+  const views = [
+    [made.shop, 'top', shows.friday],
+    [made.friday, 'view', shows.friday],
+    [made.fork, 'top', shows.fork],
+  ] as const;
+  for (const [handle, part, sum] of views) expect(await rawSum(await deviceOf(handle, part))).toBe(sum);
+  await random(await deviceOf(made.shop, 'top'), 16);
+  const written = await rawSum(await deviceOf(made.shop, 'top'));
+  const merged = await waitFor(WAIT_MS, async () => {
+    const [, used, metadata] =
+      /snapshot-merge (\d+)\/\d+ (\d+)/.exec(await w.sh(`dmsetup status snapmerge-pool-${idOf(made.shop)}-view`)) ?? [];
+    return used !== undefined && used === metadata ? true : undefined;
+  });
+  expect(merged).toBe(true);
+
+  await w.sh('rm /run/snapmerge/csi.sock; /run/guest/driver.sh start');
+  await driverListens(guest);
+  const done = await waitFor(WAIT_MS, async () => {
+    const { out } = await snapmerge('restores');
+    return /^shop ← friday .*  done, /.test(out) ? true : undefined;
+  });
+  expect(done).toBe(true);
+  expect(await rawSum(await deviceOf(made.shop, 'top'))).toBe(written);
+  expect(await rawSum(await deviceOf(made.fork, 'top'))).toBe(shows.fork);
+  const check = await snapmerge('check');
+  expect(check.out).toContain('right: 1 family as recorded');
+  expect(check.code).toBe(0);
+});
+
+test('a restore is watched to its end', slow, async () => {
+  const { code, out, err } = await snapmerge('restore', 'shop', 'friday', '--safety', 'before', '--watch');
+  expect(err).toBe('');
+  expect(out.split('\n').at(-2)).toMatch(/^shop ← friday .* done, /);
+  expect(code).toBe(0);
+});

@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest';
+import { judge } from '../../../src/inspect/judge.ts';
+import { viewPool } from '../../../src/inspect/pool.ts';
+import type { PoolContents } from '../../../src/inspect/view.ts';
+import { gib, kib, mib } from '../../../src/units.ts';
+import { POOL, lookOf, shop } from './family.ts';
+
+const right = viewPool(lookOf());
+const judged = (more: Partial<PoolContents> = {}) =>
+  judge({ name: POOL, problem: '', contents: { ...right, reserve: gib(10), ...more } });
+
+test('nothing is wrong', () => {
+  expect(judged()).toEqual({ wrong: [], notices: [] });
+  expect(judged({ reserve: undefined, free: gib(0) })).toEqual({ wrong: [], notices: [] });
+});
+
+test.each<[Partial<PoolContents>, string]>([
+  [{ disks: [{ path: '/dev/vdc', size: gib(1), free: gib(1), missing: true }] }, 'disk /dev/vdc missing'],
+  [{ metadataFree: kib(8) }, 'its metadata area is full: 8 KiB of 64 MiB free'],
+  [
+    { troubles: [{ family: shop, stores: [], images: [], reason: 'because' }] },
+    `family '${shop}' is left alone: because`,
+  ],
+  [{ families: right.families.map((one) => ({ ...one, stuck: 'no' })) }, `family '${shop}' is stuck: no`],
+  [
+    { families: right.families.map((one) => ({ ...one, waitsForRoom: true })) },
+    `family '${shop}' waits for room in the pool`,
+  ],
+])('wrong: %#', (more, text) => {
+  expect(judged(more).wrong).toEqual([`pool 'fast': ${text}`]);
+});
+
+test('an image that is lost, or lies on a disk that is gone', () => {
+  const families = right.families.map((one) => ({
+    ...one,
+    images: one.images.map((image) => ({ ...image, state: 'invalid' as const, damaged: true })),
+  }));
+  const { wrong } = judged({ families });
+  expect(wrong).toHaveLength(8);
+  expect(wrong[0]).toBe("pool 'fast': volume 'shop': the kernel says 'invalid'");
+});
+
+test('what will be wrong', () => {
+  expect(judged({ free: gib(9), metadataFree: mib(5) }).notices).toEqual([
+    "pool 'fast': 9 GiB free, less than its reserve of 10 GiB: nothing new can be made",
+    "pool 'fast': its metadata area has only 5 MiB of 64 MiB free",
+  ]);
+});
+
+test('a pool that does not answer', () => {
+  expect(judge({ name: POOL, problem: 'no disk', contents: undefined }).wrong).toEqual([
+    "pool 'fast' does not answer: no disk",
+  ]);
+});

@@ -1,0 +1,132 @@
+import { expect, test } from 'vitest';
+import type { StoreRecord } from '../../../src/lvm/record.ts';
+import { storeName } from '../../../src/ids.ts';
+import type { TablesRequest } from '../../../src/inspect/tables.ts';
+import { tablesOf } from '../../../src/inspect/tables.ts';
+import {
+  ALL,
+  NAMES,
+  fork,
+  friday,
+  lookOf,
+  reportOf,
+  restoring,
+  shop,
+  shopRecord,
+  thursday,
+  thursdayRecord,
+} from './family.ts';
+
+const NOTHING = { devices: new Map(), stores: new Map() };
+
+function linesOf(more: Partial<TablesRequest> = {}, records: readonly StoreRecord[] = ALL): readonly string[] {
+  const request: TablesRequest = {
+    names: NAMES,
+    report: reportOf(records),
+    observed: NOTHING,
+    only: undefined,
+    mode: 'all',
+    readOnly: false,
+    ...more,
+  };
+  return tablesOf(request).lines;
+}
+const commandsIn = (lines: readonly string[]): readonly string[] =>
+  lines.filter((line) => /^(dmsetup|lvchange)/.test(line));
+const madeIn = (lines: readonly string[]): readonly string[] =>
+  lines.flatMap((line) => /^dmsetup create \$n-(\S+)/.exec(line)?.[1] ?? []);
+
+test('from the bottom up, lower devices by the number that the kernel gave', () => {
+  expect(linesOf()).toEqual([
+    "# Pool 'fast', volume group 'vg-fast', at metadata commit 7: shows its volumes and snapshots.",
+    '# For a root shell on a node where no driver runs. A driver that is started later goes on from here.',
+    '# Nobody makes stores larger without the driver: what a snapshot can still take is what its store has free.',
+    'n=snapmerge-fast u=SNAPMERGE-AbCdEf0123456789AbCdEf0123456789',
+    'dm() { dmsetup info -c --noheadings --separator : -o major,minor "$1"; }',
+    'shown() { echo "$1: /dev/dm-$(dmsetup info -c --noheadings -o minor "$2")"; }',
+    '',
+    `# ---- family ${shop} (shop)`,
+    'lvchange -ay -K vg-fast/sm_0000000001 vg-fast/sm_0000000003 vg-fast/sm_0000000002 vg-fast/sm_0000000004',
+    `# volume shop (${shop}), 1 GiB: holds everything itself`,
+    `dmsetup create $n-${shop}-view --uuid $u-${shop}-view --noudevsync --table "0 2097152 linear $(dm vg--fast-sm_0000000001) 0"`,
+    `# snapshot friday (${friday}), 1 GiB: what differs from shop (${shop})`,
+    `dmsetup create $n-${friday}-view --uuid $u-${friday}-view --noudevsync --readonly --table "0 2097152 snapshot $(dm $n-${shop}-view) $(dm vg--fast-sm_0000000003) P 64"`,
+    `# snapshot thursday (${thursday}), 1 GiB: what differs from friday (${friday})`,
+    `dmsetup create $n-${thursday}-view --uuid $u-${thursday}-view --noudevsync --readonly --table "0 2097152 snapshot $(dm $n-${friday}-view) $(dm vg--fast-sm_0000000002) P 64"`,
+    `# volume test-a (${fork}), 1 GiB: what differs from thursday (${thursday})`,
+    `dmsetup create $n-${fork}-view --uuid $u-${fork}-view --noudevsync --table "0 2097152 snapshot $(dm $n-${thursday}-view) $(dm vg--fast-sm_0000000004) PO 64"`,
+    `# volume test-a (${fork}): to be mounted`,
+    `dmsetup create $n-${fork}-top --uuid $u-${fork}-top --noudevsync --table "0 2097152 linear $(dm $n-${fork}-view) 0"`,
+    `# volume shop (${shop}): to be mounted; what it overwrites goes to friday (${friday})`,
+    `dmsetup create $n-${shop}-top --uuid $u-${shop}-top --noudevsync --table "0 2097152 snapshot-origin $(dm $n-${shop}-view)"`,
+    `shown 'volume shop (${shop})' $n-${shop}-top`,
+    `shown 'snapshot thursday (${thursday})' $n-${thursday}-view`,
+    `shown 'snapshot friday (${friday})' $n-${friday}-view`,
+    `shown 'volume test-a (${fork})' $n-${fork}-top`,
+  ]);
+});
+
+test('a merge under way goes on; the volume is there when the snapshot that it feeds is', () => {
+  const lines = linesOf({}, restoring());
+  const made = madeIn(lines);
+  expect(made.indexOf(`${friday}-view`)).toBeLessThan(made.indexOf(`${shop}-top`));
+  expect(lines).toContain(`# volume shop (${shop}), 1 GiB: its restore to '${friday}' under way`);
+  expect(lines.find((line) => line.includes('snapshot-merge'))).toContain(
+    '0 2097152 snapshot-merge $(dm vg--fast-sm_0000000001) $(dm vg--fast-sm_0000000003) P 64',
+  );
+});
+
+test('read-only: nothing merges, nothing can be written, and nothing is to be mounted for writing', () => {
+  const lines = linesOf({ readOnly: true }, restoring());
+  const made = commandsIn(lines).filter((line) => line.startsWith('dmsetup create'));
+  expect(made.every((line) => line.includes(' --readonly '))).toBe(true);
+  expect(lines.join('\n')).not.toContain('snapshot-merge');
+  expect(lines.join('\n')).not.toContain('-top');
+  expect(lines).toContain(`shown 'volume shop (${shop})' $n-${shop}-view`);
+});
+
+test('only some images, with all that they read through', () => {
+  expect(madeIn(linesOf({ only: new Set([thursday]) }))).toEqual([
+    `${shop}-view`,
+    `${friday}-view`,
+    `${thursday}-view`,
+  ]);
+});
+
+test('what is missing, and how all of it goes', () => {
+  const { observed } = lookOf();
+  expect(madeIn(linesOf({ observed, mode: 'missing' }))).toEqual([`${thursday}-view`, `${fork}-view`, `${fork}-top`]);
+  expect(linesOf({ observed }).join('\n')).toContain('# 3 devices of this pool are there now');
+  expect(commandsIn(linesOf({ observed, mode: 'remove' }))).toEqual([
+    `dmsetup remove --noudevsync $n-${shop}-top`,
+    `dmsetup remove --noudevsync $n-${friday}-view`,
+    `dmsetup remove --noudevsync $n-${shop}-view`,
+    'lvchange -an vg-fast/sm_0000000001 vg-fast/sm_0000000003',
+  ]);
+});
+
+test('a fork that is larger than its snapshot reads through zeroes', () => {
+  const larger = ALL.map((record): StoreRecord => {
+    if (record.entity.kind !== 'volume' || record.entity.id !== fork) return record;
+    const size = reportOf([]).extent;
+    return { ...record, window: size };
+  });
+  expect(linesOf({}, larger).join('\n')).toContain(
+    `--table "0 8192 linear $(dm $n-${thursday}-view) 0\n8192 2088960 zero"`,
+  );
+});
+
+test('a family in contradiction is left out, and said', () => {
+  const twin = { ...thursdayRecord, store: storeName('sm_0000000007') };
+  const tables = tablesOf({
+    names: NAMES,
+    report: reportOf([shopRecord, thursdayRecord, twin]),
+    observed: NOTHING,
+    only: undefined,
+    mode: 'all',
+    readOnly: false,
+  });
+  expect(commandsIn(tables.lines)).toEqual([]);
+  expect(tables.leftOut).toHaveLength(1);
+  expect(tables.lines.at(-1)).toMatch(/^# !! left out: Cannot trust/);
+});
