@@ -7,7 +7,7 @@ import { createPoolFor } from './cli/create-pool.ts';
 import { EXIT, createOperator } from './cli/operator.ts';
 import { createProgram } from './cli/program.ts';
 import { serve, systemClock } from './cli/serve.ts';
-import { styleOf } from './cli/terminal.ts';
+import { columnsOf, styleOf } from './cli/terminal.ts';
 import type { Config } from './config.ts';
 import { SnapmergeError, messageOf } from './errors.ts';
 import { localExec } from './exec.ts';
@@ -37,7 +37,7 @@ const operator = createOperator({
     complain: (text) => void process.stderr.write(text),
     style: styleOf(process.env, process.stdout),
     live: process.stdout.isTTY,
-    columns: () => process.stdout.columns,
+    columns: () => columnsOf(process.stdout),
   },
   env: process.env,
   nowMs: () => performance.now(),

@@ -107,6 +107,10 @@ export function refusalOf(
   if (code === status.DEADLINE_EXCEEDED) {
     return new SnapmergeError(kind, `Cannot wait longer for the driver at ${socketPath}: its log says what it does`);
   }
+  if (code === status.UNAVAILABLE) {
+    const next = 'try again when it answers (snapmerge status)';
+    return new SnapmergeError(kind, `Cannot be served by the driver at ${socketPath}: ${details}; ${next}`);
+  }
   return new SnapmergeError(kind, details);
 }
 

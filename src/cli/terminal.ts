@@ -34,6 +34,12 @@ export function styleOf(env: Env, { isTTY }: Stream): Style {
   return { colour: !refused && (isTTY === true || forced), unicode: locale === undefined || /utf-?8/i.test(locale) };
 }
 
+/** A file or a pipe has room for any line. */
+export function columnsOf({ isTTY, columns: width }: Stream): number {
+  if (isTTY !== true) return Number.POSITIVE_INFINITY;
+  return width === undefined || width <= 0 ? 80 : width;
+}
+
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, cyan: 36 } as const;
 export type Colour = keyof typeof CODES | 'plain';
 

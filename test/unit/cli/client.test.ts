@@ -116,6 +116,11 @@ test.each([
   [status.ABORTED, 'busy', 'words'],
   [status.INTERNAL, 'internal', 'words'],
   [status.UNIMPLEMENTED, 'unavailable', 'Cannot ask the driver at /s: it is of another version (words)'],
+  [
+    status.UNAVAILABLE,
+    'unavailable',
+    'Cannot be served by the driver at /s: words; try again when it answers (snapmerge status)',
+  ],
   [status.DEADLINE_EXCEEDED, 'unavailable', 'Cannot wait longer for the driver at /s: its log says what it does'],
 ])('status %i is %s', (code, kind, message) => {
   const error = refusalOf({ code, details: 'words' }, '/s');

@@ -61,7 +61,7 @@ function toolsOf(lists: readonly (readonly object[])[] = [[stateOf(300)]], more:
       complain: (text) => void err.push(text),
       style: { colour: false, unicode: true },
       live: false,
-      columns: () => 100,
+      columns: () => Infinity,
     },
     pools: [{ name: POOL, problem: '', contents: viewPool(lookOf()) }],
     json: false,

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { cell, columns, paint, styleOf } from '../../../src/cli/terminal.ts';
+import { cell, columns, columnsOf, paint, styleOf } from '../../../src/cli/terminal.ts';
 import { countOf, durationOf, percentOf, roughBytes } from '../../../src/cli/words.ts';
 
 test.each([
@@ -32,6 +32,10 @@ test('columns are as wide as their widest cell, whatever the colours', () => {
   expect(columns(rows, { colour: false, unicode: true })).toEqual(['a     b  long, and last', 'wide     c']);
   expect(columns(rows, { colour: true, unicode: true })[0]).toBe('\u001B[31ma\u001B[0m     b  long, and last');
   expect(paint({ colour: true, unicode: true }, 'red', '')).toBe('');
+});
+
+test('a pipe has room for any line', () => {
+  expect([{}, { isTTY: true, columns: 100 }, { isTTY: true, columns: 0 }].map(columnsOf)).toEqual([Infinity, 100, 80]);
 });
 
 test('percents are 0 and 100 only when nothing and all is done', () => {
