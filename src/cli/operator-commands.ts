@@ -33,6 +33,7 @@ interface RestoreFlags extends PlaceFlags {
   readonly mode?: 'origin' | 'onactivate';
   readonly dropSnapshot?: boolean;
   readonly safety?: string;
+  readonly replace?: boolean;
   readonly watch?: boolean;
   readonly json?: boolean;
 }
@@ -141,6 +142,7 @@ function restoreOptions(command: Command): Command {
   return placed(command)
     .option('--drop-snapshot', 'the snapshot goes with the restore instead of being kept')
     .option('--safety <name>', 'take a snapshot of this name of the volume as it is, just before')
+    .option('--replace', 'in place of a restore of this volume that waits')
     .option('--watch', 'show the progress until it is over')
     .option('--json', 'print the restore as JSON, with --watch a line for each change');
 }
@@ -166,7 +168,7 @@ function restoreCommand(actions: OperatorActions): Command {
     )
     .addHelpText(
       'after',
-      `${NAMED}\nThe volume can be used with the snapshot's content as soon as the command is back.${EXIT_CODES}`,
+      `${NAMED}\nThe volume can be used with the snapshot's content as soon as the restore has begun. Where something of the same storage\nstill merges, it is recorded and begins later.${EXIT_CODES}`,
     );
 }
 
@@ -184,11 +186,14 @@ function promoteCommand(actions: OperatorActions): Command {
         ),
       ),
     )
-    .addHelpText('after', NAMED + EXIT_CODES);
+    .addHelpText(
+      'after',
+      `${NAMED}\nThe origin must not be in use, is given up, and nothing else may read through it.${EXIT_CODES}`,
+    );
 }
 
-function restoreFlags({ dropSnapshot, safety, watch }: RestoreFlags) {
-  return { dropSnapshot: dropSnapshot === true, safety, watch: watch === true };
+function restoreFlags({ dropSnapshot, safety, replace, watch }: RestoreFlags) {
+  return { dropSnapshot: dropSnapshot === true, safety, replace: replace === true, watch: watch === true };
 }
 
 function restoresCommand(actions: OperatorActions): Command {
@@ -204,7 +209,7 @@ function restoresCommand(actions: OperatorActions): Command {
 
 function cancelCommand(actions: OperatorActions): Command {
   return placed(new Command('cancel'))
-    .description('give up a restore that has not begun')
+    .description('give up a restore that waits')
     .argument('<restore>', 'its handle or id (r-...), or its volume')
     .action(async (restore: string, flags: PlaceFlags) => actions.ended(await actions.cancel(placeOf(flags), restore)))
     .addHelpText('after', EXIT_CODES);

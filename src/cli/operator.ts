@@ -197,6 +197,6 @@ function namesOf(pools: readonly PoolView[], kind: NameKind): readonly string[] 
     case 'images':
       return living.map(labelOf);
     case 'restores':
-      return living.flatMap(({ merge }) => merge?.restore ?? []);
+      return living.flatMap(({ wish }) => wish?.restore ?? []);
   }
 }

@@ -27,21 +27,21 @@ export const restoreState = z
     total_bytes: size,
     remaining_bytes: size,
     message: z.string(),
+    mode: z.string(),
     bytes_per_second: figure,
-    seconds_left: figure,
   })
   .transform((state) => ({
     id: state.restore_id,
     volume: state.volume_id,
     snapshot: state.snapshot_id,
-    /** `preparing`, `waiting`, `merging`, `done`, `failed`, or a word of a newer driver. */
+    /** `waiting`, `merging`, `done`, `failed`, or a word of a newer driver. */
     phase: state.phase.replace(PREFIX, '').toLowerCase(),
     safety: state.safety_snapshot_id,
     total: state.total_bytes,
     remaining: state.remaining_bytes,
     message: state.message,
+    isPromotion: state.mode === 'RESTORE_MODE_SNAPSHOT',
     bytesPerSecond: state.bytes_per_second,
-    secondsLeft: state.seconds_left,
   }));
 export type RestoreState = z.output<typeof restoreState>;
 
@@ -72,9 +72,8 @@ export function createPace(): (state: RestoreState, nowMs: number) => Pace {
     const now = { atMs: nowMs, remaining };
     samples.set(id, [...kept, now]);
     const bytesPerSecond = state.bytesPerSecond ?? rateBetween(kept[0] ?? now, now);
-    const secondsLeft =
-      state.secondsLeft ??
-      (bytesPerSecond === undefined || bytesPerSecond <= 0 ? undefined : Number(remaining) / bytesPerSecond);
+    const isMoving = bytesPerSecond !== undefined && bytesPerSecond > 0;
+    const secondsLeft = isMoving ? Number(remaining) / bytesPerSecond : undefined;
     return { bytesPerSecond, secondsLeft };
   };
 }
@@ -98,7 +97,8 @@ const LEAST_FIGURES = 20;
 
 export function restoreLine(state: RestoreState, pace: Pace, { style, columns, label }: LineOptions): string {
   const arrow = style.unicode ? '←' : '<-';
-  const who = `${label(state.volume)} ${arrow} ${label(state.snapshot)}`;
+  const [volume, snapshot] = [label(state.volume), label(state.snapshot)];
+  const who = state.isPromotion ? `promote ${volume}` : `${volume} ${arrow} ${snapshot}`;
   const moved = state.total > state.remaining ? state.total - state.remaining : 0n;
   const percent = state.phase === 'done' ? 100 : Math.min(percentOf(moved, state.total), 99);
   const figures = figuresOf(state, pace, percent);

@@ -30,11 +30,13 @@ export interface RestoreTools {
 
 export interface RestoreRequest {
   readonly volume: string;
-  /** Undefined: the one that a fork hangs on. */
+  /** Undefined, to promote: the one that the fork was made from. */
   readonly snapshot: string | undefined;
   readonly mode: 'origin' | 'snapshot' | 'onactivate';
   readonly dropSnapshot: boolean;
   readonly safety: string | undefined;
+  /** In place of a restore of the volume that waits. */
+  readonly replace: boolean;
   readonly watch: boolean;
 }
 
@@ -53,16 +55,15 @@ const LOOK_MS = 1000;
 export async function startRestore(tools: RestoreTools, request: RestoreRequest): Promise<number> {
   const { driver, pools } = tools;
   const volume = findImage(pools, 'volume', request.volume);
-  const snapshot =
-    request.snapshot === undefined ? origin(pools, volume) : findSnapshot(pools, volume, request.snapshot);
   const reply = await driver.call(
     'StartRestore',
     {
       volume_id: handleOf(volume),
-      snapshot_id: handleOf(snapshot),
+      snapshot_id: request.snapshot === undefined ? '' : handleOf(findSnapshot(pools, volume, request.snapshot)),
       mode: MODES[request.mode],
       keep_snapshot: !request.dropSnapshot,
       safety_snapshot_name: request.safety ?? '',
+      replace: request.replace,
     },
     one,
   );
@@ -83,32 +84,15 @@ function findSnapshot(pools: readonly PoolView[], volume: FoundImage, text: stri
   }
 }
 
-/** What a fork was made from, if that is still a snapshot; otherwise what it hangs on. */
-export function origin(pools: readonly PoolView[], fork: FoundImage): FoundImage {
-  const { image } = fork;
-  const related = imagesOf(pools).filter(
-    (other) => other.pool.name === fork.pool.name && other.image.kind === 'snapshot' && !other.image.ghost,
-  );
-  const found =
-    related.find((other) => other.image.id === image.source) ??
-    related.find((other) => other.image.id === image.parent);
-  return (
-    found ??
-    fail(
-      'invalid',
-      image.kind === 'fork'
-        ? `Cannot tell what to promote '${labelOf(image)}' over: it hangs on no snapshot that is still there; name one`
-        : `Cannot promote '${labelOf(image)}': it is no fork, it holds everything itself`,
-    )
-  );
-}
-
 function sayBegun({ terminal, pools }: RestoreTools, restore: RestoreState, request: RestoreRequest): void {
   const label = labeller(pools);
   const { complain } = terminal;
-  const what = `${label(restore.volume)} to ${label(restore.snapshot)}`;
-  const begun = restore.phase === 'waiting' ? 'is recorded' : 'has begun';
-  terminal.write(`Restore ${restore.id} of ${what} ${begun}; ${formatBytes(restore.total)} to move.\n`);
+  const [volume, snapshot] = [label(restore.volume), label(restore.snapshot)];
+  const what = restore.isPromotion
+    ? `Promotion ${restore.id} of ${volume}`
+    : `Restore ${restore.id} of ${volume} to ${snapshot}`;
+  const begun = restore.phase === 'waiting' ? 'is recorded' : `has begun; ${formatBytes(restore.total)} to move`;
+  terminal.write(`${what} ${begun}.\n`);
   if (restore.message !== '') terminal.write(`${restore.message}.\n`);
   if (restore.safety !== '') terminal.write(`What ${label(restore.volume)} held is kept in ${restore.safety}.\n`);
   if (!request.watch) complain('Watch it with: snapmerge restores --watch\n');

@@ -1,13 +1,13 @@
 // `snapmerge status`: what an operator looks at first. Pure.
 
 import { judge } from '../inspect/judge.ts';
-import type { DiskView, ImageView, PoolContents, PoolView } from '../inspect/view.ts';
+import type { DiskView, FamilyView, ImageView, PoolContents, PoolView } from '../inspect/view.ts';
 import { labelOf } from '../inspect/view.ts';
 import { formatBytes } from '../units.ts';
 import type { NodeLook } from './look.ts';
 import type { Cell, Style } from './terminal.ts';
 import { cell, columns, paint } from './terminal.ts';
-import { livingIn, mergeText } from './tree.ts';
+import { livingIn, mergeText, wishText } from './tree.ts';
 import { countOf, percentOf } from './words.ts';
 
 export interface StatusReport {
@@ -42,13 +42,17 @@ export function reportStatus({ driver, pools }: NodeLook, style: Style): StatusR
 function poolLines({ name, contents }: PoolView, style: Style): readonly string[] {
   const head = paint(style, 'bold', `pool ${name}`);
   if (contents === undefined) return [`${head}  ${paint(style, 'red', 'does not answer')}`];
-  const merging = mergingIn(contents);
+  const merging = textsOf(contents, ({ merge }, family) =>
+    merge === undefined ? undefined : mergeText(family, merge),
+  );
+  const waiting = textsOf(contents, ({ wish }, family) => (wish === undefined ? undefined : wishText(family, wish)));
   const rows: readonly (readonly Cell[])[] = [
     [cell('  space'), cell(spaceText(contents))],
     [cell('  records'), cell(metadataText(contents))],
     ...contents.disks.map((disk, index) => [cell(index === 0 ? '  disks' : ''), diskCell(disk)]),
     [cell('  images'), cell(countText(contents))],
     ...merging.map((text, index) => [cell(index === 0 ? '  merging' : ''), cell(text, 'yellow')]),
+    ...waiting.map((text, index) => [cell(index === 0 ? '  waiting' : ''), cell(text, 'yellow')]),
   ];
   return [`${head}  volume group ${contents.vgName}`, ...columns(rows, style)];
 }
@@ -86,10 +90,14 @@ function countText(contents: PoolContents): string {
   ].join(', ');
 }
 
-function mergingIn({ families }: PoolContents): readonly string[] {
+function textsOf(
+  { families }: PoolContents,
+  textOf: (image: ImageView, family: FamilyView) => string | undefined,
+): readonly string[] {
   return families.flatMap((family) =>
-    family.images.flatMap((image) =>
-      image.merge === undefined ? [] : [`${labelOf(image)}: ${mergeText(family, image.merge)}`],
-    ),
+    family.images.flatMap((image) => {
+      const text = textOf(image, family);
+      return text === undefined ? [] : [`${labelOf(image)}: ${text}`];
+    }),
   );
 }

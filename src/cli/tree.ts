@@ -1,6 +1,6 @@
 // `snapmerge tree`: families as trees, each image below what it reads through. Pure.
 
-import type { FamilyView, ImageView, MergeView, PoolContents, PoolView } from '../inspect/view.ts';
+import type { FamilyView, ImageView, MergeView, PoolContents, PoolView, WishView } from '../inspect/view.ts';
 import { labelOf } from '../inspect/view.ts';
 import type { EntityId } from '../ids.ts';
 import { formatBytes } from '../units.ts';
@@ -105,13 +105,15 @@ function storeText({ chunk, used, storeSize }: ImageView): string {
 }
 
 function marksCell(family: FamilyView, image: ImageView): Cell {
-  const { merge, scratch, damaged } = image;
+  const { merge, wish, scratch, damaged } = image;
   const marks = [
     damaged ? 'a disk under its store is missing' : '',
     merge === undefined ? '' : mergeText(family, merge),
+    wish === undefined ? '' : wishText(family, wish),
     scratch ? 'scratch' : '',
   ].filter((mark) => mark !== '');
-  return cell(marks.join(', '), damaged ? 'red' : merge === undefined ? 'plain' : 'yellow');
+  const isMoving = merge !== undefined || wish !== undefined;
+  return cell(marks.join(', '), damaged ? 'red' : isMoving ? 'yellow' : 'plain');
 }
 
 /** `restoring to friday, 37 %`, `taking over shop, 120 MiB left`. */
@@ -120,6 +122,13 @@ export function mergeText(family: FamilyView, { kind, with: other, total, left }
   if (left === undefined) return `${what}, not moving now`;
   if (total === undefined) return `${what}, ${formatBytes(left)} left`;
   return `${what}, ${percentOf(total > left ? total - left : 0n, total)} %, ${formatBytes(left)} left`;
+}
+
+/** `to be restored to friday when it is next staged`, with what it waits for. */
+export function wishText(family: FamilyView, { mode, snapshot, reason }: WishView): string {
+  const what = mode === 'snapshot' ? 'to be promoted' : `to be restored to ${nameIn(family, snapshot)}`;
+  const when = mode === 'onactivate' ? ' when it is next staged' : '';
+  return `${what}${when}${reason === '' ? '' : `: ${reason}`}`;
 }
 
 function nameIn(family: FamilyView, id: EntityId): string {

@@ -16,6 +16,7 @@ export async function inspect(ctx: Context): Promise<Look> {
       pinned: new Set(ctx.pinned),
       stuck: new Map(ctx.stuck),
       waiting: new Set(ctx.waiting),
+      whyWaiting: new Map(ctx.whyWaiting),
       busy: (family) => ctx.locks.isHeld(`family:${family}`),
       underWay: new Set(ctx.underWay),
       measured: new Map(ctx.measured),

@@ -12,7 +12,7 @@ import type { StoreReport } from '../lvm/lvm.ts';
 import type { Entity } from '../lvm/record.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, toBytes } from '../units.ts';
-import type { ImageKind, ImageState, ImageView, Known, MergeView, TopView } from './view.ts';
+import type { ImageKind, ImageState, ImageView, Known, MergeView, TopView, WishView } from './view.ts';
 
 export interface ImageInput {
   readonly family: Family;
@@ -49,6 +49,7 @@ export function viewImage(input: ImageInput): ImageView {
     state: stateOf(node, observed),
     damaged: stores.get(store)?.damaged === true,
     merge: mergeOf(input),
+    wish: wishOf(input),
   };
 }
 
@@ -100,11 +101,25 @@ function mergeOf(input: ImageInput): MergeView | undefined {
   const { node } = input;
   const { restore, merging } = node.record;
   if (restore !== undefined) {
-    const { token, snapshot, totalBytes } = restore;
-    return { kind: 'restore', with: snapshot, restore: `r-${token}`, total: totalBytes, left: leftOf(input) };
+    const { token, snapshot, totalBytes, into } = restore;
+    const isPromotion = into !== undefined && node.parent !== undefined;
+    return {
+      kind: isPromotion ? 'promotion' : 'restore',
+      with: isPromotion ? node.parent : snapshot,
+      restore: `r-${token}`,
+      total: totalBytes,
+      left: leftOf(input),
+    };
   }
   if (merging === undefined || node.parent === undefined) return undefined;
   return { kind: 'absorption', with: node.parent, restore: undefined, total: undefined, left: leftOf(input) };
+}
+
+function wishOf({ node, known }: ImageInput): WishView | undefined {
+  const { wish, deleted } = node.record;
+  if (wish === undefined || deleted) return undefined;
+  const { token, mode, snapshot } = wish;
+  return { restore: `r-${token}`, mode, snapshot, reason: known.whyWaiting.get(token) ?? '' };
 }
 
 /** Bytes that the merges of an image still have to move; undefined when one of them is not in the kernel, or has failed. */

@@ -31,6 +31,7 @@ export function unattended(observed: Observed): Known {
     pinned: new Set(),
     stuck: new Map(),
     waiting: new Set(),
+    whyWaiting: new Map(),
     busy: () => false,
     underWay: new Set(),
     measured: new Map(),
@@ -79,12 +80,15 @@ function viewFamily(
   const inUse = inUseOf(family, known);
   const wanted = desired(family, inUse);
   const stored = [...family.records.keys()].reduce((sum, store) => sum + (stores.get(store)?.size ?? 0n), 0n);
+  const images = parentsFirst(family).map((node) => viewImage({ family, node, stores, observed, wanted, known }));
+  // What a restore waits for is told with the restore.
+  const isTold = images.some(({ wish }) => wish !== undefined && wish.reason !== '');
   return {
     id: family.id,
-    images: parentsFirst(family).map((node) => viewImage({ family, node, stores, observed, wanted, known })),
+    images,
     stored: bytes(stored),
     stuck: known.stuck.get(family.id) ?? '',
-    waitsForRoom: known.waiting.has(family.id),
+    waitsForRoom: known.waiting.has(family.id) && !isTold,
     busy: known.busy(family.id),
     findings: familyFindings({ family, observed, wanted, inUse, stores, underWay: known.underWay }),
   };

@@ -3,7 +3,7 @@
 
 import type { EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../ids.ts';
 import type { Layout } from '../parameters.ts';
-import type { Name } from '../lvm/record.ts';
+import type { Name, RestoreMode } from '../lvm/record.ts';
 import type { Bytes } from '../units.ts';
 
 /** A fork is a volume that hangs on a snapshot. */
@@ -19,9 +19,14 @@ export interface TopView {
   readonly openers: number;
 }
 
+export type MergeKind = 'restore' | 'promotion' | 'absorption';
+
 export interface MergeView {
-  /** A restore rolls this image back to `with`; an absorption has it take over the ghost `with`. */
-  readonly kind: 'restore' | 'absorption';
+  /**
+   * A restore rolls this image back to `with`; with a promotion the fork takes over its origin `with`, with an absorption
+   * the ghost `with`.
+   */
+  readonly kind: MergeKind;
   readonly with: EntityId;
   /** `r-` and ten characters; undefined for an absorption. */
   readonly restore: string | undefined;
@@ -29,6 +34,16 @@ export interface MergeView {
   readonly total: Bytes | undefined;
   /** Bytes still to be moved; undefined while it is not in the kernel. */
   readonly left: Bytes | undefined;
+}
+
+/** A restore that has been asked for and has not begun. */
+export interface WishView {
+  /** `r-` and ten characters. */
+  readonly restore: string;
+  readonly mode: RestoreMode;
+  readonly snapshot: SnapshotId;
+  /** What it waited for when it was last looked at; empty when nobody knows. */
+  readonly reason: string;
 }
 
 export interface ImageView {
@@ -62,6 +77,7 @@ export interface ImageView {
   /** A disk under its store is missing or has failed. */
   readonly damaged: boolean;
   readonly merge: MergeView | undefined;
+  readonly wish: WishView | undefined;
 }
 
 export type FindingKind =
@@ -154,7 +170,10 @@ export interface Known {
   /** Images shown although no volume in use reads through them. */
   readonly pinned: ReadonlySet<EntityId>;
   readonly stuck: ReadonlyMap<VolumeId, string>;
+  /** Families in which something waits. */
   readonly waiting: ReadonlySet<VolumeId>;
+  /** By token: what a restore that has not begun waits for. */
+  readonly whyWaiting: ReadonlyMap<string, string>;
   /** Whether an operation of this family is under way. */
   readonly busy: (family: VolumeId) => boolean;
   /** Tokens of operations under way: what they prepare is not left over. */

@@ -3,9 +3,9 @@
 
 import { z } from 'zod';
 import { fail } from '../errors.ts';
-import { handleText, isStoreName, isVolumeId, parseHandle, poolName, vgUuid } from '../ids.ts';
-import type { EntityId, PoolName, VgUuid, VolumeId } from '../ids.ts';
-import type { Name } from '../lvm/record.ts';
+import { handleText, isSnapshotId, isStoreName, isVolumeId, parseHandle, poolName, vgUuid } from '../ids.ts';
+import type { EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
+import type { Name, RestoreMode } from '../lvm/record.ts';
 import { bytes } from '../units.ts';
 import type { Bytes } from '../units.ts';
 import type {
@@ -15,9 +15,11 @@ import type {
   ImageKind,
   ImageState,
   ImageView,
+  MergeKind,
   MergeView,
   PoolContents,
   PoolView,
+  WishView,
 } from './view.ts';
 
 /** A message as plain values in the names of the .proto file. */
@@ -40,6 +42,16 @@ const STATES: Readonly<Record<ImageState, string>> = {
   overflow: 'IMAGE_CONDITION_OVERFLOW',
   'merge-failed': 'IMAGE_CONDITION_MERGE_FAILED',
   unknown: 'IMAGE_CONDITION_UNKNOWN',
+};
+const MERGES: Readonly<Record<MergeKind, string>> = {
+  restore: 'MERGE_KIND_RESTORE',
+  promotion: 'MERGE_KIND_PROMOTION',
+  absorption: 'MERGE_KIND_ABSORPTION',
+};
+const MODES: Readonly<Record<RestoreMode, string>> = {
+  origin: 'RESTORE_MODE_ORIGIN',
+  snapshot: 'RESTORE_MODE_SNAPSHOT',
+  onactivate: 'RESTORE_MODE_ONACTIVATE',
 };
 const FINDINGS: Readonly<Record<FindingKind, string>> = {
   table: 'FINDING_KIND_TABLE',
@@ -97,7 +109,7 @@ function poolMessage({ name, problem, contents }: PoolView): Message {
 }
 
 function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): Message {
-  const { name, chunk, used, merge, top } = image;
+  const { name, chunk, used, merge, wish, top } = image;
   const handle = (id: EntityId | undefined): string => (id === undefined ? '' : handleText(pool, vg, id));
   return {
     image_id: handle(image.id),
@@ -122,17 +134,35 @@ function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): Message {
     condition: STATES[image.state],
     damaged: image.damaged,
     merge: merge === undefined ? null : mergeMessage(merge, pool, vg),
+    wish: wish === undefined ? null : wishMessage(wish, pool, vg),
   };
 }
 
-function mergeMessage({ with: other, restore, total, left }: MergeView, pool: PoolName, vg: VgUuid): Message {
+function mergeMessage({ kind, with: other, restore, total, left }: MergeView, pool: PoolName, vg: VgUuid): Message {
   return {
-    restore_id: restore === undefined ? '' : `${pool}.${vg.slice(0, 6)}.${restore}`,
+    kind: MERGES[kind],
+    restore_id: restore === undefined ? '' : restoreHandle(restore, pool, vg),
     with_id: handleText(pool, vg, other),
     ...(total === undefined ? {} : { total_bytes: `${total}` }),
     ...(left === undefined ? {} : { left_bytes: `${left}` }),
   };
 }
+
+function wishMessage({ restore, mode, snapshot, reason }: WishView, pool: PoolName, vg: VgUuid): Message {
+  return {
+    restore_id: restoreHandle(restore, pool, vg),
+    mode: MODES[mode],
+    snapshot_id: handleText(pool, vg, snapshot),
+    reason,
+  };
+}
+
+/** Restores have handles of the same form as volumes. */
+function restoreHandle(restore: string, pool: PoolName, vg: VgUuid): string {
+  return `${pool}.${vg.slice(0, 6)}.${restore}`;
+}
+
+const restoreOf = (handle: string): string => handle.slice(handle.lastIndexOf('.') + 1);
 
 function findingMessage({ kind, subject, message }: Finding): Message {
   return { kind: FINDINGS[kind], subject, message };
@@ -173,13 +203,29 @@ function oneOf<K extends string>(names: Readonly<Record<K, string>>): z.ZodType<
 const finding = z.object({ kind: oneOf(FINDINGS), subject: z.string(), message: z.string() });
 
 const merge = z
-  .object({ restore_id: z.string(), with_id: entityHandle, total_bytes: optionalSize, left_bytes: optionalSize })
-  .transform(({ restore_id: restore, with_id: other, total_bytes: total, left_bytes: left }): MergeView => ({
-    kind: restore === '' ? 'absorption' : 'restore',
-    with: other,
-    restore: restore === '' ? undefined : restore.slice(restore.lastIndexOf('.') + 1),
-    total,
-    left,
+  .object({
+    kind: oneOf(MERGES),
+    restore_id: z.string(),
+    with_id: entityHandle,
+    total_bytes: optionalSize,
+    left_bytes: optionalSize,
+  })
+  .transform((one): MergeView => ({
+    kind: one.kind,
+    with: one.with_id,
+    restore: one.restore_id === '' ? undefined : restoreOf(one.restore_id),
+    total: one.total_bytes,
+    left: one.left_bytes,
+  }));
+
+const snapshotHandle = entityHandle.refine((id): id is SnapshotId => isSnapshotId(id), 'is no snapshot');
+const wish = z
+  .object({ restore_id: z.string(), mode: oneOf(MODES), snapshot_id: snapshotHandle, reason: z.string() })
+  .transform(({ restore_id: restore, snapshot_id: snapshot, mode, reason }): WishView => ({
+    restore: restoreOf(restore),
+    mode,
+    snapshot,
+    reason,
   }));
 
 const image = z
@@ -206,6 +252,7 @@ const image = z
     condition: oneOf(STATES),
     damaged: z.boolean(),
     merge: merge.nullish().transform((value) => value ?? undefined),
+    wish: wish.nullish().transform((value) => value ?? undefined),
   })
   .transform((one): ImageView => {
     const name: Name = one.name === '' ? { as: 'hash', hash: one.name_hash } : { as: 'text', text: one.name };
@@ -230,6 +277,7 @@ const image = z
       state: one.condition,
       damaged: one.damaged,
       merge: one.merge,
+      wish: one.wish,
     };
   });
 

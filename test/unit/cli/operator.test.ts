@@ -139,6 +139,7 @@ test('what needs the driver is refused without it', async () => {
     mode: 'origin',
     dropSnapshot: false,
     safety: undefined,
+    replace: false,
     watch: false,
   } as const;
   await expect(operator.restore(PLACE, request, false)).rejects.toThrow('Cannot reach the driver: there is no socket');

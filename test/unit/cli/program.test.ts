@@ -92,14 +92,25 @@ test('what is shown, from where, and how it ended', async () => {
 });
 
 test('restores in three modes', async () => {
-  const plain = { dropSnapshot: false, safety: undefined, watch: false };
+  const plain = { dropSnapshot: false, safety: undefined, replace: false, watch: false };
   const origin = await run(['restore', 'shop', 'friday']);
   const request = { volume: 'shop', snapshot: 'friday', mode: 'origin', ...plain };
   expect(origin.restore).toHaveBeenCalledWith(NOWHERE, request, false);
-  const later = await run(['restore', 'shop', 'friday', '--mode', 'onactivate', '--safety', 'x', '--watch', '--json']);
+  const later = await run([
+    'restore',
+    'shop',
+    'friday',
+    '--mode',
+    'onactivate',
+    '--safety',
+    'x',
+    '--replace',
+    '--watch',
+    '--json',
+  ]);
   expect(later.restore).toHaveBeenCalledWith(
     NOWHERE,
-    { ...request, mode: 'onactivate', safety: 'x', watch: true },
+    { ...request, mode: 'onactivate', safety: 'x', replace: true, watch: true },
     true,
   );
   const promote = await run(['promote', 'test-a', '--drop-snapshot']);

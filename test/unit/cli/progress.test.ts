@@ -9,6 +9,7 @@ const stateOf = (leftMiB: number, more: object = {}): RestoreState =>
     restore_id: 'fast.AbCdEf.r-0000000001',
     volume_id: 'fast.AbCdEf.v-0000000001',
     snapshot_id: 'fast.AbCdEf.s-0000000001',
+    mode: 'RESTORE_MODE_ORIGIN',
     phase: 'RESTORE_PHASE_MERGING',
     safety_snapshot_id: '',
     total_bytes: mib(400).toString(),
@@ -49,6 +50,8 @@ test('phases, those of newer drivers too', () => {
   expect(line('RESTORE_PHASE_FAILED', 'Merge failed')).toBe('shop ← friday  failed: Merge failed');
   expect(line('RESTORE_PHASE_WAITING', 'until it is staged')).toBe('shop ← friday  waiting: until it is staged');
   expect(line('RESTORE_PHASE_PREPARING')).toBe('shop ← friday  preparing');
+  const promotion = stateOf(100, { mode: 'RESTORE_MODE_SNAPSHOT' });
+  expect(restoreLine(promotion, NONE, options())).toMatch(/^promote shop .* 75 %/);
   // All moved, and not written down yet.
   expect(line('RESTORE_PHASE_MERGING')).toContain(' 99 %');
 });
@@ -62,9 +65,9 @@ test('the rate is of the last seconds, and not of a single look', () => {
 });
 
 test('a driver that says it itself knows better', () => {
-  const state = stateOf(100, { bytes_per_second: '1048576', seconds_left: 7 });
-  expect(createPace()(state, 0)).toEqual({ bytesPerSecond: 1048576, secondsLeft: 7 });
-  expect(createPace()(stateOf(100, { bytes_per_second: '0', seconds_left: 0 }), 0)).toEqual(NONE);
+  const state = stateOf(100, { bytes_per_second: '1048576' });
+  expect(createPace()(state, 0)).toEqual({ bytesPerSecond: 1048576, secondsLeft: 100 });
+  expect(createPace()(stateOf(100, { bytes_per_second: '0' }), 0)).toEqual(NONE);
 });
 
 test('a board draws over itself on a terminal, and says only what is new elsewhere', () => {

@@ -6,7 +6,7 @@ import { cancelRestore, listRestores, startRestore } from '../../../src/cli/rest
 import { fail } from '../../../src/errors.ts';
 import { viewPool } from '../../../src/inspect/pool.ts';
 import { mib } from '../../../src/units.ts';
-import { ALL, POOL, fork, forkRecord, friday, lookOf, shop, thursday, thursdayRecord } from '../inspect/family.ts';
+import { POOL, fork, friday, lookOf, shop, thursday } from '../inspect/family.ts';
 
 const ID = 'fast.AbCdEf.r-0000000001';
 const SHOP = `fast.AbCdEf.${shop}`;
@@ -17,6 +17,7 @@ const REQUEST: RestoreRequest = {
   mode: 'origin',
   dropSnapshot: false,
   safety: undefined,
+  replace: false,
   watch: false,
 };
 
@@ -24,6 +25,7 @@ const stateOf = (left: number, more: object = {}) => ({
   restore_id: ID,
   volume_id: SHOP,
   snapshot_id: FRIDAY,
+  mode: 'RESTORE_MODE_ORIGIN',
   phase: left === 0 ? 'RESTORE_PHASE_DONE' : 'RESTORE_PHASE_MERGING',
   safety_snapshot_id: '',
   total_bytes: mib(400).toString(),
@@ -82,6 +84,7 @@ test('a restore is begun by name, and said', async () => {
     mode: 'RESTORE_MODE_ORIGIN',
     keep_snapshot: true,
     safety_snapshot_name: '',
+    replace: false,
   });
   expect(said()).toBe(`Restore ${ID} of shop to friday has begun; 400 MiB to move.\nIt can be used.\n`);
   expect(complained()).toContain('snapmerge restores --watch');
@@ -89,54 +92,35 @@ test('a restore is begun by name, and said', async () => {
 
 test('everything that may be asked for is passed on', async () => {
   const { tools, called } = toolsOf();
-  await startRestore(tools, { ...REQUEST, mode: 'onactivate', dropSnapshot: true, safety: 'before' });
+  await startRestore(tools, { ...REQUEST, mode: 'onactivate', dropSnapshot: true, safety: 'before', replace: true });
   expect(called[0]?.request).toMatchObject({
     mode: 'RESTORE_MODE_ONACTIVATE',
     keep_snapshot: false,
     safety_snapshot_name: 'before',
+    replace: true,
   });
 });
 
 test('one that is recorded and begins later says so', async () => {
-  const waiting = stateOf(400, { phase: 'RESTORE_PHASE_WAITING', message: 'It begins when shop is staged' });
+  const message = 'It begins when the volume is next staged';
+  const waiting = stateOf(0, { phase: 'RESTORE_PHASE_WAITING', message, total_bytes: '0' });
   const { tools, said } = toolsOf([[waiting]]);
   await startRestore(tools, REQUEST);
-  expect(said()).toContain('is recorded; 400 MiB to move.\nIt begins when shop is staged.\n');
+  expect(said()).toBe(`Restore ${ID} of shop to friday is recorded.\n${message}.\n`);
 });
 
-test('a fork is promoted over the snapshot that it was made from', async () => {
-  const { tools, called } = toolsOf();
+test('a fork is promoted; the driver knows what it was made from', async () => {
+  const promoted = { volume_id: `fast.AbCdEf.${fork}`, mode: 'RESTORE_MODE_SNAPSHOT' };
+  const { tools, called, said } = toolsOf([[stateOf(400, promoted)]]);
   await startRestore(tools, { ...REQUEST, volume: 'test-a', snapshot: undefined, mode: 'snapshot' });
   expect(called[0]?.request).toMatchObject({
     volume_id: `fast.AbCdEf.${fork}`,
-    snapshot_id: `fast.AbCdEf.${thursday}`,
+    snapshot_id: '',
     mode: 'RESTORE_MODE_SNAPSHOT',
   });
-});
-
-test.each([
-  ['shop', ALL, "Cannot promote 'shop': it is no fork"],
-  [
-    'test-a',
-    ALL.map((record) => (record === thursdayRecord ? { ...record, deleted: true } : record)),
-    'it hangs on no snapshot that is still there; name one',
-  ],
-] as const)('what %s cannot be promoted over', async (volume, records, message) => {
-  const { tools } = toolsOf(undefined, {
-    pools: [{ name: POOL, problem: '', contents: viewPool(lookOf(records)) }],
-  });
-  const request = { ...REQUEST, volume, snapshot: undefined, mode: 'snapshot' } as const;
-  await expect(startRestore(tools, request)).rejects.toThrow(message);
-});
-
-test('a clone is promoted over what it hangs on', async () => {
-  const clone = { ...forkRecord, entity: { ...forkRecord.entity, source: { from: 'volume', volume: shop } } } as const;
-  const records = ALL.map((record) => (record === forkRecord ? clone : record));
-  const { tools, called } = toolsOf(undefined, {
-    pools: [{ name: POOL, problem: '', contents: viewPool(lookOf(records)) }],
-  });
-  await startRestore(tools, { ...REQUEST, volume: 'test-a', snapshot: undefined, mode: 'snapshot' });
-  expect(called[0]?.request).toMatchObject({ snapshot_id: `fast.AbCdEf.${thursday}` });
+  expect(said()).toBe(`Promotion ${ID} of test-a has begun; 400 MiB to move.\n`);
+  await startRestore(tools, { ...REQUEST, volume: 'test-a', snapshot: 'thursday', mode: 'snapshot' });
+  expect(called[1]?.request).toMatchObject({ snapshot_id: `fast.AbCdEf.${thursday}` });
 });
 
 test('watching ends with the restore; a failed one is said by the exit code', async () => {

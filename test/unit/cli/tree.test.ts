@@ -8,6 +8,7 @@ import {
   ALL,
   POOL,
   fork,
+  friday,
   lookOf,
   observedOf,
   reportOf,
@@ -40,6 +41,15 @@ test('dormant images, and one that is being restored', () => {
   const lines = treeOf({ report: reportOf(restoring()), observed, known: unattended(observed) });
   expect(lines[3]).toContain('restoring to friday, 75 %, 100 MiB left');
   expect(lines[5]).toMatch(/thursday .* dormant +store 128 MiB$/);
+});
+
+test('a restore that waits', () => {
+  const wish = { token: '000000000w', mode: 'onactivate', snapshot: friday, keepSnapshot: true, askedMs: 0 } as const;
+  const records = ALL.map((one) => (one === shopRecord ? { ...one, wish: { ...wish, safetySnapshotName: 'x' } } : one));
+  expect(treeOf(lookOf(records))[3]).toMatch(/data 1 GiB {2,}to be restored to friday when it is next staged$/);
+  const look = lookOf(records);
+  const known = { ...look.known, whyWaiting: new Map([[wish.token, 'it is in use']]) };
+  expect(treeOf({ ...look, known })[3]).toContain('when it is next staged: it is in use');
 });
 
 test('ghosts, and who takes over', () => {

@@ -9,7 +9,7 @@ import type { SnapshotStatus } from '../../../src/dm/status.ts';
 import { poolName, snapshotId, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
 import type { DeviceKey } from '../../../src/ids.ts';
 import type { PoolReport } from '../../../src/lvm/lvm.ts';
-import type { Entity, StoreRecord } from '../../../src/lvm/record.ts';
+import type { Entity, RestoreMark, StoreRecord } from '../../../src/lvm/record.ts';
 import { writeTags } from '../../../src/lvm/tags.ts';
 import { bytes, gib, kib, mib, sectors } from '../../../src/units.ts';
 import type { Bytes } from '../../../src/units.ts';
@@ -42,7 +42,9 @@ const rest = {
   decides: undefined,
   level: undefined,
   deleted: false,
+  merged: false,
   merging: undefined,
+  wish: undefined,
   restore: undefined,
   restored: undefined,
 } as const;
@@ -98,10 +100,13 @@ export const ALL: readonly StoreRecord[] = [shopRecord, thursdayRecord, fridayRe
 /** The records with shop being restored to friday, which is kept in a fresh store. */
 export function restoring(): readonly StoreRecord[] {
   const token = '0000000009';
-  const mark = {
+  const mark: RestoreMark = {
     token,
+    mode: 'origin',
     snapshot: friday,
+    into: undefined,
     stack: [fridayRecord.store],
+    size: gib(1),
     keepSnapshot: true,
     safetySnapshot: undefined,
     totalBytes: mib(400),

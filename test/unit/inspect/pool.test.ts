@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { RestoreMark } from '../../../src/lvm/record.ts';
 import { unattended, viewPool } from '../../../src/inspect/pool.ts';
 import type { ImageView } from '../../../src/inspect/view.ts';
 import { labelOf } from '../../../src/inspect/view.ts';
@@ -104,4 +105,58 @@ test('a size in sectors is not taken for bytes', () => {
   const look = lookOf();
   const status = look.observed.devices.get(`${friday}-view`)?.status;
   expect(status?.state === 'counts' ? toBytes(status.used) : undefined).toBe(imagesOf()[1]?.used);
+});
+
+test('a restore that waits, and what for', () => {
+  const wish = {
+    token: '000000000w',
+    mode: 'onactivate',
+    snapshot: friday,
+    keepSnapshot: true,
+    safetySnapshotName: undefined,
+    askedMs: 6000,
+  } as const;
+  const records = ALL.map((record) => (record === shopRecord ? { ...record, wish } : record));
+  const look = lookOf(records);
+  const waiting = new Set([shop]);
+  expect(viewPool({ ...look, known: { ...look.known, waiting } }).families[0]?.waitsForRoom).toBe(true);
+  const known = { ...look.known, waiting, whyWaiting: new Map([[wish.token, 'it is in use']]) };
+  const [family] = viewPool({ ...look, known }).families;
+  expect(family?.waitsForRoom).toBe(false);
+  expect(family?.images[0]?.wish).toEqual({
+    restore: 'r-000000000w',
+    mode: 'onactivate',
+    snapshot: friday,
+    reason: 'it is in use',
+  });
+});
+
+test('a promotion under way is named with the origin that the fork takes over', () => {
+  const mark: RestoreMark = {
+    token: '000000000p',
+    mode: 'snapshot',
+    snapshot: thursday,
+    into: shopRecord.store,
+    stack: [thursdayRecord.store, forkRecord.store],
+    size: gib(1),
+    keepSnapshot: true,
+    safetySnapshot: undefined,
+    totalBytes: mib(80),
+    startedMs: 5000,
+  };
+  const kept = { ...thursdayRecord, store: storeName('sm_0000000006'), generation: 2, pending: mark.token };
+  const place = { kind: 'chain', volume: fork, seq: 0 } as const;
+  const records = [shopRecord, thursdayRecord, { ...kept, place }, { ...forkRecord, restore: mark }];
+  const observed = observedOf(wantedOf(records, [fork]), mib(21), mib(1));
+  const images = imagesOf({ report: reportOf(records), observed, known: unattended(observed) });
+  expect(images.map(({ id, ghost }) => [id, ghost])).toEqual([
+    [shop, true],
+    [fork, false],
+    [thursday, false],
+  ]);
+  expect(images[1]).toMatchObject({
+    merge: { kind: 'promotion', with: shop, restore: 'r-000000000p', total: mib(80), left: mib(40) },
+    top: { openers: 1 },
+    used: mib(21),
+  });
 });
