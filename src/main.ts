@@ -1,34 +1,17 @@
-// The only place that puts things together: the command line, this machine's commands and files, the pools and the
-// server.
+// The only place that puts things together: the command line and this machine. Of the rest, each command loads what it
+// needs (the driver itself: run-driver.ts).
 
 import { CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { createPoolFor } from './cli/create-pool.ts';
 import { EXIT, createOperator } from './cli/operator.ts';
 import { createProgram } from './cli/program.ts';
-import { serve, systemClock } from './cli/serve.ts';
 import { columnsOf, styleOf } from './cli/terminal.ts';
-import type { Config } from './config.ts';
+import { systemClock } from './clock.ts';
 import { SnapmergeError, messageOf } from './errors.ts';
 import { localExec } from './exec.ts';
-import { createLogger } from './log.ts';
-import { localFiles } from './node/files.ts';
-import { poolOpeners } from './open-pool.ts';
 
 const { version } = packageJson;
-
-async function runDriver(config: Config): Promise<void> {
-  const log = createLogger(config.logLevel);
-  const ending = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ending.abort());
-  const openers = poolOpeners(config.pools, {
-    exec: localExec,
-    clock: systemClock,
-    log,
-    reservePercent: config.reservePercent,
-  });
-  await serve({ config, openers, exec: localExec, files: localFiles, log, version, ending: ending.signal });
-}
 
 const operator = createOperator({
   exec: localExec,
@@ -54,7 +37,10 @@ const program = createProgram(version, process.env, {
   ended: (code) => {
     process.exitCode = code;
   },
-  serve: runDriver,
+  serve: async (config) => {
+    const { runDriver } = await import('./run-driver.ts');
+    await runDriver(config, version);
+  },
   createPool: async (request) => {
     process.stdout.write(await createPoolFor(localExec, request));
   },

@@ -1,4 +1,5 @@
-// One look at the node for the commands that show it: by the driver where it answers, without it where it does not.
+// One look at the node for the commands that show it: by the driver where it answers, without it where it does not. What
+// speaks gRPC is loaded only by those who ask the driver.
 
 import type { Whereabouts } from '../config.ts';
 import { SnapmergeError, messageOf } from '../errors.ts';
@@ -6,7 +7,6 @@ import type { Exec } from '../exec.ts';
 import type { PoolView } from '../inspect/view.ts';
 import { fromWire } from '../inspect/wire.ts';
 import { z } from 'zod';
-import { openDriver } from './client.ts';
 import { readOffline, viewOffline } from './offline.ts';
 
 export type DriverState =
@@ -32,6 +32,7 @@ export async function lookAtNode(exec: Exec, where: Whereabouts, offline: boolea
 
 /** Throws `unavailable` when the driver does not answer. */
 export async function lookThroughDriver(socket: string): Promise<NodeLook> {
+  const { openDriver } = await import('./client.ts');
   const driver = await openDriver(socket);
   try {
     const { version, pools } = fromWire(await driver.call('InspectPools', {}, z.unknown()));

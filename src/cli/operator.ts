@@ -13,7 +13,6 @@ import { tablesOf } from '../inspect/tables.ts';
 import type { PoolView } from '../inspect/view.ts';
 import { labelOf } from '../inspect/view.ts';
 import { checkNode, renderCheck } from './check.ts';
-import { openDriver } from './client.ts';
 import { toJson } from './json.ts';
 import { lookAtNode, lookThroughDriver } from './look.ts';
 import type { NodeLook } from './look.ts';
@@ -89,6 +88,7 @@ export function createOperator(ports: OperatorPorts): Operator {
   ): Promise<number> {
     const { socket } = await whereabouts(place);
     const { pools } = await lookThroughDriver(socket);
+    const { openDriver } = await import('./client.ts');
     const driver = await openDriver(socket);
     try {
       const enough = watch ? ports.interrupted() : NEVER;

@@ -8,7 +8,6 @@ import type { Logger } from '../log.ts';
 import type { Files } from '../node/files.ts';
 import { startPools } from '../pools.ts';
 import type { PoolOpener } from '../pools.ts';
-import type { Clock } from '../ports.ts';
 import { startServer } from '../server.ts';
 import { driverServices } from '../services.ts';
 
@@ -53,10 +52,3 @@ async function fired(signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
-
-export const systemClock: Clock = {
-  nowMs: () => Date.now(),
-  sleep: async (ms, signal) => {
-    await sleep(ms, undefined, { signal }).catch(() => undefined);
-  },
-};

@@ -17,8 +17,6 @@ export interface Style {
   readonly unicode: boolean;
 }
 
-export const PLAIN: Style = { colour: false, unicode: true };
-
 export interface Stream {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;

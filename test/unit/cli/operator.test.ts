@@ -24,7 +24,7 @@ const GROUPS = JSON.stringify({
 /** A node without a driver and without a device of ours. */
 function node(answers: Readonly<Record<string, Answer>> = {}) {
   const { exec, lines } = scriptedExec((argv) => {
-    const [program = '', command = ''] = argv;
+    const [program, command] = argv;
     const key = program === 'lvm' || program === 'dmsetup' ? `${program} ${command}` : program;
     if (key in answers) return answers[key];
     if (key === 'cat') return ' 254 32 4194304 vdc\n';

@@ -68,7 +68,7 @@ function toolsOf(lists: readonly (readonly object[])[] = [[stateOf(300)]], more:
     pools: [{ name: POOL, problem: '', contents: viewPool(lookOf()) }],
     json: false,
     nowMs: () => 0,
-    pause: vi.fn(async () => undefined),
+    pause: vi.fn<RestoreTools['pause']>(async () => undefined),
     enough: new AbortController().signal,
     ...more,
   };

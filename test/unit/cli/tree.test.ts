@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import { renderTree } from '../../../src/cli/tree.ts';
 import { poolName } from '../../../src/ids.ts';
@@ -85,6 +86,6 @@ test('colours and plain characters', () => {
   expect(coloured[3]).toContain('\u001B[1mshop\u001B[0m');
   expect(coloured[4]).toContain('`- friday');
   // Columns stand where they stand without colours.
-  const stripped = coloured.map((line) => line.replaceAll(/\u001B\[\d+m/g, ''));
+  const stripped = coloured.map((line) => stripVTControlCharacters(line));
   expect(stripped).toEqual(treeOf(lookOf(), { colour: false, unicode: false }));
 });

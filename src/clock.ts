@@ -1,0 +1,11 @@
+// The Clock port over the system's own.
+
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Clock } from './ports.ts';
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  sleep: async (ms, signal) => {
+    await sleep(ms, undefined, { signal }).catch(() => undefined);
+  },
+};

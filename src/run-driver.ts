@@ -1,0 +1,24 @@
+// The driver put together: this machine's commands and files, the pools and the server. Apart from main.ts, so that the
+// other commands need not load what only the driver uses.
+
+import { serve } from './cli/serve.ts';
+import { systemClock } from './clock.ts';
+import type { Config } from './config.ts';
+import { localExec } from './exec.ts';
+import { createLogger } from './log.ts';
+import { localFiles } from './node/files.ts';
+import { poolOpeners } from './open-pool.ts';
+
+/** Until a signal ends it. */
+export async function runDriver(config: Config, version: string): Promise<void> {
+  const log = createLogger(config.logLevel);
+  const ending = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ending.abort());
+  const openers = poolOpeners(config.pools, {
+    exec: localExec,
+    clock: systemClock,
+    log,
+    reservePercent: config.reservePercent,
+  });
+  await serve({ config, openers, exec: localExec, files: localFiles, log, version, ending: ending.signal });
+}
