@@ -82,10 +82,13 @@ export function differencesOf(pools: readonly PoolView[]): readonly Difference[]
   });
 }
 
+const PUT_RIGHT =
+  'the driver puts it right when it starts, or the next time something happens in the family; without a driver: snapmerge tables --missing';
+
 const ADVICE: Readonly<Record<Difference['kind'], string>> = {
   records: 'nothing of it is touched until a person has put the tags right: docs/tags.md has every tag',
-  table: 'the driver puts it right when it starts, or the next time something happens in the family',
-  state: 'the driver puts it right when it starts, or the next time something happens in the family',
+  table: PUT_RIGHT,
+  state: PUT_RIGHT,
   'not-fed': 'stop the writer; the snapshots of what it writes to can no longer be trusted',
   lost: 'what reads through it is lost; delete it, and take what is needed from elsewhere',
   store: 'see lvs and pvs of the pool; the driver activates stores when it starts',

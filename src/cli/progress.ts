@@ -8,7 +8,6 @@ import type { Colour, Style } from './terminal.ts';
 import { paint } from './terminal.ts';
 import { durationOf, percentOf, roughBytes } from './words.ts';
 
-const PREFIX = 'RESTORE_PHASE_';
 const size = z.string().transform((text): Bytes => bytes(BigInt(text)));
 /** A field that only newer drivers have; 0 is not known. */
 const figure = z
@@ -34,16 +33,21 @@ export const restoreState = z
     id: state.restore_id,
     volume: state.volume_id,
     snapshot: state.snapshot_id,
+    /** `origin`, `onactivate`, or `snapshot`: a promotion. */
+    mode: state.mode.replace('RESTORE_MODE_', '').toLowerCase(),
     /** `waiting`, `merging`, `done`, `failed`, or a word of a newer driver. */
-    phase: state.phase.replace(PREFIX, '').toLowerCase(),
+    phase: state.phase.replace('RESTORE_PHASE_', '').toLowerCase(),
     safety: state.safety_snapshot_id,
     total: state.total_bytes,
     remaining: state.remaining_bytes,
     message: state.message,
-    isPromotion: state.mode === 'RESTORE_MODE_SNAPSHOT',
     bytesPerSecond: state.bytes_per_second,
   }));
 export type RestoreState = z.output<typeof restoreState>;
+
+export function isPromotion({ mode }: RestoreState): boolean {
+  return mode === 'snapshot';
+}
 
 export function isOver({ phase }: RestoreState): boolean {
   return phase === 'done' || phase === 'failed';
@@ -98,7 +102,7 @@ const LEAST_FIGURES = 20;
 export function restoreLine(state: RestoreState, pace: Pace, { style, columns, label }: LineOptions): string {
   const arrow = style.unicode ? '←' : '<-';
   const [volume, snapshot] = [label(state.volume), label(state.snapshot)];
-  const who = state.isPromotion ? `promote ${volume}` : `${volume} ${arrow} ${snapshot}`;
+  const who = isPromotion(state) ? `promote ${volume}` : `${volume} ${arrow} ${snapshot}`;
   const moved = state.total > state.remaining ? state.total - state.remaining : 0n;
   const percent = state.phase === 'done' ? 100 : Math.min(percentOf(moved, state.total), 99);
   const figures = figuresOf(state, pace, percent);

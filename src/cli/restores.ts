@@ -10,7 +10,7 @@ import { formatBytes } from '../units.ts';
 import type { BoardLine } from './board.ts';
 import { createBoard } from './board.ts';
 import type { DriverClient } from './client.ts';
-import { createPace, isOver, restoreLine, restoreState } from './progress.ts';
+import { createPace, isOver, isPromotion, restoreLine, restoreState } from './progress.ts';
 import type { RestoreState } from './progress.ts';
 import type { Terminal } from './terminal.ts';
 import { percentOf } from './words.ts';
@@ -88,7 +88,7 @@ function sayBegun({ terminal, pools }: RestoreTools, restore: RestoreState, requ
   const label = labeller(pools);
   const { complain } = terminal;
   const [volume, snapshot] = [label(restore.volume), label(restore.snapshot)];
-  const what = restore.isPromotion
+  const what = isPromotion(restore)
     ? `Promotion ${restore.id} of ${volume}`
     : `Restore ${restore.id} of ${volume} to ${snapshot}`;
   const begun = restore.phase === 'waiting' ? 'is recorded' : `has begun; ${formatBytes(restore.total)} to move`;

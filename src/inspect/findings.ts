@@ -84,13 +84,10 @@ function describe(
       return step.stores.map((store) => finding('left-over', store, 'is active, and nothing needs it'));
     case 'load':
       return loadFindings(step.device, step.table, step.readOnly, unfed, observed);
-    case 'resume': {
-      const isLoaded = steps.some((other) => other.do === 'load' && other.device === step.device);
-      const isSuspended = observed.devices.get(step.device)?.suspended === true;
-      return isSuspended && !isLoaded
+    case 'resume':
+      return observed.devices.get(step.device)?.suspended === true
         ? [finding('state', step.device, 'is suspended: whoever reads or writes through it waits')]
         : [];
-    }
     case 'remove':
       return [finding('left-over', step.device, 'is there, and nothing needs it')];
     case 'suspend': {
@@ -184,12 +181,6 @@ function storeFindings({ family, stores, underWay }: FindingsInput): readonly Fi
   for (const { store, token } of family.undecided) {
     if (underWay.has(token)) continue;
     found.push(finding('left-over', store, 'was prepared for something that was never decided; the driver sweeps it'));
-  }
-  for (const { store, pending } of family.settled) {
-    if (pending !== undefined && underWay.has(pending)) continue;
-    found.push(
-      finding('left-over', store, "counts because another store decides it; the driver takes 'pending' from it"),
-    );
   }
   return found;
 }

@@ -39,7 +39,7 @@ test('what differs in all looks differs', async () => {
   expect(report.lines).toEqual([
     `pool fast, family ${shop}`,
     '  state x: is suspended',
-    'state: the driver puts it right when it starts, or the next time something happens in the family',
+    'state: the driver puts it right when it starts, or the next time something happens in the family; without a driver: snapmerge tables --missing',
     'differs: 1 finding',
   ]);
 });
