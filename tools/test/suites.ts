@@ -68,7 +68,12 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: 'csi',
-    summary: 'workloads and csi-sanity against the bundle in guests',
-    parts: [vitest('csi-use', 'test/csi/use.test.ts'), sanity('mount'), sanity('block')],
+    summary: 'workloads, the command line and csi-sanity against the bundle in guests',
+    parts: [
+      vitest('csi-use', 'test/csi/use.test.ts'),
+      vitest('csi-cli', 'test/csi/cli.test.ts'),
+      sanity('mount'),
+      sanity('block'),
+    ],
   },
 ];

@@ -19,6 +19,7 @@ const LONGEST: readonly string[] = [
   'csi-use',
   'csi-mount',
   'csi-block',
+  'csi-cli',
   'contract',
   'faults',
   'adapters',
