@@ -24,6 +24,8 @@ export interface DriverClient {
 
 /** A restore prepares stores before it answers, and the driver may still be busy with the family. */
 const CALL_LIMIT_MS = 15 * 60_000;
+/** A look takes seconds; where LVM or the kernel hangs, the driver does too. */
+const LOOK_LIMIT_MS = 60_000;
 
 const KINDS: Readonly<Partial<Record<status, ErrorKind>>> = {
   [status.INVALID_ARGUMENT]: 'invalid',
@@ -55,7 +57,7 @@ export async function openDriver(socketPath: string): Promise<DriverClient> {
   return {
     call: async (method, request, reply) => {
       const { path, requestSerialize, responseDeserialize } = find(method);
-      const deadline = { deadline: Date.now() + CALL_LIMIT_MS };
+      const deadline = { deadline: Date.now() + (method === 'InspectPools' ? LOOK_LIMIT_MS : CALL_LIMIT_MS) };
       const value = await new Promise<unknown>((resolve, reject) => {
         client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, deadline, (error, answer) =>
           error === null ? resolve(answer) : reject(failed(error)),
