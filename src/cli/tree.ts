@@ -105,15 +105,17 @@ function storeText({ chunk, used, storeSize }: ImageView): string {
 }
 
 function marksCell(family: FamilyView, image: ImageView): Cell {
-  const { merge, wish, scratch, damaged } = image;
+  const { merge, wish, full, scratch, damaged } = image;
   const marks = [
     damaged ? 'a disk under its store is missing' : '',
+    full === undefined ? '' : `full: ${nameIn(family, full.writer)} waits for ${formatBytes(full.missing)} in the pool`,
     merge === undefined ? '' : mergeText(family, merge),
     wish === undefined ? '' : wishText(family, wish),
     scratch ? 'scratch' : '',
   ].filter((mark) => mark !== '');
   const isMoving = merge !== undefined || wish !== undefined;
-  return cell(marks.join(', '), damaged ? 'red' : isMoving ? 'yellow' : 'plain');
+  const isWrong = damaged || full !== undefined;
+  return cell(marks.join(', '), isWrong ? 'red' : isMoving ? 'yellow' : 'plain');
 }
 
 /** `restoring to friday, 37 %`, `taking over shop, 120 MiB left`. */

@@ -17,6 +17,7 @@ export async function inspect(ctx: Context): Promise<Look> {
       stuck: new Map(ctx.stuck),
       waiting: new Set(ctx.waiting),
       whyWaiting: new Map(ctx.whyWaiting),
+      full: new Map([...ctx.full].map(([store, { volume, missing }]) => [store, { writer: volume, missing }])),
       busy: (family) => ctx.locks.isHeld(`family:${family}`),
       underWay: new Set(ctx.underWay),
       measured: new Map(ctx.measured),

@@ -9,14 +9,13 @@ import type { Observed } from '../dm/kernel.ts';
 import { plan } from '../dm/plan.ts';
 import type { Step } from '../dm/step.ts';
 import { stepText } from '../dm/step.ts';
-import { sameTable, tableText } from '../dm/table.ts';
+import { heldStores, sameTable, tableText } from '../dm/table.ts';
 import type { Table } from '../dm/table.ts';
 import type { DeviceKey, EntityId, StoreName } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
 import { imageSize } from '../lvm/record.ts';
 import { formatBytes } from '../units.ts';
-import { holdsStore } from './image.ts';
 import type { Finding, FindingKind } from './view.ts';
 
 export interface FindingsInput {
@@ -83,6 +82,8 @@ function describe(
     case 'deactivate':
       return step.stores.map((store) => finding('left-over', store, 'is active, and nothing needs it'));
     case 'load':
+    case 'make':
+    case 'swap':
       return loadFindings(step.device, step.table, step.readOnly, unfed, observed);
     case 'resume':
       return observed.devices.get(step.device)?.suspended === true
@@ -94,6 +95,25 @@ function describe(
       const isResumed = steps.some((other) => other.do === 'resume' && other.device === step.device);
       const isWanted = wanted.devices.some(({ key }) => key === step.device);
       return isResumed || !isWanted ? [] : [finding('state', step.device, 'is not suspended, and should be')];
+    }
+    case 'close': {
+      const device = observed.devices.get(step.device);
+      const isOpen = device?.live !== undefined && !device.suspended;
+      return isOpen
+        ? [
+            finding(
+              'state',
+              step.device,
+              'is not suspended: a write for which its store has no room fails, and does not wait',
+            ),
+          ]
+        : [];
+    }
+    case 'open': {
+      const isClosed = steps.some((other) => other.do === 'close' && other.device === step.device);
+      return isClosed
+        ? []
+        : [finding('state', step.device, 'is suspended, and its store has been given up: writers wait in vain')];
     }
     // Told by the load that follows, or no difference by itself.
     case 'create':
@@ -152,7 +172,7 @@ function lostFindings({ observed }: FindingsInput): readonly Finding[] {
 
 function sharedFindings({ family, observed }: FindingsInput): readonly Finding[] {
   return [...family.records.keys()].flatMap((store) => {
-    const holders = [...observed.devices.values()].filter(({ live }) => holdsStore(live ?? [], store));
+    const holders = [...observed.devices.values()].filter(({ live }) => heldStores(live).includes(store));
     if (holders.length < 2) return [];
     const names = holders.map(({ key }) => `'${key}'`).join(' and ');
     return [finding('law', store, `${names} hold its exceptions at once: one of them shows something wrong`)];
@@ -196,7 +216,7 @@ export function strayFindings(
     for (const key of ofFamily(observed, family).devices.keys()) known.add(key);
   }
   const inTrouble = (key: DeviceKey): boolean =>
-    forest.troubles.some(({ entities }) => [...entities].some((id) => key.startsWith(`${id}-`)));
+    forest.troubles.some((trouble) => [...trouble.entities, ...trouble.stores].some((id) => key.startsWith(`${id}-`)));
   const devices = [...observed.devices.keys()].filter((key) => !known.has(key) && !inTrouble(key));
   const gone = [...observed.stores.keys()].filter((store: StoreName) => !stores.has(store));
   return [

@@ -1,12 +1,12 @@
 // One image of a family -> what there is to see of it. Pure.
 
 import type { Desired } from '../dm/desired.ts';
-import { fedBy } from '../dm/desired.ts';
+import { isFed } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import type { Observed, ObservedDevice } from '../dm/kernel.ts';
 import { nodeOf } from '../dm/observed.ts';
-import type { Table } from '../dm/table.ts';
-import type { EntityId, StoreName } from '../ids.ts';
+import { heldStores } from '../dm/table.ts';
+import type { EntityId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
 import type { Entity } from '../lvm/record.ts';
@@ -27,7 +27,6 @@ export interface ImageInput {
 export function viewImage(input: ImageInput): ImageView {
   const { family, node, stores, observed } = input;
   const { entity, store, chunk, deleted } = node.record;
-  const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
   return {
     id: node.id,
     name: entity.name,
@@ -44,12 +43,13 @@ export function viewImage(input: ImageInput): ImageView {
     storeSize: stores.get(store)?.size ?? bytes(0),
     used: usedOf(input),
     shown: observed.devices.get(deviceKey(node.id, 'view'))?.live !== undefined,
-    fed: parent !== undefined && (node.level !== undefined || fedBy(family, parent)?.id === node.id),
+    fed: isFed(family, node),
     top: topView(node, observed),
     state: stateOf(node, observed),
     damaged: stores.get(store)?.damaged === true,
     merge: mergeOf(input),
     wish: wishOf(input),
+    full: input.known.full.get(store),
   };
 }
 
@@ -76,18 +76,9 @@ function topView(node: Node, observed: Observed): TopView | undefined {
 function usedOf({ node, stores, observed, known }: ImageInput): Bytes | undefined {
   const { store, chunk } = node.record;
   if (chunk === undefined) return stores.get(store)?.size;
-  const holder = devicesOf(node.id, observed).find(({ live }) => holdsStore(live ?? [], store));
+  const holder = devicesOf(node.id, observed).find(({ live }) => heldStores(live).includes(store));
   if (holder?.status?.state === 'counts') return toBytes(holder.status.used);
   return known.measured.get(store);
-}
-
-/** Whether a table keeps its exceptions in this store, on the store itself or on a device of the store's own. */
-export function holdsStore(table: Table, store: StoreName): boolean {
-  return table.some((target) => {
-    if (target.type !== 'snapshot' && target.type !== 'snapshot-merge') return false;
-    const { cow } = target;
-    return cow.on === 'store' ? cow.store === store : cow.on === 'device' && cow.device.startsWith(`${store}-`);
-  });
 }
 
 function stateOf(node: Node, observed: Observed): ImageState {

@@ -1,7 +1,8 @@
 // What an operator must know of a pool: what is wrong, and what will be if nothing is done. Pure.
 
 import { formatBytes } from '../units.ts';
-import type { FamilyView, PoolContents, PoolView } from './view.ts';
+import type { EntityId } from '../ids.ts';
+import type { FamilyView, ImageView, PoolContents, PoolView } from './view.ts';
 import { labelOf } from './view.ts';
 
 export interface Judgement {
@@ -42,6 +43,14 @@ function familyTroubles({ id, images, stuck, waitsForRoom }: FamilyView): readon
     ...images
       .filter(({ state }) => state !== 'sound')
       .map((image) => `${image.kind} '${labelOf(image)}': the kernel says '${image.state}'`),
+    ...images.flatMap(({ full, store }) =>
+      full === undefined
+        ? []
+        : [
+            `writers of '${nameIn(images, full.writer)}' wait for room in store '${store}': the pool needs ` +
+              `${formatBytes(full.missing)} more free space`,
+          ],
+    ),
     ...images
       .filter(({ damaged }) => damaged)
       .map(
@@ -60,4 +69,9 @@ function notices({ free, reserve, metadataFree, metadataSize }: PoolContents): r
       ? [`its metadata area has only ${formatBytes(metadataFree)} of ${formatBytes(metadataSize)} free`]
       : []),
   ];
+}
+
+function nameIn(images: readonly ImageView[], id: EntityId): string {
+  const image = images.find((one) => one.id === id);
+  return image === undefined ? id : labelOf(image);
 }

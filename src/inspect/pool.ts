@@ -32,6 +32,7 @@ export function unattended(observed: Observed): Known {
     stuck: new Map(),
     waiting: new Set(),
     whyWaiting: new Map(),
+    full: new Map(),
     busy: () => false,
     underWay: new Set(),
     measured: new Map(),

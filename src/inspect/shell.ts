@@ -78,6 +78,19 @@ export function commandsOf(
       case 'remove':
         lines.push(`dmsetup remove --noudevsync ${nameOf(step.device)}`);
         return;
+      case 'make':
+        lines.push(`# ${explain(step.device)}`, createCommand(step, names));
+        return;
+      case 'swap':
+        lines.push(`# ${explain(step.device)}`, ...loadCommands(step, names, false, false));
+        lines.push(`dmsetup resume --noudevsync ${nameOf(step.device)}`);
+        return;
+      case 'open':
+        lines.push(`dmsetup resume --noudevsync ${nameOf(step.device)}`);
+        return;
+      case 'close':
+        lines.push(`dmsetup suspend --nolockfs --noflush ${nameOf(step.device)}`);
+        return;
       case 'clear':
       case 'suspend':
         lines.push(`dmsetup ${step.do} ${nameOf(step.device)}`);
@@ -97,17 +110,21 @@ function made(lines: readonly string[]): boolean {
   return lines.at(-1)?.includes('dmsetup create') === true && !lines.at(-1)?.includes('--notable');
 }
 
-function loadCommands(
-  step: Extract<Step, { readonly do: 'load' }>,
-  names: Names,
-  isNew: boolean,
-  isResumed: boolean,
-): readonly string[] {
-  const name = nameOf(step.device);
-  const create = `dmsetup create ${name} --uuid $u-${step.device} --noudevsync`;
-  const table = `${step.readOnly ? ' --readonly' : ''} --table "${tableArgument(step.table, names)}"`;
-  if (isNew && isResumed) return [create + table];
-  return [...(isNew ? [`${create} --notable`] : []), `dmsetup load ${name}${table}`];
+type TableStep = Extract<Step, { readonly table: Table }>;
+
+function loadCommands(step: TableStep, names: Names, isNew: boolean, isResumed: boolean): readonly string[] {
+  if (isNew && isResumed) return [createCommand(step, names)];
+  const create = `dmsetup create ${nameOf(step.device)} --uuid $u-${step.device} --noudevsync --notable`;
+  return [...(isNew ? [create] : []), `dmsetup load ${nameOf(step.device)}${tableOptions(step, names)}`];
+}
+
+/** Made with its table, live at once. */
+function createCommand(step: TableStep, names: Names): string {
+  return `dmsetup create ${nameOf(step.device)} --uuid $u-${step.device} --noudevsync${tableOptions(step, names)}`;
+}
+
+function tableOptions({ table, readOnly }: TableStep, names: Names): string {
+  return `${readOnly ? ' --readonly' : ''} --table "${tableArgument(table, names)}"`;
 }
 
 /** Between double quotes: names have no character that means anything there. */

@@ -10,7 +10,7 @@ import type { Observed } from '../dm/kernel.ts';
 import { plan } from '../dm/plan.ts';
 import type { Target } from '../dm/table.ts';
 import type { DeviceKey, EntityId, VolumeId } from '../ids.ts';
-import { deviceKey, isVolumeId } from '../ids.ts';
+import { deviceKey, isTail, isVolumeId, storeOf } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import { imageSize } from '../lvm/record.ts';
 import { formatBytes } from '../units.ts';
@@ -68,7 +68,7 @@ export function tablesOf(request: TablesRequest): Tables {
   return { lines, leftOut };
 }
 
-const EMPTY: Desired = { devices: [], stores: new Set() };
+const EMPTY: Desired = { devices: [], stores: new Set(), givenUp: new Set() };
 
 function wantedOf(family: Family, shown: readonly Node[], readOnly: boolean): Desired {
   const ids = shown.map(({ id }) => id);
@@ -77,8 +77,12 @@ function wantedOf(family: Family, shown: readonly Node[], readOnly: boolean): De
   return readOnly ? { ...wanted, devices: wanted.devices.map(asReadOnly) } : wanted;
 }
 
-/** A snapshot shows the same as the merge of the same two, and moves nothing. */
+/**
+ * A snapshot shows the same as the merge of the same two, and moves nothing. The devices of a store stay as they are: the
+ * kernel writes the header of one that was never shown.
+ */
 function asReadOnly(device: DesiredDevice): DesiredDevice {
+  if (storeOf(device.key) !== undefined) return device;
   const still = (target: Target): Target =>
     target.type === 'snapshot-merge' ? { ...target, type: 'snapshot' } : target;
   return { ...device, table: device.table.map(still), readOnly: true };
@@ -100,7 +104,7 @@ function heading({ names, report, mode, readOnly, observed }: TablesRequest): re
     ...(readOnly || mode === 'remove'
       ? []
       : [
-          '# Nobody makes stores larger without the driver: what a snapshot can still take is what its store has free.',
+          '# Nobody makes stores larger without the driver: when one is full, whoever writes into it waits until it is back.',
         ]),
   ];
 }
@@ -123,11 +127,15 @@ function shownLine(node: Node, readOnly: boolean): string {
 
 /** What a device is, for a person. */
 function explain(family: Family, key: DeviceKey): string {
-  const node = [...family.nodes.values()].find(({ id }) => key.startsWith(`${id}-`));
-  if (node === undefined) {
-    const holder = [...family.records.values()].find(({ store }) => key.startsWith(`${store}-`));
-    return holder === undefined ? key : `the store of '${holder.entity.id}'`;
+  const store = storeOf(key);
+  if (store !== undefined) {
+    const holder = family.records.get(store)?.entity.id ?? store;
+    return isTail(key)
+      ? `what lies behind the end of the store of '${holder}': a write that reaches it waits`
+      : `the store of '${holder}', and what lies behind its end`;
   }
+  const node = [...family.nodes.values()].find(({ id }) => key.startsWith(`${id}-`));
+  if (node === undefined) return key;
   const { entity, restore, merging, deleted } = node.record;
   const ghost = deleted ? ' (a ghost: deleted, still read through)' : '';
   const what = `${entity.kind === 'snapshot' ? 'snapshot' : 'volume'} ${label(node)}`;

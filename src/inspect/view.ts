@@ -46,6 +46,14 @@ export interface WishView {
   readonly reason: string;
 }
 
+/** A store that has no room left, and cannot be extended: writers wait. */
+export interface FullView {
+  /** Whose writes wait: the image itself, or the volume that feeds it. */
+  readonly writer: EntityId;
+  /** Bytes of extents that the pool would have to have free. */
+  readonly missing: Bytes;
+}
+
 export interface ImageView {
   readonly id: EntityId;
   readonly name: Name;
@@ -78,6 +86,7 @@ export interface ImageView {
   readonly damaged: boolean;
   readonly merge: MergeView | undefined;
   readonly wish: WishView | undefined;
+  readonly full: FullView | undefined;
 }
 
 export type FindingKind =
@@ -174,6 +183,8 @@ export interface Known {
   readonly waiting: ReadonlySet<VolumeId>;
   /** By token: what a restore that has not begun waits for. */
   readonly whyWaiting: ReadonlyMap<string, string>;
+  /** Stores for which writers wait. */
+  readonly full: ReadonlyMap<StoreName, FullView>;
   /** Whether an operation of this family is under way. */
   readonly busy: (family: VolumeId) => boolean;
   /** Tokens of operations under way: what they prepare is not left over. */

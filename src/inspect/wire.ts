@@ -12,6 +12,7 @@ import type {
   FamilyView,
   Finding,
   FindingKind,
+  FullView,
   ImageKind,
   ImageState,
   ImageView,
@@ -109,7 +110,7 @@ function poolMessage({ name, problem, contents }: PoolView): Message {
 }
 
 function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): Message {
-  const { name, chunk, used, merge, wish, top } = image;
+  const { name, chunk, used, merge, wish, full, top } = image;
   const handle = (id: EntityId | undefined): string => (id === undefined ? '' : handleText(pool, vg, id));
   return {
     image_id: handle(image.id),
@@ -135,6 +136,7 @@ function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): Message {
     damaged: image.damaged,
     merge: merge === undefined ? null : mergeMessage(merge, pool, vg),
     wish: wish === undefined ? null : wishMessage(wish, pool, vg),
+    full: full === undefined ? null : { writer_id: handle(full.writer), missing_bytes: `${full.missing}` },
   };
 }
 
@@ -228,6 +230,10 @@ const wish = z
     reason,
   }));
 
+const full = z
+  .object({ writer_id: entityHandle, missing_bytes: size })
+  .transform(({ writer_id: writer, missing_bytes: missing }): FullView => ({ writer, missing }));
+
 const image = z
   .object({
     image_id: entityHandle,
@@ -253,6 +259,7 @@ const image = z
     damaged: z.boolean(),
     merge: merge.nullish().transform((value) => value ?? undefined),
     wish: wish.nullish().transform((value) => value ?? undefined),
+    full: full.nullish().transform((value) => value ?? undefined),
   })
   .transform((one): ImageView => {
     const name: Name = one.name === '' ? { as: 'hash', hash: one.name_hash } : { as: 'text', text: one.name };
@@ -278,6 +285,7 @@ const image = z
       damaged: one.damaged,
       merge: one.merge,
       wish: one.wish,
+      full: one.full,
     };
   });
 

@@ -29,10 +29,10 @@ test('a family as a tree', () => {
     'pool fast  volume group vg-fast, 80 GiB free of 100 GiB',
     '',
     'family v-00000000sh  4 images of 4 GiB in 1.38 GiB',
-    'shop             v-00000000sh  volume    1 GiB  in use /dev/dm-5  data 1 GiB',
+    'shop             v-00000000sh  volume    1 GiB  in use /dev/dm-9  data 1 GiB',
     '└─ friday        s-00000000fr  snapshot  1 GiB  fed               store 40 MiB of 128 MiB',
     '   └─ thursday   s-00000000th  snapshot  1 GiB  shown             store 40 MiB of 128 MiB',
-    '      └─ test-a  v-00000000fk  fork      1 GiB  in use /dev/dm-4  store 40 MiB of 128 MiB',
+    '      └─ test-a  v-00000000fk  fork      1 GiB  in use /dev/dm-8  store 40 MiB of 128 MiB',
   ]);
 });
 

@@ -7,7 +7,20 @@ import type { Look } from '../../../src/inspect/pool.ts';
 import { fromWire } from '../../../src/inspect/wire.ts';
 import type { Pools } from '../../../src/pools.ts';
 import { gib, mib } from '../../../src/units.ts';
-import { ALL, POOL, VG_UUID, lookOf, observedOf, reportOf, restoring, shop, wantedOf } from '../inspect/family.ts';
+import {
+  ALL,
+  POOL,
+  VG_UUID,
+  friday,
+  fridayRecord,
+  lookOf,
+  observedOf,
+  reportOf,
+  restoring,
+  shop,
+  shopRecord,
+  wantedOf,
+} from '../inspect/family.ts';
 import { DEFINITIONS, callerOf } from './call.ts';
 import { createFakeEngine } from './fake-engine.ts';
 
@@ -18,8 +31,25 @@ const engineOf = (look: Look): Engine => ({
 const silent = createFakeEngine({ pool: 'silent' });
 const LATE = poolName('late');
 
+const FULL = new Map([[fridayRecord.store, { writer: shop, missing: mib(64) }]]);
+const WISH = {
+  token: '000000000w',
+  mode: 'onactivate',
+  snapshot: friday,
+  keepSnapshot: true,
+  safetySnapshotName: undefined,
+  askedMs: 6000,
+} as const;
+
 function lookWith(look: Look): Look {
-  const known = { ...look.known, reserve: gib(10), stuck: new Map([[shop, 'why']]), busy: () => true };
+  const known = {
+    ...look.known,
+    reserve: gib(10),
+    stuck: new Map([[shop, 'why']]),
+    busy: () => true,
+    full: FULL,
+    whyWaiting: new Map([[WISH.token, 'in use']]),
+  };
   return { ...look, known };
 }
 
@@ -44,6 +74,10 @@ test.each<[string, Look]>([
       report: reportOf(restoring()),
       observed: observedOf(wantedOf(restoring(), [shop]), mib(9)),
     }),
+  ],
+  [
+    'with a restore that waits',
+    lookWith(lookOf(ALL.map((one) => (one === shopRecord ? { ...one, wish: WISH } : one)))),
   ],
   ['with findings', lookWith({ ...lookOf(), observed: { devices: new Map(), stores: new Map() } })],
   [

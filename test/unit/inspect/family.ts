@@ -148,19 +148,20 @@ export function reportOf(records: readonly StoreRecord[], more: Partial<PoolRepo
 export type InUse = readonly (typeof shop)[];
 
 export function wantedOf(records: readonly StoreRecord[], inUse: InUse): Desired {
-  return desired(buildFamily(shop, records), { volumes: new Set(inUse), pinned: new Set() });
+  const sizes = new Map(reportOf(records).stores.map(({ store, size }) => [store, size]));
+  return desired(buildFamily(shop, records, sizes), { volumes: new Set(inUse), pinned: new Set() });
 }
 
 /** All as it should be: every snapshot uses `used` bytes of its store, `metadata` of them for itself. */
 export function observedOf(wanted: Desired, used: Bytes = mib(40), metadata: Bytes = bytes(0)): Observed {
-  const devices = wanted.devices.map(({ key, table, readOnly }, index): [DeviceKey, ObservedDevice] => [
+  const devices = wanted.devices.map(({ key, table, readOnly, suspended }, index): [DeviceKey, ObservedDevice] => [
     key,
     {
       key,
       majorMinor: `253:${index}`,
       live: table,
       inactive: undefined,
-      suspended: false,
+      suspended,
       readOnly,
       openCount: key.endsWith('-top') ? 1 : 0,
       status: table[0]?.type.startsWith('snapshot') === true && 'cow' in table[0] ? counts(used, metadata) : undefined,

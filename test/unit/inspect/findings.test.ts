@@ -77,7 +77,8 @@ test('what nothing needs', () => {
   const { families } = viewPool({ report: reportOf(ALL), observed: more, known });
   const kinds = families.flatMap(({ findings }) => findings.map(({ kind }) => kind));
   expect(new Set(kinds)).toEqual(new Set(['left-over']));
-  expect(kinds).toHaveLength(3 + 2);
+  // Two views and a top, with a cow and a tail, over two stores.
+  expect(kinds).toHaveLength(3 + 2 + 2);
 });
 
 test('devices and stores of no record', () => {
@@ -103,6 +104,22 @@ test.each([
   const lost = withDevice(right, view, (device) => ({ ...device, status: { state } }));
   expect(findingsOf(lost)).toMatchObject([{ kind: 'lost', subject: view }]);
   expect(findingsOf(lost)[0]?.message).toContain(word);
+});
+
+test('a tail that is open, so that a write without room would fail', () => {
+  const tail: DeviceKey = `${fridayRecord.store}-tail0`;
+  expect(told(findingsOf(withDevice(right, tail, (device) => ({ ...device, suspended: false }))))).toEqual([
+    `state ${tail} is not suspended: a write for which its store has no room fails, and does not wait`,
+  ]);
+});
+
+test('a store that has grown, and whose tail does not know it', () => {
+  const report = reportOf(ALL);
+  const stores = report.stores.map((one) => (one.store === fridayRecord.store ? { ...one, size: mib(256) } : one));
+  expect(findingsOf(right, { ...report, stores }).map(({ kind, subject }) => [kind, subject])).toEqual([
+    ['table', `${fridayRecord.store}-tail1`],
+    ['table', `${fridayRecord.store}-tail0`],
+  ]);
 });
 
 test('two devices over one store', () => {

@@ -3,7 +3,7 @@ import { judge } from '../../../src/inspect/judge.ts';
 import { viewPool } from '../../../src/inspect/pool.ts';
 import type { PoolContents } from '../../../src/inspect/view.ts';
 import { gib, kib, mib } from '../../../src/units.ts';
-import { POOL, lookOf, shop } from './family.ts';
+import { POOL, friday, lookOf, shop } from './family.ts';
 
 const right = viewPool(lookOf());
 const judged = (more: Partial<PoolContents> = {}) =>
@@ -38,6 +38,18 @@ test('an image that is lost, or lies on a disk that is gone', () => {
   const { wrong } = judged({ families });
   expect(wrong).toHaveLength(8);
   expect(wrong[0]).toBe("pool 'fast': volume 'shop': the kernel says 'invalid'");
+});
+
+test('writers that wait for room', () => {
+  const families = right.families.map((one) => ({
+    ...one,
+    images: one.images.map((image) =>
+      image.id === friday ? { ...image, full: { writer: shop, missing: mib(64) } } : image,
+    ),
+  }));
+  expect(judged({ families }).wrong).toEqual([
+    "pool 'fast': writers of 'shop' wait for room in store 'sm_0000000003': the pool needs 64 MiB more free space",
+  ]);
 });
 
 test('what will be wrong', () => {

@@ -38,7 +38,7 @@ test('each image below what it reads through, with what it takes and uses', () =
 test('a family says what it shows and stores, and nothing differs', () => {
   const [family] = viewPool(lookOf()).families;
   expect(family).toMatchObject({ id: shop, stored: gib(1) + 3n * mib(128), stuck: '', busy: false, findings: [] });
-  expect(imagesOf()[0]?.top).toEqual({ path: '/dev/dm-2', openers: 1 });
+  expect(imagesOf()[0]?.top).toEqual({ path: '/dev/dm-4', openers: 1 });
   expect(imagesOf()[3]).toMatchObject({ top: undefined, source: thursday });
 });
 

@@ -33,14 +33,15 @@ function linesOf(more: Partial<TablesRequest> = {}, records: readonly StoreRecor
 }
 const commandsIn = (lines: readonly string[]): readonly string[] =>
   lines.filter((line) => /^(dmsetup|lvchange)/.test(line));
+/** Devices of volumes and snapshots. */
 const madeIn = (lines: readonly string[]): readonly string[] =>
-  lines.flatMap((line) => /^dmsetup create \$n-(\S+)/.exec(line)?.[1] ?? []);
+  lines.flatMap((line) => /^dmsetup create \$n-([vs]-\S+)/.exec(line)?.[1] ?? []);
 
 test('from the bottom up, lower devices by the number that the kernel gave', () => {
   expect(linesOf()).toEqual([
     "# Pool 'fast', volume group 'vg-fast', at metadata commit 7: shows its volumes and snapshots.",
     '# For a root shell on a node where no driver runs. A driver that is started later goes on from here.',
-    '# Nobody makes stores larger without the driver: what a snapshot can still take is what its store has free.',
+    '# Nobody makes stores larger without the driver: when one is full, whoever writes into it waits until it is back.',
     'n=snapmerge-fast u=SNAPMERGE-AbCdEf0123456789AbCdEf0123456789',
     'dm() { dmsetup info -c --noheadings --separator : -o major,minor "$1"; }',
     'shown() { echo "$1: /dev/dm-$(dmsetup info -c --noheadings -o minor "$2")"; }',
@@ -49,12 +50,22 @@ test('from the bottom up, lower devices by the number that the kernel gave', () 
     'lvchange -ay -K vg-fast/sm_0000000001 vg-fast/sm_0000000003 vg-fast/sm_0000000002 vg-fast/sm_0000000004',
     `# volume shop (${shop}), 1 GiB: holds everything itself`,
     `dmsetup create $n-${shop}-view --uuid $u-${shop}-view --noudevsync --table "0 2097152 linear $(dm vg--fast-sm_0000000001) 0"`,
+    `# what lies behind the end of the store of '${friday}': a write that reaches it waits`,
+    'dmsetup create $n-sm_0000000003-tail0 --uuid $u-sm_0000000003-tail0 --noudevsync --table "0 1836224 error"',
+    `# the store of '${friday}', and what lies behind its end`,
+    'dmsetup create $n-sm_0000000003-cow --uuid $u-sm_0000000003-cow --noudevsync --table "0 262144 linear $(dm vg--fast-sm_0000000003) 0\n262144 1836224 linear $(dm $n-sm_0000000003-tail0) 0"',
     `# snapshot friday (${friday}), 1 GiB: what differs from shop (${shop})`,
-    `dmsetup create $n-${friday}-view --uuid $u-${friday}-view --noudevsync --readonly --table "0 2097152 snapshot $(dm $n-${shop}-view) $(dm vg--fast-sm_0000000003) P 64"`,
+    `dmsetup create $n-${friday}-view --uuid $u-${friday}-view --noudevsync --readonly --table "0 2097152 snapshot $(dm $n-${shop}-view) $(dm $n-sm_0000000003-cow) P 64"`,
+    'dmsetup suspend --nolockfs --noflush $n-sm_0000000003-tail0',
     `# snapshot thursday (${thursday}), 1 GiB: what differs from friday (${friday})`,
     `dmsetup create $n-${thursday}-view --uuid $u-${thursday}-view --noudevsync --readonly --table "0 2097152 snapshot $(dm $n-${friday}-view) $(dm vg--fast-sm_0000000002) P 64"`,
+    `# what lies behind the end of the store of '${fork}': a write that reaches it waits`,
+    'dmsetup create $n-sm_0000000004-tail0 --uuid $u-sm_0000000004-tail0 --noudevsync --table "0 1836224 error"',
+    `# the store of '${fork}', and what lies behind its end`,
+    'dmsetup create $n-sm_0000000004-cow --uuid $u-sm_0000000004-cow --noudevsync --table "0 262144 linear $(dm vg--fast-sm_0000000004) 0\n262144 1836224 linear $(dm $n-sm_0000000004-tail0) 0"',
     `# volume test-a (${fork}), 1 GiB: what differs from thursday (${thursday})`,
-    `dmsetup create $n-${fork}-view --uuid $u-${fork}-view --noudevsync --table "0 2097152 snapshot $(dm $n-${thursday}-view) $(dm vg--fast-sm_0000000004) PO 64"`,
+    `dmsetup create $n-${fork}-view --uuid $u-${fork}-view --noudevsync --table "0 2097152 snapshot $(dm $n-${thursday}-view) $(dm $n-sm_0000000004-cow) PO 64"`,
+    'dmsetup suspend --nolockfs --noflush $n-sm_0000000004-tail0',
     `# volume test-a (${fork}): to be mounted`,
     `dmsetup create $n-${fork}-top --uuid $u-${fork}-top --noudevsync --table "0 2097152 linear $(dm $n-${fork}-view) 0"`,
     `# volume shop (${shop}): to be mounted; what it overwrites goes to friday (${friday})`,
@@ -78,7 +89,7 @@ test('a merge under way goes on; the volume is there when the snapshot that it f
 
 test('read-only: nothing merges, nothing can be written, and nothing is to be mounted for writing', () => {
   const lines = linesOf({ readOnly: true }, restoring());
-  const made = commandsIn(lines).filter((line) => line.startsWith('dmsetup create'));
+  const made = commandsIn(lines).filter((line) => /^dmsetup create \$n-[vs]-/.test(line));
   expect(made.every((line) => line.includes(' --readonly '))).toBe(true);
   expect(lines.join('\n')).not.toContain('snapshot-merge');
   expect(lines.join('\n')).not.toContain('-top');
@@ -96,10 +107,12 @@ test('only some images, with all that they read through', () => {
 test('what is missing, and how all of it goes', () => {
   const { observed } = lookOf();
   expect(madeIn(linesOf({ observed, mode: 'missing' }))).toEqual([`${thursday}-view`, `${fork}-view`, `${fork}-top`]);
-  expect(linesOf({ observed }).join('\n')).toContain('# 3 devices of this pool are there now');
+  expect(linesOf({ observed }).join('\n')).toContain('# 5 devices of this pool are there now');
   expect(commandsIn(linesOf({ observed, mode: 'remove' }))).toEqual([
     `dmsetup remove --noudevsync $n-${shop}-top`,
     `dmsetup remove --noudevsync $n-${friday}-view`,
+    'dmsetup remove --noudevsync $n-sm_0000000003-cow',
+    'dmsetup remove --noudevsync $n-sm_0000000003-tail0',
     `dmsetup remove --noudevsync $n-${shop}-view`,
     'lvchange -an vg-fast/sm_0000000001 vg-fast/sm_0000000003',
   ]);
