@@ -17,12 +17,16 @@ export interface Names {
 
 /**
  * What the commands below begin with: `$n` and `$u` begin the names and UUIDs of this pool's devices, `dm NAME` is the
- * number of a device, `shown LABEL NAME` says where to find it.
+ * number of a device, `shown LABEL NAME` says where to find it. Once LVM has committed anything since `seqno`, a store may
+ * be longer than these tables know, and what lies there would be lost: `dm` then gives nothing, so that no table is taken.
  */
-export function preamble({ pool, vgUuid }: Names): readonly string[] {
+export function preamble({ pool, vgName, vgUuid }: Names, seqno: number): readonly string[] {
+  const stale = `STOP: volume group '${vgName}' is not as it was when this was printed: print it again`;
   return [
+    `seqno=$(vgs --noheadings -o vg_seqno ${vgName} | tr -d ' ')`,
+    `[ "$seqno" = ${seqno} ] || echo "${stale}"`,
     `n=${before(dmName(pool, ANY))} u=${before(dmUuid(vgUuid, ANY))}`,
-    `dm() { dmsetup info -c --noheadings --separator : -o major,minor "$1"; }`,
+    `dm() { [ "$seqno" = ${seqno} ] && dmsetup info -c --noheadings --separator : -o major,minor "$1"; }`,
     `shown() { echo "$1: /dev/dm-$(dmsetup info -c --noheadings -o minor "$2")"; }`,
   ];
 }
