@@ -43,6 +43,7 @@ const rest = {
   level: undefined,
   deleted: false,
   merged: false,
+  lost: false,
   merging: undefined,
   wish: undefined,
   restore: undefined,
