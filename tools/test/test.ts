@@ -21,7 +21,9 @@ const LONGEST: readonly string[] = [
   'csi-block',
   'csi-cli',
   'contract',
+  'tails',
   'faults',
+  'csi-cli',
   'adapters',
 ];
 
