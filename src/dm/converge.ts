@@ -73,7 +73,7 @@ async function oneRound(
 ): Promise<Measured> {
   const run = createRun(kernel, log);
   const { observed, steps, changes } = await neighbours.alone(async () => {
-    const seen = ofFamily(await kernel.observe(), family);
+    const seen = ofFamily(await kernel.observe('without-statuses'), family);
     const all = plan(seen, desired, flatten);
     const freeze = all.findIndex((step) => waitsForWrites(step, seen));
     const before = freeze < 0 ? all : all.slice(0, freeze);

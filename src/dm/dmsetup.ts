@@ -7,7 +7,7 @@ import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
 import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
-import type { Kernel, Observed } from './kernel.ts';
+import type { Extent, Kernel, Observed } from './kernel.ts';
 import type { DeviceIndex } from './observed.ts';
 import { assemble, indexOf, nodeOf } from './observed.ts';
 import type { DeviceRow } from './parse.ts';
@@ -240,8 +240,12 @@ export function createKernel(options: KernelOptions): Kernel {
     await output(exec, [...command, name]);
   }
 
-  async function observeOnce(): Promise<Observed | undefined> {
-    const [rows, tables, statuses] = await Promise.all([listRows(), listing(LIST_TABLES), listing(LIST_STATUSES)]);
+  async function observeOnce(extent: Extent): Promise<Observed | undefined> {
+    const [rows, tables, statuses] = await Promise.all([
+      listRows(),
+      listing(LIST_TABLES),
+      extent === 'all' ? listing(LIST_STATUSES) : undefined,
+    ]);
     const { devices } = indexOf(rows, scope);
     const loaded = [...devices.values()].some((row) => row.inactive);
     const inactive = loaded ? await listing(LIST_INACTIVE) : '';
@@ -249,9 +253,9 @@ export function createKernel(options: KernelOptions): Kernel {
   }
 
   return {
-    observe: async () => {
+    observe: async (extent = 'all') => {
       for (let attempt = 0; attempt < OBSERVE_ATTEMPTS; attempt += 1) {
-        const observed = await observeOnce();
+        const observed = await observeOnce(extent);
         if (observed !== undefined) return observed;
       }
       return fail(

@@ -17,7 +17,7 @@ export interface ObservedDevice {
   readonly readOnly: boolean;
   /** Openers: mounts, processes, and other devices' tables that lie on it. */
   readonly openCount: number;
-  /** Of the live table's only target when that is snapshot or snapshot-merge. */
+  /** Of the live table's only target when that is snapshot or snapshot-merge, and when it was asked for. */
   readonly status: SnapshotStatus | undefined;
 }
 
@@ -33,9 +33,12 @@ export interface Observed {
   readonly stores: ReadonlyMap<StoreName, ObservedStore>;
 }
 
+/** How much to look at: a third of the time goes into statuses, which a plan does not need. */
+export type Extent = 'all' | 'without-statuses';
+
 /** Device-mapper as seen from one pool. Errors are SnapmergeError: `unavailable` when dmsetup does not answer, `internal` for a refused step. */
 export interface Kernel {
-  readonly observe: () => Promise<Observed>;
+  readonly observe: (extent?: Extent) => Promise<Observed>;
   /** Applies one step to its end; it is never cancelled half-way. */
   readonly apply: (step: Step) => Promise<void>;
   /** Statuses of all snapshots and merges of the pool in one call: cheap enough for the monitor to repeat. */

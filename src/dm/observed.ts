@@ -27,7 +27,8 @@ export interface Listings {
   readonly rows: readonly DeviceRow[];
   readonly tables: string;
   readonly inactive: string;
-  readonly statuses: string;
+  /** Undefined: not asked. */
+  readonly statuses: string | undefined;
 }
 
 const LVM_UUID_LENGTH = 'LVM-'.length + 64;
@@ -68,7 +69,7 @@ export function assemble(listings: Listings, scope: Scope): Observed | undefined
   const isOurs = (name: string): boolean => names.has(name);
   const live = parseTargets(listings.tables, isOurs);
   const inactive = parseTargets(listings.inactive, isOurs);
-  const statuses = parseTargets(listings.statuses, isOurs);
+  const statuses = listings.statuses === undefined ? undefined : parseTargets(listings.statuses, isOurs);
   const resolve = resolverOf(index);
   const numbers = new Set(listings.rows.map((row) => row.majorMinor));
 
@@ -79,7 +80,7 @@ export function assemble(listings: Listings, scope: Scope): Observed | undefined
     const liveTable = tableOf(row.name, tables.live, resolve);
     const inactiveTable = tableOf(row.name, tables.inactive, resolve);
     if (!known(liveTable, row, numbers) || !known(inactiveTable, row, numbers)) return undefined;
-    const status = statusOf(row.name, tables.live, statuses.get(row.name) ?? []);
+    const status = statuses && statusOf(row.name, tables.live, statuses.get(row.name) ?? []);
     if (status === 'changed') return undefined;
     devices.set(key, {
       key,

@@ -38,7 +38,7 @@ export async function active(ctx: Context, id: VolumeId, size: Bytes): Promise<A
 }
 
 async function shownAs(ctx: Context, id: VolumeId, size: Bytes): Promise<ActiveVolume | undefined> {
-  const top = (await ctx.kernel.observe()).devices.get(deviceKey(id, 'top'));
+  const top = (await ctx.kernel.observe('without-statuses')).devices.get(deviceKey(id, 'top'));
   if (top === undefined) return undefined;
   const [, minor] = top.majorMinor.split(':');
   return { path: `/dev/dm-${minor}`, majorMinor: top.majorMinor, size: bytes(size) };

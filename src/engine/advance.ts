@@ -93,7 +93,7 @@ async function takeTurn(ctx: Context, { report, forest, family }: Omit<FamilySta
 async function layFlat(ctx: Context, family: Family): Promise<void> {
   if (!ctx.nested.has(family.id)) return;
   const watched = ctx.watched.get(family.id) ?? [];
-  const stores = nested(ofFamily(await ctx.kernel.observe(), family));
+  const stores = nested(ofFamily(await ctx.kernel.observe('without-statuses'), family));
   if (stores.length === 0) {
     ctx.nested.delete(family.id);
     return;

@@ -7,7 +7,7 @@ import type { Context } from './context.ts';
 
 /** Open count of the top device: mounts and processes. */
 export async function openersOf(ctx: Context, id: VolumeId): Promise<number> {
-  return (await ctx.kernel.observe()).devices.get(deviceKey(id, 'top'))?.openCount ?? 0;
+  return (await ctx.kernel.observe('without-statuses')).devices.get(deviceKey(id, 'top'))?.openCount ?? 0;
 }
 
 export function refuseInUse(ctx: Context, id: VolumeId, doing: string): void {

@@ -196,7 +196,7 @@ async function relieveStore(
   if (!waits) return;
   ctx.unrelieved.add(store);
   await aloneOrAnyway(ctx, family, async () => {
-    const observed = await ctx.kernel.observe();
+    const observed = await ctx.kernel.observe('without-statuses');
     const wanted = { devices: cowDevices(store, size, most), stores: new Set([store]), givenUp: new Set<StoreName>() };
     const steps = relieve(observed, fitTails(wanted, observed, new Set()));
     // Laid flat when nobody is in a hurry.

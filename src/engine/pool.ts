@@ -250,7 +250,7 @@ async function begin(ctx: Context): Promise<void> {
   const { report, forest } = await readPool(ctx);
   for (const { family, reason, stores } of forest.troubles)
     ctx.log.error({ family, stores, reason }, 'family is left alone');
-  const observed = await ctx.kernel.observe();
+  const observed = await ctx.kernel.observe('without-statuses');
   for (const key of observed.devices.keys()) {
     const id = entityOf(key);
     if (key.endsWith('-top') && id !== undefined && isVolumeId(id)) ctx.active.add(id);

@@ -103,7 +103,7 @@ async function checkUnused(ctx: Context, { volume, base, target }: Rollback, { m
       fail('precondition', `${doing}: its origin '${base.id}' is staged on this node; unstage it first`);
     }
   }
-  const { devices } = await ctx.kernel.observe();
+  const { devices } = await ctx.kernel.observe('without-statuses');
   const view = devices.get(deviceKey(target.id, 'view'));
   const byTables = [...devices.values()]
     .flatMap(({ live, inactive }) => [live ?? [], inactive ?? []])
