@@ -3,6 +3,7 @@
 
 import { createClient } from '../test/demo/client.ts';
 import { forkStory } from '../test/demo/forks.ts';
+import { historyStory } from '../test/demo/history.ts';
 import { demoNode } from '../test/demo/node.ts';
 import { restoreStory } from '../test/demo/restore.ts';
 import { CheckFailed, createStory } from '../test/demo/story.ts';
@@ -10,6 +11,7 @@ import type { Guest } from '../test/vm/guest.ts';
 import { removeGuest, startGuest } from '../test/vm/guest.ts';
 import { driverListens, driverTars } from './driver.ts';
 import { CSI_SOCKET } from './forwarding.ts';
+import { readOptions } from './options.ts';
 
 const NAME = 'demo';
 const GIB = 1024 ** 3;
@@ -22,7 +24,18 @@ async function damageFor(guest: Guest): Promise<number> {
   return emulated ? DAMAGE_MIB.tcg : DAMAGE_MIB.kvm;
 }
 
-export const demo = async (): Promise<number> => {
+const USAGE = `usage: ./dev demo [--short]
+  --short   without the part about older snapshots, restores that wait, and promotion`;
+
+export const demo = async (args: readonly string[]): Promise<number> => {
+  const options = readOptions(USAGE, args, {
+    short: { type: 'boolean', default: false },
+    help: { type: 'boolean', default: false },
+  });
+  if (options.help) {
+    process.stdout.write(`${USAGE}\n`);
+    return 0;
+  }
   const startMs = performance.now();
   const story = createStory((text) => process.stdout.write(text));
   const guest = await startGuest({ name: NAME, driver: true, diskSizeBytes: 8 * GIB, tars: await driverTars(NAME) });
@@ -34,6 +47,7 @@ export const demo = async (): Promise<number> => {
     csi = createClient(socket.path);
     const parts = { story, csi, node: demoNode(guest), guest, damageMiB: await damageFor(guest) };
     await forkStory(parts, await restoreStory(parts));
+    if (!options.short) await historyStory(parts);
     const minutes = ((performance.now() - startMs) / 60_000).toFixed(1);
     process.stdout.write(`\ndemo: ${story.checks()} checks passed in ${minutes} minutes\n`);
     return 0;

@@ -9,7 +9,7 @@ import { GuestError } from '../test/vm/fault.ts';
 const verbs: Readonly<Record<string, Verb>> = {
   demo: {
     summary: 'the main job in a guest, told as a story',
-    run: async () => (await import('./demo.ts')).demo(),
+    run: async (args) => (await import('./demo.ts')).demo(args),
   },
   test: {
     summary: 'run all tests, or the suites named',

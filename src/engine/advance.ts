@@ -20,6 +20,7 @@ import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
 import {
   commit,
+  confirmLosses,
   extendStore,
   commitRecord,
   convergeFamily,
@@ -45,7 +46,7 @@ export async function advance(ctx: Context, id: VolumeId): Promise<void> {
       ctx.watched.delete(id);
       return;
     }
-    if (await writeLosses(ctx, report, family)) continue;
+    if ((await confirmLosses(ctx, family)) || (await writeLosses(ctx, report, family))) continue;
     await settle(ctx, family);
     await convergeFamily(ctx, family);
     await sweepFamily(ctx, family);

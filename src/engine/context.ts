@@ -65,6 +65,8 @@ export interface Context {
   readonly headroom: { size: Bytes };
   /** Stores that the kernel calls invalid: said once in the log, and written into their records. */
   readonly lost: Set<StoreName>;
+  /** Stores that the kernel called invalid when it was looked at, perhaps in the middle of a change. */
+  readonly suspects: Set<StoreName>;
   /** Families in which something waits: for room in the pool, or for a volume to be put down. */
   readonly waiting: Set<VolumeId>;
   /** By token: what a restore that has not begun waited for when it was last looked at. */
@@ -381,6 +383,28 @@ export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[
   return { volumes: new Set(volumes), pinned: new Set([...ctx.pinned, ...pinned]) };
 }
 
+/**
+ * Under the family's lock, when nothing is being handed over: what is in use and invalid now is lost. True when something
+ * is that was not known to be.
+ */
+export async function confirmLosses(ctx: Context, { id, records }: Family): Promise<boolean> {
+  const suspects = [...ctx.suspects].filter((store) => records.has(store));
+  if (suspects.length === 0) return false;
+  const { devices } = await ctx.kernel.observe();
+  const before = ctx.lost.size;
+  for (const store of suspects) {
+    ctx.suspects.delete(store);
+    const invalid = [...devices.values()].find(
+      ({ live, suspended, status }) =>
+        !suspended && status !== undefined && status.state !== 'counts' && heldStores(live).includes(store),
+    );
+    if (invalid === undefined) continue;
+    ctx.lost.add(store);
+    ctx.log.error({ family: id, store, state: invalid.status?.state }, 'store has lost its contents');
+  }
+  return ctx.lost.size > before;
+}
+
 /** Brings the family's devices to what its records say, and remembers what the devices that went away had used. */
 export async function convergeFamily(
   ctx: Context,
@@ -388,6 +412,8 @@ export async function convergeFamily(
   pinned: readonly EntityId[] = [],
   flatten: ReadonlySet<StoreName> = new Set(),
 ): Promise<Measured> {
+  // With its device goes what the kernel knows of a store.
+  await confirmLosses(ctx, family);
   const wanted = desired(family, inUseOf(ctx, family, pinned));
   const watched = watchedStores(family, wanted);
   // Until it is done, what was fed is fed.

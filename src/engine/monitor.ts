@@ -83,13 +83,11 @@ async function consider(
   const { family, store, kind, fed } = watched;
   if (status.state !== 'counts') {
     ctx.full.delete(store);
-    if (!ctx.lost.has(store)) {
-      ctx.log.error({ family, store, state: status.state }, 'store has lost its contents');
-      // A merge that failed has lost nothing that its store held.
-      if (kind !== 'merge') {
-        ctx.lost.add(store);
-        ctx.goOn(family);
-      }
+    // Its word alone is not enough: a table whose exceptions have just been handed over is called invalid too. And a merge
+    // that failed has lost nothing that its store held.
+    if (kind !== 'merge' && !ctx.lost.has(store)) {
+      ctx.suspects.add(store);
+      ctx.goOn(family);
     }
     return LONGEST_MS;
   }

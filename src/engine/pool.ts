@@ -104,6 +104,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     },
     headroom: { size: bytes(0) },
     lost: new Set(),
+    suspects: new Set(),
     waiting: new Set(),
     whyWaiting: new Map(),
     mergeRates: new Map(),

@@ -28,7 +28,11 @@ export interface CsiClient {
   readonly createSnapshot: (name: string, volume: string) => Promise<string>;
   readonly mount: (id: string) => Promise<string>;
   readonly unmount: (id: string) => Promise<void>;
-  readonly startRestore: (volume: string, snapshot: string, safety: string) => Promise<RestoreState>;
+  readonly startRestore: (
+    volume: string,
+    snapshot: string,
+    how: { readonly safety?: string; readonly mode?: string },
+  ) => Promise<RestoreState>;
   readonly getRestore: (id: string) => Promise<RestoreState>;
   readonly close: () => void;
 }
@@ -66,11 +70,11 @@ export function createClient(socketPath: string): CsiClient {
       await tell('NodeUnpublishVolume', { volume_id: id, target_path: targetOf(id) });
       await tell('NodeUnstageVolume', { volume_id: id, staging_target_path: stagingOf(id) });
     },
-    startRestore: async (volume, snapshot, safety) => {
+    startRestore: async (volume, snapshot, { safety = '', mode = 'RESTORE_MODE_ORIGIN' }) => {
       const request = {
         volume_id: volume,
         snapshot_id: snapshot,
-        mode: 'RESTORE_MODE_ORIGIN',
+        mode,
         keep_snapshot: true,
         safety_snapshot_name: safety,
       };

@@ -69,7 +69,7 @@ export async function restoreStory({ story, csi, node, guest, damageMiB }: Parts
     'Unmount, restore by merge (keeping the snapshot, with a safety snapshot)',
     async () => {
       await csi.unmount(volume);
-      const state = await csi.startRestore(volume, snapshot, 'demo-before-restore');
+      const state = await csi.startRestore(volume, snapshot, { safety: 'demo-before-restore' });
       story.say(
         `restore ${state.restore_id}: ${mib(state.total_bytes)} MiB to merge; safety snapshot ${state.safety_snapshot_id}`,
       );
