@@ -10,6 +10,7 @@ import type { EntityId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
 import type { Entity } from '../lvm/record.ts';
+import { isLost } from '../lvm/record.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, toBytes } from '../units.ts';
 import type { ImageKind, ImageState, ImageView, Known, MergeView, TopView, WishView } from './view.ts';
@@ -82,6 +83,7 @@ function usedOf({ node, stores, observed, known }: ImageInput): Bytes | undefine
 }
 
 function stateOf(node: Node, observed: Observed): ImageState {
+  if (isLost(node.record)) return 'invalid';
   const states = devicesOf(node.id, observed).flatMap(({ status }) =>
     status === undefined || status.state === 'counts' ? [] : [status.state],
   );

@@ -12,7 +12,7 @@ import type { Target } from '../dm/table.ts';
 import type { DeviceKey, EntityId, VolumeId } from '../ids.ts';
 import { deviceKey, isTail, isVolumeId, storeOf } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import { imageSize } from '../lvm/record.ts';
+import { imageSize, isLost } from '../lvm/record.ts';
 import { formatBytes } from '../units.ts';
 import type { Names } from './shell.ts';
 import { commandsOf, nameOf, preamble } from './shell.ts';
@@ -146,6 +146,7 @@ function explain(family: Family, key: DeviceKey): string {
   if (key.endsWith('-pad')) return `what ${what} reads through, followed by zeroes`;
   if (!key.endsWith('-view')) return `${what}: a lower step of its restore`;
   const size = `${formatBytes(imageSize(node.record))}${ghost}`;
+  if (isLost(node.record)) return `${what}, ${size}: lost, and answers with errors`;
   if (restore !== undefined) return `${what}, ${size}: its restore to '${restore.snapshot}' under way`;
   if (merging !== undefined) return `${what}, ${size}: taking over '${node.parent}' under way`;
   if (node.parent === undefined) return `${what}, ${size}: holds everything itself`;

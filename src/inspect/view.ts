@@ -9,7 +9,7 @@ import type { Bytes } from '../units.ts';
 /** A fork is a volume that hangs on a snapshot. */
 export type ImageKind = 'volume' | 'fork' | 'snapshot';
 
-/** What the kernel says of the exceptions of an image: `sound` also where it holds none now. */
+/** What the kernel says of the exceptions of an image, or said once: `sound` also where it holds none now. */
 export type ImageState = 'sound' | 'invalid' | 'overflow' | 'merge-failed' | 'unknown';
 
 export interface TopView {

@@ -101,6 +101,11 @@ test('what the kernel calls invalid is the state of its image', () => {
   expect(imagesOf({ ...look, observed })[1]).toMatchObject({ state: 'invalid', used: undefined });
 });
 
+test('what was lost once stays lost', () => {
+  const lost = ALL.map((record) => (record === thursdayRecord ? { ...record, lost: true } : record));
+  expect(imagesOf(lookOf(lost)).map(({ state }) => state)).toEqual(['sound', 'sound', 'invalid', 'sound']);
+});
+
 test('a size in sectors is not taken for bytes', () => {
   const look = lookOf();
   const status = look.observed.devices.get(`${friday}-view`)?.status;

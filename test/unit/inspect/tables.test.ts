@@ -131,6 +131,15 @@ test('a fork that is larger than its snapshot reads through zeroes', () => {
   );
 });
 
+test('what is lost answers with errors', () => {
+  const lost = ALL.map((record) => (record === thursdayRecord ? { ...record, lost: true } : record));
+  const lines = linesOf({}, lost);
+  expect(lines).toContain(`# snapshot thursday (${thursday}), 1 GiB: lost, and answers with errors`);
+  expect(lines).toContain(
+    `dmsetup create $n-${thursday}-view --uuid $u-${thursday}-view --noudevsync --table "0 2097152 error"`,
+  );
+});
+
 test('a family in contradiction is left out, and said', () => {
   const twin = { ...thursdayRecord, store: storeName('sm_0000000007') };
   const tables = tablesOf({
