@@ -7,6 +7,7 @@ import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
 import { ID_ALPHABET, deviceKey, poolName } from '../../src/ids.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
+import type { Step } from '../../src/dm/step.ts';
 import type { VolumeParameters } from '../../src/parameters.ts';
 import type { Log } from '../../src/ports.ts';
 import { silentLog } from '../../src/ports.ts';
@@ -26,6 +27,8 @@ export interface ScenarioOptions {
   readonly maxVolumes: number;
   readonly maxSnapshots: number;
   readonly looksAfterWrites: boolean;
+  /** The monitor's loop is on its own: it may look in the middle of any change. */
+  readonly looksAfterSteps: boolean;
   readonly log?: Log;
 }
 
@@ -58,11 +61,19 @@ export function createScenario(rig: Rig, options: ScenarioOptions): Scenario {
 
 export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
   const { rig, options } = scenario;
-  return createPoolEngine({
+  let looking = !options.looksAfterSteps;
+  const apply = async (step: Step): Promise<void> => {
+    await rig.kernel.apply(step);
+    if (looking) return;
+    looking = true;
+    await engine.look();
+    looking = false;
+  };
+  const engine = createPoolEngine({
     pool: poolName('test'),
     vg: rig.vg,
     lvm: rig.lvm,
-    kernel: rig.kernel,
+    kernel: { ...rig.kernel, apply },
     host: rig.host,
     clock: { nowMs: () => (scenario.clockMs += 1), sleep: () => Promise.resolve() },
     drawId: () => idOf(scenario.nextId++),
@@ -70,6 +81,7 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
     reservePercent: 0,
     leastHeadroom: options.leastHeadroom,
   });
+  return engine;
 }
 
 function idOf(count: number): string {

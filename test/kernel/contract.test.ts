@@ -35,6 +35,7 @@ test.each(CONTRACT)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
     maxVolumes: 8,
     maxSnapshots: 8,
     looksAfterWrites: false,
+    looksAfterSteps: false,
   });
   await scenario.engine.open();
   try {

@@ -55,6 +55,7 @@ async function runSeeds(name: string, udev: boolean, seeds: readonly number[]): 
         maxVolumes: 6,
         maxSnapshots: 6,
         looksAfterWrites: false,
+        looksAfterSteps: false,
       });
       await runSeed(scenario, seed);
       totals.seeds += 1;

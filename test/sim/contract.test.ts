@@ -18,6 +18,7 @@ test.each(CONTRACT)('$name', async ({ run }) => {
     maxVolumes: 8,
     maxSnapshots: 8,
     looksAfterWrites: true,
+    looksAfterSteps: true,
   });
   await scenario.engine.open();
   await expect(run(scenario)).resolves.toBeUndefined();
