@@ -38,7 +38,7 @@ export const demo = async (args: readonly string[]): Promise<number> => {
   }
   const startMs = performance.now();
   const story = createStory((text) => process.stdout.write(text));
-  const guest = await startGuest({ name: NAME, driver: true, diskSizeBytes: 8 * GIB, tars: await driverTars(NAME) });
+  const guest = await startGuest({ name: NAME, driver: true, diskSizeBytes: 14 * GIB, tars: await driverTars(NAME) });
   let csi: ReturnType<typeof createClient> | undefined;
   let socket: Awaited<ReturnType<Guest['forward']>> | undefined;
   try {
