@@ -44,10 +44,33 @@ export interface Ports {
   readonly host: Host;
 }
 
+/** What there is when the next operation is chosen. */
+export interface Present {
+  /** How many operations came before. */
+  readonly index: number;
+  readonly random: Random;
+  readonly fresh: Fresh;
+  readonly model: Model;
+  readonly shown: ReadonlyMap<string, Shown>;
+}
+
+export interface Chosen {
+  readonly op: Operation;
+  /** With a crash at every point; otherwise it is done once, to get somewhere. */
+  readonly crashes: boolean;
+}
+
 export interface CrashOptions {
   readonly seed: number;
-  readonly operations: number;
+  /** Undefined: the end. */
+  readonly next: (present: Present) => Chosen | undefined;
   readonly ports?: (world: World) => Ports;
+}
+
+/** So many random operations. */
+export function randomly(operations: number): CrashOptions['next'] {
+  return ({ index, random, fresh, model, shown }) =>
+    index < operations ? { op: drawOperation(random, fresh, model, shown), crashes: true } : undefined;
 }
 
 export interface CrashResult {
@@ -85,7 +108,7 @@ interface Before {
   readonly clockMs: number;
 }
 
-export async function runCrashes({ seed, operations, ports = (world) => world }: CrashOptions): Promise<CrashResult> {
+export async function runCrashes({ seed, next, ports = (world) => world }: CrashOptions): Promise<CrashResult> {
   const random = createRandom(seed);
   const world = createWorld({
     seed,
@@ -111,11 +134,13 @@ export async function runCrashes({ seed, operations, ports = (world) => world }:
     trying: '',
   };
   try {
-    for (let index = 0; index < operations; index += 1) {
-      const op = drawOperation(random, run.fresh, run.model, run.shown);
-      run.story.push(operationText(op));
-      await tryEveryPoint(run, op);
-      await goOn(run, op);
+    for (let index = 0; ; index += 1) {
+      const { fresh, model, shown } = run;
+      const chosen = next({ index, random, fresh, model, shown });
+      if (chosen === undefined) break;
+      run.story.push(operationText(chosen.op));
+      if (chosen.crashes) await tryEveryPoint(run, chosen.op);
+      await goOn(run, chosen.op);
     }
     run.trying = 'everything deleted';
     await deleteAll(await started(run), run.shown);
