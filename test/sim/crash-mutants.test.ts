@@ -15,8 +15,12 @@ const nothing = (): Promise<void> => Promise.resolve();
 const steps =
   (change: (step: Step, world: World) => Promise<void>) =>
   (world: World): Ports => ({
-    ...{ lvm: world.lvm, host: world.host },
-    kernel: { ...world.kernel, apply: (step) => change(step, world) },
+    lvm: world.lvm,
+    host: world.host,
+    kernel: {
+      ...world.kernel,
+      apply: (step) => change(step, world),
+    },
   });
 
 /** The driver asks for such a step, and nobody does it. */
@@ -148,7 +152,7 @@ const MUTANTS: readonly (readonly [string, (world: World) => Ports])[] = [
         await lvm.remove(store);
         const { stores } = await lvm.report();
         const used = (await kernel.observe()).stores;
-        const [victim] = stores.filter((one) => !used.has(one.store));
+        const victim = stores.find((one) => !used.has(one.store));
         if (victim !== undefined) await lvm.remove(victim.store);
       };
       return { kernel, lvm: { ...lvm, remove }, host };

@@ -4,7 +4,7 @@
 import { afterAll, expect, test } from 'vitest';
 import { randomly, runCrashes } from './crash-run.ts';
 
-const SEEDS = Number(process.env['SNAPMERGE_CRASH_SEEDS'] ?? 20);
+const SEEDS = Number(process.env['SNAPMERGE_CRASH_SEEDS'] ?? 36);
 const OPERATIONS = Number(process.env['SNAPMERGE_CRASH_OPERATIONS'] ?? 16);
 const FIRST = Number(process.env['SNAPMERGE_CRASH_SEED'] ?? 1);
 
