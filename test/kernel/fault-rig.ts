@@ -8,6 +8,7 @@ import { nodeOf } from '../../src/dm/observed.ts';
 import type { Argv, Exec } from '../../src/exec.ts';
 import { ID_ALPHABET, deviceKey, isSnapshotId, isVolumeId, poolName } from '../../src/ids.ts';
 import type { EntityId, SnapshotId, StoreName, VolumeId } from '../../src/ids.ts';
+import type { Lvm } from '../../src/lvm/lvm.ts';
 import { silentLog } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
 import type { Guest } from '../vm/guest.ts';
@@ -29,7 +30,7 @@ export interface FaultRig {
   readonly machine: CutMachine;
   readonly guest: Guest;
   readonly engine: () => PoolEngine;
-  readonly kernel: () => Kernel;
+  readonly ports: () => { readonly kernel: Kernel; readonly lvm: Lvm };
   /** The driver ends and another one opens the pool. */
   readonly restart: () => Promise<void>;
   /** What the driver takes for the time goes on. */
@@ -107,7 +108,7 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
     machine,
     guest,
     engine: () => driver.engine,
-    kernel: () => driver.kernel,
+    ports: () => driver,
     restart: async () => {
       driver = await open();
     },
