@@ -18,17 +18,9 @@ import { lostTag, mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
-import {
-  commit,
-  confirmLosses,
-  extendStore,
-  commitRecord,
-  convergeFamily,
-  copiesOf,
-  readPool,
-  settle,
-  storeReport,
-} from './context.ts';
+import { commit, extendStore, commitRecord, copiesOf, settle, storeReport } from './stores.ts';
+import { confirmLosses, convergeFamily } from './shown.ts';
+import { readPool } from './context.ts';
 import { growStore } from './expand.ts';
 import { beginWaiting } from './restore.ts';
 import { shrinkMeasured } from './snapshots.ts';

@@ -17,17 +17,17 @@ import { bytes, formatBytes, maxBytes, minBytes, roundUp, sectors, toBytes } fro
 import type { Context, FamilyState } from './context.ts';
 import {
   commitRecord,
-  convergeFamily,
   copiesOf,
   drawStore,
   extendStore,
   firstCowSize,
   prepareStore,
-  readFamily,
   settle,
   storeReport,
   withToken,
-} from './context.ts';
+} from './stores.ts';
+import { convergeFamily } from './shown.ts';
+import { readFamily } from './context.ts';
 import type { Restore } from './engine.ts';
 import { growStore } from './expand.ts';
 import { presentRunning } from './present.ts';

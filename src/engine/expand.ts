@@ -9,17 +9,9 @@ import { sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, roundUp } from '../units.ts';
 import type { Context } from './context.ts';
-import {
-  commit,
-  convergeFamily,
-  extendStore,
-  copiesOf,
-  needRoom,
-  readFamily,
-  sizeUnit,
-  storeReport,
-  withFamilyOf,
-} from './context.ts';
+import { commit, extendStore, copiesOf, needRoom, sizeUnit, storeReport } from './stores.ts';
+import { convergeFamily } from './shown.ts';
+import { readFamily, withFamilyOf } from './context.ts';
 import { takeSnapshot } from './snapshots.ts';
 
 /** Returns the size it has afterwards; a volume that is large enough is left as it is. */

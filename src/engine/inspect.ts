@@ -3,7 +3,8 @@
 
 import type { Look } from '../inspect/pool.ts';
 import type { Context } from './context.ts';
-import { noteSizes, reserved } from './context.ts';
+import { noteSizes } from './context.ts';
+import { reserved } from './stores.ts';
 
 export async function inspect(ctx: Context): Promise<Look> {
   const [report, observed] = await Promise.all([ctx.lvm.report(), ctx.kernel.observe()]);

@@ -13,7 +13,9 @@ import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } from '../units.ts';
 import type { Context, WatchedStore } from './context.ts';
-import { aloneOrAnyway, extendStore, noteSizes } from './context.ts';
+import { aloneOrAnyway } from './shown.ts';
+import { extendStore } from './stores.ts';
+import { noteSizes } from './context.ts';
 
 /** Nothing is expected to write faster than this to one volume; a store must last for two looks at this speed. */
 const FULL_SPEED_BYTES_PER_SECOND = mib(512);

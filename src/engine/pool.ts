@@ -19,18 +19,9 @@ import { bytes, formatBytes, roundDown } from '../units.ts';
 import { activate, active, deactivate } from './activate.ts';
 import { advance } from './advance.ts';
 import type { Context, PoolState } from './context.ts';
-import {
-  convergeFamily,
-  copiesOf,
-  freeForNew,
-  inUseOf,
-  livingNode,
-  livingNodes,
-  readFamily,
-  readPool,
-  refuseTroubled,
-  sizeUnit,
-} from './context.ts';
+import { convergeFamily, inUseOf } from './shown.ts';
+import { copiesOf, freeForNew, sizeUnit } from './stores.ts';
+import { livingNode, livingNodes, readFamily, readPool, refuseTroubled } from './context.ts';
 import type { Capacity, Engine, Health, Layout, PoolHealth, Snapshot, Volume } from './engine.ts';
 import { expandVolume } from './expand.ts';
 import { inspect } from './inspect.ts';

@@ -5,7 +5,9 @@ import type { SnapshotId, VolumeId } from '../ids.ts';
 import { deletedTag } from '../lvm/tags.ts';
 import { refuseInUse } from './in-use.ts';
 import type { Context } from './context.ts';
-import { commit, convergeFamily, readFamily, withFamilyOf } from './context.ts';
+import { commit } from './stores.ts';
+import { convergeFamily } from './shown.ts';
+import { readFamily, withFamilyOf } from './context.ts';
 import { sweepFamily } from './sweep.ts';
 
 /** A volume that is not there is no error; a staged one is `precondition`. */

@@ -12,23 +12,9 @@ import { nameOf, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { fittingSize } from '../dm/cow.ts';
 import type { Context, FamilyState, PoolState } from './context.ts';
-import {
-  convergeFamily,
-  copiesOf,
-  decide,
-  drawStore,
-  firstCowSize,
-  livingNodes,
-  needRoom,
-  prepareStore,
-  readFamily,
-  readPool,
-  refuseFull,
-  refuseTroubledName,
-  storeReport,
-  withFamilyOf,
-  withToken,
-} from './context.ts';
+import { convergeFamily, refuseFull } from './shown.ts';
+import { copiesOf, decide, drawStore, firstCowSize, needRoom, prepareStore, storeReport, withToken } from './stores.ts';
+import { livingNodes, readFamily, readPool, refuseTroubledName, withFamilyOf } from './context.ts';
 import type { Snapshot } from './engine.ts';
 import { presentSnapshot } from './present.ts';
 

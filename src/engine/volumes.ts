@@ -12,24 +12,26 @@ import { nameOf, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { formatBytes, maxBytes, roundUp } from '../units.ts';
 import type { Context, PoolState } from './context.ts';
+import { convergeFamily } from './shown.ts';
 import {
-  convergeFamily,
   copiesOf,
   decide,
   drawStore,
   firstCowSize,
-  livingNode,
-  livingNodes,
   needRoom,
   prepareStore,
+  settle,
+  sizeUnit,
+  withToken,
+} from './stores.ts';
+import {
+  livingNode,
+  livingNodes,
   readFamily,
   readPool,
   refuseTroubledName,
-  settle,
-  sizeUnit,
   withFamily,
   withFamilyOf,
-  withToken,
 } from './context.ts';
 import type { CreateVolume, Volume, VolumeParameters } from './engine.ts';
 import { presentVolume } from './present.ts';

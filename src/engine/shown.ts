@@ -1,0 +1,195 @@
+// Bringing a family's devices to what its records say, beside a monitor that extends stores meanwhile: what is in use, what it
+// is to watch, when a freeze has to be put off, and what of the kernel's word about lost stores to believe.
+
+import { converge } from '../dm/converge.ts';
+import type { Measured, Neighbours } from '../dm/converge.ts';
+import { storeBytesFor } from '../dm/cow.ts';
+import type { Desired, InUse } from '../dm/desired.ts';
+import { absorbing, desired, isFed } from '../dm/desired.ts';
+import type { Family, Node } from '../dm/family.ts';
+import type { Observed } from '../dm/kernel.ts';
+import { heldStores, lengthOf } from '../dm/table.ts';
+import { reach } from '../dm/tails.ts';
+import { fail, messageOf } from '../errors.ts';
+import type { EntityId, StoreName, VolumeId } from '../ids.ts';
+import { entityOf } from '../ids.ts';
+import { imageSize } from '../lvm/record.ts';
+import { formatBytes, toBytes } from '../units.ts';
+import type { Context, WatchedStore } from './context.ts';
+import { copiesOf } from './stores.ts';
+
+export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[] = []): InUse {
+  const volumes = [...ctx.active].filter((id) => {
+    const node = family.nodes.get(id);
+    return node !== undefined && !node.record.deleted;
+  });
+  return { volumes: new Set(volumes), pinned: new Set([...ctx.pinned, ...pinned]) };
+}
+
+/**
+ * Under the family's lock, when nothing is being handed over: what is in use and invalid now is lost. True when something
+ * is that was not known to be.
+ */
+export async function confirmLosses(ctx: Context, { id, records }: Family): Promise<boolean> {
+  const suspects = [...ctx.suspects].filter((store) => records.has(store));
+  if (suspects.length === 0) return false;
+  const { devices } = await ctx.kernel.observe();
+  const before = ctx.lost.size;
+  for (const store of suspects) {
+    ctx.suspects.delete(store);
+    const invalid = [...devices.values()].find(
+      ({ live, suspended, status }) =>
+        !suspended && status !== undefined && status.state !== 'counts' && heldStores(live).includes(store),
+    );
+    if (invalid === undefined) continue;
+    ctx.lost.add(store);
+    ctx.log.error({ family: id, store, state: invalid.status?.state }, 'store has lost its contents');
+  }
+  return ctx.lost.size > before;
+}
+
+/** Brings the family's devices to what its records say, and remembers what the devices that went away had used. */
+export async function convergeFamily(
+  ctx: Context,
+  family: Family,
+  pinned: readonly EntityId[] = [],
+  flatten: ReadonlySet<StoreName> = new Set(),
+): Promise<Measured> {
+  // With its device goes what the kernel knows of a store.
+  await confirmLosses(ctx, family);
+  const wanted = desired(family, inUseOf(ctx, family, pinned));
+  const watched = watchedStores(family, wanted);
+  // Until it is done, what was fed is fed.
+  const before = ctx.watched.get(family.id) ?? [];
+  const known = new Set(before.map(({ store }) => store));
+  ctx.watch(family.id, [...before, ...watched.filter(({ store }) => !known.has(store))]);
+  try {
+    const neighbours = neighboursOf(ctx, family, wanted);
+    const measured = await converge(ctx.kernel, family, wanted, ctx.log, { neighbours, flatten });
+    // Only now is there a status of what was made: from here on it may fill.
+    ctx.watch(family.id, watched);
+    // What is shown again may grow again: a figure from before is worth nothing.
+    for (const store of wanted.stores) ctx.measured.delete(store);
+    for (const [store, used] of measured) ctx.measured.set(store, toBytes(used));
+    ctx.stuck.delete(family.id);
+    return measured;
+  } catch (error) {
+    ctx.stuck.set(family.id, messageOf(error));
+    throw error;
+  }
+}
+
+function watchedStores(family: Family, wanted: Desired): readonly WatchedStore[] {
+  return wanted.devices.flatMap(({ key, table }): readonly WatchedStore[] => {
+    const [target] = table;
+    const [store] = heldStores(table);
+    const id = entityOf(key);
+    const node = id === undefined ? undefined : family.nodes.get(id);
+    if (node === undefined || store === undefined || target === undefined || !('cow' in target)) return [];
+    const { entity } = node.record;
+    return [
+      {
+        device: key,
+        store,
+        writer: writerOf(family, node),
+        waits: target.cow.on === 'device',
+        most: storeBytesFor(imageSize(node.record), toBytes(target.chunk)),
+        fed: isFed(family, node),
+        kind:
+          target.type === 'snapshot-merge' ? 'merge' : absorbing(family, node) === undefined ? entity.kind : 'volume',
+        copies: copiesOf(entity.parameters.layout),
+      },
+    ];
+  });
+}
+
+/** The volume whose writes a store takes: its own, or that of what it hangs on. */
+function writerOf(family: Family, node: Node): EntityId {
+  let at = node;
+  while (at.record.entity.kind === 'snapshot') {
+    const parent = at.parent === undefined ? undefined : family.nodes.get(at.parent);
+    if (parent === undefined) break;
+    at = parent;
+  }
+  return at.id;
+}
+
+function neighboursOf(ctx: Context, family: Family, wanted: Desired): Neighbours {
+  const { id } = family;
+  return {
+    alone: (work) => aloneWithTails(ctx, id, work),
+    changes: () => ctx.tailChanges.get(id) ?? 0,
+    beforeFreeze: async (observed) => {
+      const growing = growingNow(family, observed);
+      for (const { store } of growing) {
+        const reached = reach(store, observed);
+        if (reached !== undefined && toBytes(reached) < (ctx.sizes.get(store) ?? 0n)) ctx.unrelieved.add(store);
+      }
+      // Watched until the freeze is over, also where it has to be put off.
+      const given = new Set(growing.map(({ store }) => store));
+      const others = (ctx.watched.get(id) ?? []).filter(({ store }) => !given.has(store));
+      ctx.watch(id, [...growing, ...others]);
+      await ctx.keepAhead(id);
+      refuseFull(ctx, id, wanted.givenUp);
+    },
+  };
+}
+
+/** A freeze would wait for what the writers wait for, and nobody could stop it. */
+export function refuseFull(ctx: Context, family: VolumeId, givenUp: ReadonlySet<StoreName> = new Set()): void {
+  const stuck = [...ctx.full].find(([store, { family: of }]) => of === family && !givenUp.has(store));
+  if (stuck === undefined) return;
+  const [store, { volume, missing }] = stuck;
+  fail(
+    'precondition',
+    `Cannot freeze volume '${volume}' now: its writers wait for room in store '${store}'; pool '${ctx.pool}' needs ` +
+      `${formatBytes(missing)} more free space (delete snapshots, or extend the volume group)`,
+  );
+}
+
+/** What the kernel writes into now, whatever is wanted: a driver that has just started has watched nothing yet. */
+function growingNow(family: Family, { devices }: Observed): readonly WatchedStore[] {
+  return [...devices.values()].flatMap(({ key, live }): readonly WatchedStore[] => {
+    const [target] = live ?? [];
+    const [store] = heldStores(live);
+    const record = store === undefined ? undefined : family.records.get(store);
+    if (target?.type !== 'snapshot' || target.cow.on !== 'device' || store === undefined || record === undefined) {
+      return [];
+    }
+    const node = family.nodes.get(record.entity.id);
+    const most = toBytes(lengthOf(devices.get(target.cow.device)?.live ?? []));
+    return [
+      {
+        device: key,
+        store,
+        most,
+        fed: true,
+        waits: true,
+        kind: 'volume',
+        writer: node === undefined ? record.entity.id : writerOf(family, node),
+        copies: copiesOf(record.entity.parameters.layout),
+      },
+    ];
+  });
+}
+
+/** Tails are changed by one at a time: a converge, or an extension. */
+async function aloneWithTails<T>(ctx: Context, family: VolumeId, work: () => Promise<T>): Promise<T> {
+  return ctx.locks.run(`tails:${family}`, work);
+}
+
+/** A converge holds the tails for a moment only, unless it hangs in the kernel for want of what the extension brings. */
+const PATIENCE_MS = 5000;
+
+/** Like the others, but not for ever. */
+export async function aloneOrAnyway(ctx: Context, family: VolumeId, work: () => Promise<void>): Promise<void> {
+  const ending = new AbortController();
+  let begun: Promise<void> | undefined;
+  const once = (): Promise<void> => {
+    ending.abort();
+    begun ??= work();
+    return begun;
+  };
+  await Promise.race([aloneWithTails(ctx, family, once), ctx.clock.sleep(PATIENCE_MS, ending.signal)]);
+  await once();
+}

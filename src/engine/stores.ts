@@ -1,0 +1,161 @@
+// The moves that operations are made of: room, preparing a store, and committing to it, durably.
+
+import { STORE_HEAD_BYTES } from '../dm/cow.ts';
+import type { Family } from '../dm/family.ts';
+import { SnapmergeError, fail, messageOf } from '../errors.ts';
+import type { StoreName } from '../ids.ts';
+import { storeName } from '../ids.ts';
+import type { PoolReport, StoreReport } from '../lvm/lvm.ts';
+import type { StoreRecord } from '../lvm/record.ts';
+import { pendingTag, writeTags } from '../lvm/tags.ts';
+import type { Layout } from '../parameters.ts';
+import type { Bytes } from '../units.ts';
+import { MAX_CHUNK_BYTES, bytes, formatBytes, kib, maxBytes, minBytes, roundUp } from '../units.ts';
+import type { Context } from './context.ts';
+
+export function drawStore(ctx: Context): StoreName {
+  return storeName(`sm_${ctx.drawId()}`);
+}
+
+/** Volume sizes are multiples of this, so that no chunk ever reaches over an end. */
+export function sizeUnit(report: PoolReport): Bytes {
+  return maxBytes(report.extent, MAX_CHUNK_BYTES);
+}
+
+export function reserved(ctx: Context, report: PoolReport): Bytes {
+  return bytes((report.size * BigInt(ctx.reservePercent)) / 100n);
+}
+
+/** Bytes of free extents that a new volume may take. */
+export function freeForNew(ctx: Context, report: PoolReport): Bytes {
+  const kept = reserved(ctx, report);
+  return report.free > kept ? bytes(report.free - kept) : bytes(0);
+}
+
+export function copiesOf(layout: Layout): bigint {
+  return layout === 'raid1' ? 2n : 1n;
+}
+
+/** LVM keeps the text of the metadata before and after a commit in its area: a commit needs room for a whole one. */
+const LEAST_METADATA_FREE = kib(32);
+
+/** Throws `exhausted` with the missing bytes when `size` more would not leave the reserve. */
+export function needRoom(ctx: Context, report: PoolReport, size: bigint, what: string): void {
+  if (report.metadataFree < LEAST_METADATA_FREE) {
+    fail(
+      'exhausted',
+      `Cannot make ${what}: the metadata area of pool '${ctx.pool}' has only ${formatBytes(report.metadataFree)} free`,
+    );
+  }
+  const free = freeForNew(ctx, report);
+  if (size <= free) return;
+  fail(
+    'exhausted',
+    `Cannot make ${what}: pool '${ctx.pool}' has ${formatBytes(free)} free beside its reserve of ` +
+      `${ctx.reservePercent} %, ${formatBytes(size - free)} are missing`,
+  );
+}
+
+/** First size of a cow store: the reserve of its class, at least twice the headroom, never more than it can ever need. */
+export function firstCowSize(ctx: Context, report: PoolReport, size: Bytes, percent: number, most: Bytes): Bytes {
+  const share = bytes((size * BigInt(percent)) / 100n);
+  return roundUp(minBytes(maxBytes(share, bytes(2n * ctx.headroom.size)), most), report.extent);
+}
+
+/**
+ * Makes a store for `record` that does not count yet (its `pending` tag), and zeroes it as far as it must be: wholly for
+ * data, its head for exceptions. When anything fails, what was made is taken away again.
+ */
+export async function prepareStore(
+  ctx: Context,
+  record: StoreRecord,
+  size: Bytes,
+  progressKey?: string,
+): Promise<void> {
+  const isData = record.place.kind === 'root';
+  const total = isData ? size : minBytes(STORE_HEAD_BYTES, size);
+  const { layout } = record.entity.parameters;
+  await ctx.lvm.create(record.store, size, layout, writeTags(record));
+  ctx.sizes.set(record.store, size);
+  try {
+    const progress = { done: bytes(0), total };
+    if (progressKey !== undefined) ctx.zeroing.set(progressKey, progress);
+    await ctx.host.zero(record.store, bytes(0), total, (done) => {
+      progress.done = done;
+      ctx.log.info({ store: record.store, done: done.toString(), total: total.toString() }, 'zeroing');
+    });
+  } catch (error) {
+    await discardStore(ctx, record.store);
+    throw error;
+  } finally {
+    if (progressKey !== undefined) ctx.zeroing.delete(progressKey);
+  }
+}
+
+export async function discardStore(ctx: Context, store: StoreName): Promise<void> {
+  try {
+    await ctx.lvm.remove(store);
+  } catch (error) {
+    ctx.log.warn({ store, error: messageOf(error) }, 'cannot remove a store now; it will be swept later');
+  }
+}
+
+/** The commit point of an operation that prepared one store: its `pending` tag goes, durably. */
+export async function decide(ctx: Context, store: StoreName, token: string): Promise<void> {
+  await commit(ctx, store, [], [pendingTag(token)]);
+}
+
+/** One metadata commit on one store, then a flush of every disk that holds the metadata. */
+export async function commit(
+  ctx: Context,
+  store: StoreName,
+  add: readonly string[],
+  remove: readonly string[],
+): Promise<void> {
+  await ctx.lvm.retag(store, add, remove);
+  await ctx.lvm.flush();
+  ctx.log.info({ store, add, remove }, 'commit');
+}
+
+/** Turns the tags of a store from those of one record into those of another, in one commit. */
+export async function commitRecord(ctx: Context, before: StoreRecord, after: StoreRecord): Promise<void> {
+  const old = writeTags(before);
+  const now = writeTags(after);
+  await commit(
+    ctx,
+    after.store,
+    now.filter((tag) => !old.includes(tag)),
+    old.filter((tag) => !now.includes(tag)),
+  );
+}
+
+/** Stores that count because another store decided them are made to count by themselves. */
+export async function settle(ctx: Context, family: Family): Promise<void> {
+  for (const { store, pending } of family.settled) {
+    if (pending !== undefined) await ctx.lvm.retag(store, [], [pendingTag(pending)]);
+  }
+  if (family.settled.length > 0) await ctx.lvm.flush();
+}
+
+/** Larger, durably, before anything relies on it: a power cut must not take back what exceptions were written into. */
+export async function extendStore(ctx: Context, store: StoreName, size: Bytes): Promise<void> {
+  await ctx.lvm.extend(store, size);
+  await ctx.lvm.flush();
+  ctx.sizes.set(store, size);
+}
+
+/** Runs `work` with a fresh token whose stores no sweep takes for rubbish. */
+export async function withToken<T>(ctx: Context, token: string, work: () => Promise<T>): Promise<T> {
+  ctx.underWay.add(token);
+  try {
+    return await work();
+  } finally {
+    ctx.underWay.delete(token);
+  }
+}
+export function storeReport(report: PoolReport, store: StoreName): StoreReport {
+  const found = report.stores.find((one) => one.store === store);
+  if (found === undefined)
+    throw new SnapmergeError('internal', `Cannot find store '${store}' in the report of its pool`);
+  return found;
+}
