@@ -23,7 +23,9 @@ export interface Names {
 export function preamble({ pool, vgName, vgUuid }: Names, seqno: number): readonly string[] {
   const stale = `STOP: volume group '${vgName}' is not as it was when this was printed: print it again`;
   return [
-    `seqno=$(vgs --noheadings -o vg_seqno ${vgName} | tr -d ' ')`,
+    // LVM would read, and wait for ever for, a device that a driver left suspended.
+    `quiet='--config devices/ignore_suspended_devices=1'`,
+    `seqno=$(vgs $quiet --noheadings -o vg_seqno ${vgName} | tr -d ' ')`,
     `[ "$seqno" = ${seqno} ] || echo "${stale}"`,
     `n=${before(dmName(pool, ANY))} u=${before(dmUuid(vgUuid, ANY))}`,
     `dm() { [ "$seqno" = ${seqno} ] && dmsetup info -c --noheadings --separator : -o major,minor "$1"; }`,
@@ -74,10 +76,10 @@ export function commandsOf(
         return;
       }
       case 'activate':
-        lines.push(`lvchange -ay -K ${step.stores.map((store) => `${names.vgName}/${store}`).join(' ')}`);
+        lines.push(`lvchange $quiet -ay -K ${step.stores.map((store) => `${names.vgName}/${store}`).join(' ')}`);
         return;
       case 'deactivate':
-        lines.push(`lvchange -an ${step.stores.map((store) => `${names.vgName}/${store}`).join(' ')}`);
+        lines.push(`lvchange $quiet -an ${step.stores.map((store) => `${names.vgName}/${store}`).join(' ')}`);
         return;
       case 'remove':
         lines.push(`dmsetup remove --noudevsync ${nameOf(step.device)}`);

@@ -65,10 +65,10 @@ test('every other step has its command', () => {
     ]),
   ).toEqual([
     `dmsetup clear $n-${view}`,
-    'lvchange -ay -K vg-fast/sm_0000000001',
+    'lvchange $quiet -ay -K vg-fast/sm_0000000001',
     `sync /dev/dm-$(dmsetup info -c --noheadings -o minor $n-${view})`,
     `dmsetup remove --noudevsync $n-${view}`,
-    'lvchange -an vg-fast/sm_0000000001',
+    'lvchange $quiet -an vg-fast/sm_0000000001',
   ]);
 });
 
