@@ -4,6 +4,7 @@
 
 import type { Step } from '../dm/step.ts';
 import type { Ref, Table } from '../dm/table.ts';
+import type { PoolReport } from '../lvm/lvm.ts';
 import { targetLine } from '../dm/table.ts';
 import { fail, unreachable } from '../errors.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
@@ -20,11 +21,12 @@ export interface Names {
  * number of a device, `shown LABEL NAME` says where to find it. Once LVM has committed anything since `seqno`, a store may
  * be longer than these tables know, and what lies there would be lost: `dm` then gives nothing, so that no table is taken.
  */
-export function preamble({ pool, vgName, vgUuid }: Names, seqno: number): readonly string[] {
+export function preamble({ pool, vgName, vgUuid }: Names, { seqno, physicalVolumes }: PoolReport): readonly string[] {
+  const disks = physicalVolumes.filter(({ missing }) => !missing).map(({ path }) => path);
   const stale = `STOP: volume group '${vgName}' is not as it was when this was printed: print it again`;
   return [
-    // LVM would read, and wait for ever for, a device that a driver left suspended.
-    `quiet='--config devices/ignore_suspended_devices=1'`,
+    // Of all others LVM would read one that a driver left suspended, and wait for it for ever.
+    `quiet='--devices ${disks.join(',')}'`,
     `seqno=$(vgs $quiet --noheadings -o vg_seqno ${vgName} | tr -d ' ')`,
     `[ "$seqno" = ${seqno} ] || echo "${stale}"`,
     `n=${before(dmName(pool, ANY))} u=${before(dmUuid(vgUuid, ANY))}`,

@@ -49,7 +49,7 @@ const NOTHING: Observed = { devices: new Map(), stores: new Map() };
 export function tablesOf(request: TablesRequest): Tables {
   const { names, report, observed, only, mode, readOnly } = request;
   const forest = buildForest(report.stores);
-  const lines = [...heading(request), ...preamble(names, report.seqno)];
+  const lines = [...heading(request), ...preamble(names, report)];
   for (const family of forest.families.values()) {
     const shown = [...family.nodes.values()].filter(
       ({ id, record }) => !record.deleted && (only === undefined || only.has(id)),

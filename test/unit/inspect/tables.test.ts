@@ -42,7 +42,7 @@ test('from the bottom up, lower devices by the number that the kernel gave', () 
     "# Pool 'fast', volume group 'vg-fast', at metadata commit 7: shows its volumes and snapshots.",
     '# For a root shell on a node where no driver runs. A driver that is started later goes on from here.',
     '# Nobody makes stores larger without the driver: when one is full, whoever writes into it waits until it is back.',
-    "quiet='--config devices/ignore_suspended_devices=1'",
+    "quiet='--devices /dev/vdc'",
     "seqno=$(vgs $quiet --noheadings -o vg_seqno vg-fast | tr -d ' ')",
     `[ "$seqno" = 7 ] || echo "STOP: volume group 'vg-fast' is not as it was when this was printed: print it again"`,
     'n=snapmerge-fast u=SNAPMERGE-AbCdEf0123456789AbCdEf0123456789',
