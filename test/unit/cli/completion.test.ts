@@ -18,8 +18,10 @@ afterAll(() => rmSync(folder, { recursive: true }));
 /** What bash would offer for a line; the last word is the one that is completed. */
 function offered(...words: readonly string[]): readonly string[] {
   const program = `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _snapmerge; printf '%s\\n' "\${COMPREPLY[@]}"`;
-  const result = spawnSync('bash', ['-euc', program, 'bash', script, join(folder, 'snapmerge'), ...words], {
+  // With a socket as its input bash takes itself for a remote shell, and would read the machine's bashrc.
+  const result = spawnSync('bash', ['--norc', '-euc', program, 'bash', script, join(folder, 'snapmerge'), ...words], {
     encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
   expect(result.stderr).toBe('');
   return result.stdout.split('\n').filter((word) => word !== '');
