@@ -3,7 +3,7 @@
 
 import { messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName } from '../ids.ts';
-import { entityOf, storeOf } from '../ids.ts';
+import { ownerOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
 import type { Sectors } from '../units.ts';
 import type { Desired } from './desired.ts';
@@ -82,15 +82,12 @@ async function oneRound(
   });
   if (steps.length === 0) return run.measured;
   const unfrozen = steps.findIndex((step) => step.do !== 'suspend' && step.do !== 'flush');
-  await run.guarded(async () => {
-    await neighbours.beforeFreeze(observed);
-  });
+  await run.guarded(() => neighbours.beforeFreeze(observed));
   await run.apply(steps.slice(0, unfrozen), steps, observed);
   return neighbours.alone(async () => {
-    await run.guarded(async () => {
+    await run.guarded(() => {
       if (neighbours.changes() !== changes)
         throw new Overtaken('Cannot go on as planned: a store was extended meanwhile');
-      await Promise.resolve();
     });
     await run.apply(steps.slice(unfrozen), steps, observed);
     return run.measured;
@@ -109,7 +106,7 @@ interface Run {
   /** `all`: the steps of the whole plan, of which these are a part. */
   readonly apply: (steps: readonly Step[], all: readonly Step[], observed: Observed) => Promise<void>;
   /** Work between steps, whose failure is dealt with like a step's. */
-  readonly guarded: (work: () => Promise<void>) => Promise<void>;
+  readonly guarded: (work: () => Promise<void> | void) => Promise<void>;
 }
 
 function createRun(kernel: Kernel, log: Log): Run {
@@ -182,12 +179,10 @@ async function measure(
  * tables. A ghost that has just been absorbed is in no record any more, but its devices are still to be taken away.
  */
 export function ofFamily(observed: Observed, family: Family): Observed {
-  const entities = new Set<string | undefined>([...family.records.values()].map((record) => record.entity.id));
-  const isMine = (key: DeviceKey): boolean => {
-    const store = storeOf(key);
-    return store === undefined ? entities.has(entityOf(key)) : family.records.has(store);
-  };
-  const mine = new Map([...observed.devices].filter(([key]) => isMine(key)));
+  const owners = new Set<string | undefined>(
+    [...family.records.values()].flatMap(({ entity, store }) => [entity.id, store]),
+  );
+  const mine = new Map([...observed.devices].filter(([key]) => owners.has(ownerOf(key))));
   for (let before = -1; before !== mine.size;) {
     before = mine.size;
     for (const device of observed.devices.values()) {

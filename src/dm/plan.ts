@@ -41,13 +41,14 @@ export function plan(observed: Observed, wanted: Desired, flatten: ReadonlySet<S
   const appear: readonly Step[] = missing.length === 0 ? [] : [{ do: 'activate', stores: missing }];
   const idle = [...observed.stores.keys()].filter((store) => !desired.stores.has(store));
   const vanish: readonly Step[] = idle.length === 0 ? [] : [{ do: 'deactivate', stores: idle }];
+  const relief = relieve(observed, desired);
   const removes = topDown(extras).map(({ key }): Step => ({ do: 'remove', device: key }));
   return [
     ...clears,
     ...appear,
     ...endWaits(extras, desired),
-    ...relieve(observed, desired),
-    ...middle(observed, desired, found, extras),
+    ...relief,
+    ...middle(observed, desired, found, extras, relief),
     ...removes,
     ...vanish,
   ];
@@ -88,8 +89,9 @@ function middle(
   desired: Desired,
   found: readonly ObservedDevice[],
   extras: readonly ObservedDevice[],
+  relief: readonly Step[],
 ): readonly Step[] {
-  const relieved = new Set(relieve(observed, desired).flatMap((step) => ('device' in step ? [step.device] : [])));
+  const relieved = new Set(relief.flatMap((step) => ('device' in step ? [step.device] : [])));
   const changed = desired.devices.filter(
     (device) => !relieved.has(device.key) && isChanged(device, observed.devices.get(device.key)),
   );

@@ -161,7 +161,7 @@ export function nested(observed: Observed): readonly StoreName[] {
   });
 }
 
-/** Bytes of its store that a live cow reaches, which a writer may have used up; undefined for a store without a tail. */
+/** Sectors of its store that a live cow reaches, which a writer may have used up; undefined for a store without a tail. */
 export function reach(store: StoreName, observed: Observed): Sectors | undefined {
   const found = resolve(store, observed);
   return found?.end === undefined ? undefined : found.size;

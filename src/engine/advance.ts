@@ -19,7 +19,7 @@ import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
 import { commit, extendStore, commitRecord, copiesOf, settle, storeReport } from './stores.ts';
-import { confirmLosses, convergeFamily } from './shown.ts';
+import { confirmLosses, convergeFamily, fullIn } from './shown.ts';
 import { readPool } from './context.ts';
 import { growStore } from './expand.ts';
 import { beginWaiting } from './restore.ts';
@@ -211,7 +211,7 @@ async function startMerge(ctx: Context, family: Family, ghost: Node, reader: Nod
   if (!(await isSound(ctx, family, reader))) return false;
   // The merge begins with a freeze.
   await ctx.keepAhead(family.id);
-  if ([...ctx.full.values()].some((full) => full.family === family.id)) {
+  if (fullIn(ctx, family.id) !== undefined) {
     ctx.waiting.add(family.id);
     return false;
   }

@@ -10,7 +10,7 @@ import { nested } from '../dm/tails.ts';
 import { fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
-import { entityOf, isTail, isVolumeId, storeOf } from '../ids.ts';
+import { entityOf, isTail, isVolumeId, ownerOf } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
 import { isLost } from '../lvm/record.ts';
 import type { Clock, Log } from '../ports.ts';
@@ -272,7 +272,7 @@ async function removeOrphans(ctx: Context, forest: Forest, observed: Observed): 
   ]);
   for (const { key, live, inactive, openCount } of observed.devices.values()) {
     const isEmpty = (live === undefined && inactive === undefined) || isTail(key);
-    if (known.has(storeOf(key) ?? entityOf(key)) || !isEmpty || openCount > 0) continue;
+    if (known.has(ownerOf(key)) || !isEmpty || openCount > 0) continue;
     await ctx.kernel.apply({ do: 'remove', device: key });
   }
 }

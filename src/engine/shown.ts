@@ -15,7 +15,7 @@ import type { EntityId, StoreName, VolumeId } from '../ids.ts';
 import { entityOf } from '../ids.ts';
 import { imageSize } from '../lvm/record.ts';
 import { formatBytes, toBytes } from '../units.ts';
-import type { Context, WatchedStore } from './context.ts';
+import type { Context, FullStore, WatchedStore } from './context.ts';
 import { copiesOf } from './stores.ts';
 
 export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[] = []): InUse {
@@ -135,9 +135,18 @@ function neighboursOf(ctx: Context, family: Family, wanted: Desired): Neighbours
   };
 }
 
+/** A store of the family for which writers wait; what is given up is not waited for. */
+export function fullIn(
+  ctx: Context,
+  family: VolumeId,
+  givenUp: ReadonlySet<StoreName> = new Set(),
+): readonly [StoreName, FullStore] | undefined {
+  return [...ctx.full].find(([store, { family: of }]) => of === family && !givenUp.has(store));
+}
+
 /** A freeze would wait for what the writers wait for, and nobody could stop it. */
-export function refuseFull(ctx: Context, family: VolumeId, givenUp: ReadonlySet<StoreName> = new Set()): void {
-  const stuck = [...ctx.full].find(([store, { family: of }]) => of === family && !givenUp.has(store));
+export function refuseFull(ctx: Context, family: VolumeId, givenUp?: ReadonlySet<StoreName>): void {
+  const stuck = fullIn(ctx, family, givenUp);
   if (stuck === undefined) return;
   const [store, { volume, missing }] = stuck;
   fail(

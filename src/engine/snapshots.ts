@@ -7,6 +7,7 @@ import { fail } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { snapshotId } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
+import { UNMARKED } from '../lvm/record.ts';
 import type { Entity, StoreRecord } from '../lvm/record.ts';
 import { nameOf, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
@@ -109,25 +110,14 @@ export function newSnapshot(
     volume: volume.id,
   };
   const record: StoreRecord = {
+    ...UNMARKED,
     store: drawStore(ctx),
     family: family.id,
-    generation: 1,
     entity,
     place: { kind: 'chain', volume: volume.id, seq: (chainNumbers(family, volume.id)?.high ?? 0) + 1 },
     chunk,
     window: volume.size,
-    image: undefined,
-    anchors: [],
     pending: token,
-    decides: undefined,
-    level: undefined,
-    deleted: false,
-    merged: false,
-    lost: false,
-    merging: undefined,
-    wish: undefined,
-    restore: undefined,
-    restored: undefined,
   };
   const storeSize = firstCowSize(ctx, report, volume.size, snapshotReservePercent, storeBytesFor(volume.size, chunk));
   return { entity, record, storeSize, room: storeSize * copiesOf(layout) };

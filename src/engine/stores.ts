@@ -4,7 +4,7 @@ import { STORE_HEAD_BYTES } from '../dm/cow.ts';
 import type { Family } from '../dm/family.ts';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { StoreName } from '../ids.ts';
-import { storeName } from '../ids.ts';
+import { STORE_PREFIX, storeName } from '../ids.ts';
 import type { PoolReport, StoreReport } from '../lvm/lvm.ts';
 import type { StoreRecord } from '../lvm/record.ts';
 import { pendingTag, writeTags } from '../lvm/tags.ts';
@@ -14,7 +14,7 @@ import { MAX_CHUNK_BYTES, bytes, formatBytes, kib, maxBytes, minBytes, roundUp }
 import type { Context } from './context.ts';
 
 export function drawStore(ctx: Context): StoreName {
-  return storeName(`sm_${ctx.drawId()}`);
+  return storeName(`${STORE_PREFIX}${ctx.drawId()}`);
 }
 
 /** Volume sizes are multiples of this, so that no chunk ever reaches over an end. */
@@ -153,6 +153,7 @@ export async function withToken<T>(ctx: Context, token: string, work: () => Prom
     ctx.underWay.delete(token);
   }
 }
+
 export function storeReport(report: PoolReport, store: StoreName): StoreReport {
   const found = report.stores.find((one) => one.store === store);
   if (found === undefined)

@@ -7,7 +7,7 @@ import type { SnapshotId, VolumeId } from '../ids.ts';
 import { volumeId } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { Entity, Place, StoreRecord } from '../lvm/record.ts';
-import { isLost } from '../lvm/record.ts';
+import { UNMARKED, isLost } from '../lvm/record.ts';
 import { nameOf, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { formatBytes, maxBytes, roundUp } from '../units.ts';
@@ -116,25 +116,14 @@ function newRecord(
   window?: Bytes,
 ): StoreRecord {
   return {
+    ...UNMARKED,
     store: drawStore(ctx),
     family,
-    generation: 1,
     entity,
     place,
     chunk: place.kind === 'root' ? undefined : entity.parameters.chunk,
     window,
-    image: undefined,
-    anchors: [],
     pending: token,
-    decides: undefined,
-    level: undefined,
-    deleted: false,
-    merged: false,
-    lost: false,
-    merging: undefined,
-    wish: undefined,
-    restore: undefined,
-    restored: undefined,
   };
 }
 

@@ -128,6 +128,23 @@ export interface StoreRecord {
   readonly restored: RestoredMark | undefined;
 }
 
+/** What nothing has happened to yet: the rest of a record that has just been made. */
+export const UNMARKED = {
+  generation: 1,
+  image: undefined,
+  anchors: [],
+  pending: undefined,
+  decides: undefined,
+  level: undefined,
+  deleted: false,
+  merged: false,
+  lost: false,
+  merging: undefined,
+  wish: undefined,
+  restore: undefined,
+  restored: undefined,
+} as const;
+
 /** How long the device that shows a record's image is. */
 export function imageSize({ image, entity }: StoreRecord): Bytes {
   return image === undefined ? entity.size : maxBytes(image, entity.size);

@@ -4,7 +4,7 @@
 import type { RestoreMode } from '../../src/engine/engine.ts';
 import { SnapmergeError } from '../../src/errors.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
-import { ID_ALPHABET, deviceKey, poolName } from '../../src/ids.ts';
+import { deviceKey, poolName } from '../../src/ids.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import type { Step } from '../../src/dm/step.ts';
@@ -13,6 +13,7 @@ import type { Log } from '../../src/ports.ts';
 import { silentLog } from '../../src/ports.ts';
 import type { Bytes } from '../../src/units.ts';
 import { bytes, kib } from '../../src/units.ts';
+import { idOf } from './ids.ts';
 import type { Model, ModelSnapshot, ModelVolume } from './model.ts';
 import { beginRestore, createModel, difference, learnTail, modelVolume, refresh, wanted } from './model.ts';
 import type { Random } from './random.ts';
@@ -82,13 +83,6 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
     leastHeadroom: options.leastHeadroom,
   });
   return engine;
-}
-
-function idOf(count: number): string {
-  let text = '';
-  for (let rest = count, digit = 0; digit < 10; digit += 1, rest = Math.floor(rest / 32))
-    text = (ID_ALPHABET[rest % 32] ?? '0') + text;
-  return text;
 }
 
 export type Operation = (s: Scenario) => Promise<string | undefined>;

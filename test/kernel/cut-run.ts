@@ -3,9 +3,10 @@
 
 import { setTimeout as wait } from 'node:timers/promises';
 import { messageOf } from '../../src/errors.ts';
-import { ID_ALPHABET, isSnapshotId, isVolumeId } from '../../src/ids.ts';
+import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
 import type { Bytes } from '../../src/units.ts';
 import { kib, mib } from '../../src/units.ts';
+import { idOf } from '../contract/ids.ts';
 import { drawOperation, someWrite } from '../contract/crash-draw.ts';
 import type { Fresh } from '../contract/crash-draw.ts';
 import { listAll } from '../contract/crash-look.ts';
@@ -130,13 +131,6 @@ function newDriver({ machine, leastHeadroom, given }: Pick<Run, 'machine' | 'lea
     nowMs: () => (given.clockMs += 1),
     drawId: () => idOf(given.id++),
   });
-}
-
-function idOf(count: number): string {
-  let text = '';
-  for (let rest = count, digit = 0; digit < 10; digit += 1, rest = Math.floor(rest / 32))
-    text = (ID_ALPHABET[rest % 32] ?? '0') + text;
-  return text;
 }
 
 function draw({ random, fresh, model, shown }: Run): Operation {

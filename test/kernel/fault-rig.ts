@@ -6,13 +6,14 @@ import type { PoolEngine } from '../../src/engine/pool.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import { nodeOf } from '../../src/dm/observed.ts';
 import type { Argv, Exec } from '../../src/exec.ts';
-import { ID_ALPHABET, deviceKey, isSnapshotId, isVolumeId, poolName } from '../../src/ids.ts';
+import { deviceKey, isSnapshotId, isVolumeId, poolName } from '../../src/ids.ts';
 import type { EntityId, SnapshotId, StoreName, VolumeId } from '../../src/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { silentLog } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
 import type { Guest } from '../vm/guest.ts';
 import type { Fault } from '../vm/medium.ts';
+import { idOf } from '../contract/ids.ts';
 import { startCutMachine } from './cut-machine.ts';
 import type { CutMachine } from './cut-machine.ts';
 import { guestExec } from './guest-exec.ts';
@@ -189,11 +190,4 @@ function idsIn(stores: ReadonlySet<string>): RegExp {
 
 function text(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString();
-}
-
-function idOf(count: number): string {
-  let text = '';
-  for (let rest = count, digit = 0; digit < 10; digit += 1, rest = Math.floor(rest / 32))
-    text = (ID_ALPHABET[rest % 32] ?? '0') + text;
-  return text;
 }

@@ -5,7 +5,7 @@ import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { messageOf } from '../../src/errors.ts';
 import type { VgUuid } from '../../src/ids.ts';
-import { ID_ALPHABET, deviceKey, isVolumeId, poolName } from '../../src/ids.ts';
+import { deviceKey, isVolumeId, poolName } from '../../src/ids.ts';
 import type { Host } from '../../src/host.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
@@ -13,6 +13,7 @@ import type { Lvm } from '../../src/lvm/lvm.ts';
 import type { Bytes } from '../../src/units.ts';
 import { kib, mib } from '../../src/units.ts';
 import { silentLog } from '../../src/ports.ts';
+import { idOf } from '../contract/ids.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
 import { drawOperation, someWrite } from '../contract/crash-draw.ts';
@@ -182,13 +183,6 @@ function newEngine(run: Run): PoolEngine {
     reservePercent: 0,
     leastHeadroom: run.leastHeadroom,
   });
-}
-
-function idOf(count: number): string {
-  let text = '';
-  for (let rest = count, digit = 0; digit < 10; digit += 1, rest = Math.floor(rest / 32))
-    text = (ID_ALPHABET[rest % 32] ?? '0') + text;
-  return text;
 }
 
 async function started(run: Run): Promise<Node> {

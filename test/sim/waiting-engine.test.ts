@@ -5,10 +5,11 @@ import { expect, test } from 'vitest';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { SnapmergeError } from '../../src/errors.ts';
-import { ID_ALPHABET, deviceKey, isVolumeId, poolName } from '../../src/ids.ts';
+import { deviceKey, isVolumeId, poolName } from '../../src/ids.ts';
 import type { SnapshotId, VolumeId } from '../../src/ids.ts';
 import { silentLog } from '../../src/ports.ts';
 import { bytes, kib, mib } from '../../src/units.ts';
+import { idOf } from '../contract/ids.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
 import type { World } from './world.ts';
@@ -60,12 +61,6 @@ async function newEngine(run: Omit<Run, 'engine'>): Promise<PoolEngine> {
   });
   await engine.open();
   return engine;
-}
-
-function idOf(count: number): string {
-  return Array.from({ length: 10 }, (_, digit) => ID_ALPHABET[Math.floor(count / 32 ** (9 - digit)) % 32] ?? '0').join(
-    '',
-  );
 }
 
 async function create(run: Run, size: bigint, snapshot?: SnapshotId): Promise<VolumeId> {

@@ -7,6 +7,7 @@ import { buildFamily } from '../../../src/dm/family.ts';
 import { tableText } from '../../../src/dm/table.ts';
 import type { StoreName } from '../../../src/ids.ts';
 import { snapshotId, storeName, volumeId } from '../../../src/ids.ts';
+import { UNMARKED } from '../../../src/lvm/record.ts';
 import type { StoreRecord } from '../../../src/lvm/record.ts';
 import { readTags, writeTags } from '../../../src/lvm/tags.ts';
 import type { Bytes } from '../../../src/units.ts';
@@ -22,22 +23,7 @@ const parameters = {
   scratch: false,
 } as const;
 
-const rest = {
-  family: base,
-  generation: 1,
-  anchors: [],
-  image: undefined,
-  pending: undefined,
-  decides: undefined,
-  level: undefined,
-  deleted: false,
-  merged: false,
-  lost: false,
-  merging: undefined,
-  wish: undefined,
-  restore: undefined,
-  restored: undefined,
-} as const;
+const rest = { ...UNMARKED, family: base };
 
 const data: StoreRecord = {
   ...rest,

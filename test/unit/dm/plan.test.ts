@@ -16,6 +16,7 @@ import type { Table } from '../../../src/dm/table.ts';
 import { fitTails, nested } from '../../../src/dm/tails.ts';
 import type { DeviceKey, SnapshotId, StoreName, VolumeId } from '../../../src/ids.ts';
 import { isTail, snapshotId, storeOf, storeName, volumeId } from '../../../src/ids.ts';
+import { UNMARKED } from '../../../src/lvm/record.ts';
 import type { Place, StoreRecord } from '../../../src/lvm/record.ts';
 import type { Bytes } from '../../../src/units.ts';
 import { kib, mib } from '../../../src/units.ts';
@@ -42,9 +43,9 @@ function recordsOf(list: readonly Member[]): readonly StoreRecord[] {
     } as const;
     const root = place.kind === 'root';
     records.push({
+      ...UNMARKED,
       store: storeName(`sm_${id(n)}`),
       family: ROOT,
-      generation: 1,
       entity:
         snapshotOf === undefined
           ? { ...facts, kind: 'volume', id: volumeId(`v-${id(n)}`), source: undefined }
@@ -52,18 +53,7 @@ function recordsOf(list: readonly Member[]): readonly StoreRecord[] {
       place,
       chunk: root ? undefined : kib(8),
       window: root ? undefined : mib(1),
-      image: undefined,
-      anchors: [],
-      pending: undefined,
-      decides: undefined,
-      level: undefined,
       deleted,
-      merged: false,
-      lost: false,
-      merging: undefined,
-      wish: undefined,
-      restore: undefined,
-      restored: undefined,
     });
     if (snapshotOf === undefined) volumes.push(volumeId(`v-${id(n)}`));
     else snapshots.push(snapshotId(`s-${id(n)}`));

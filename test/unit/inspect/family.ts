@@ -1,6 +1,7 @@
 // One family for the tests of what is shown: shop with the snapshots thursday and friday, and a fork of thursday. Records,
 // the report that holds them, and devices as they would be if all were right.
 
+import { UNMARKED } from '../../../src/lvm/record.ts';
 import { buildFamily } from '../../../src/dm/family.ts';
 import type { Desired } from '../../../src/dm/desired.ts';
 import { desired } from '../../../src/dm/desired.ts';
@@ -33,22 +34,7 @@ export const parameters = {
   scratch: false,
 } as const;
 
-const rest = {
-  family: shop,
-  generation: 1,
-  anchors: [],
-  image: undefined,
-  pending: undefined,
-  decides: undefined,
-  level: undefined,
-  deleted: false,
-  merged: false,
-  lost: false,
-  merging: undefined,
-  wish: undefined,
-  restore: undefined,
-  restored: undefined,
-} as const;
+const rest = { ...UNMARKED, family: shop };
 
 const volume = (id: typeof shop, name: string, createdMs: number): Entity => ({
   kind: 'volume',
