@@ -10,6 +10,7 @@ import { SnapmergeError, fail, messageOf } from './errors.ts';
 import { isPoolName } from './ids.ts';
 import type { PoolName } from './ids.ts';
 import { LOG_LEVELS } from './log.ts';
+import type { HttpAddress } from './http.ts';
 import type { LogLevel } from './log.ts';
 
 export interface PoolConfig {
@@ -30,11 +31,23 @@ export interface Config {
   /** Most volumes that the scheduler puts on this node; 0: no limit. */
   readonly maxVolumes: number;
   readonly logLevel: LogLevel;
+  /** Where probes and metrics are served; undefined: nowhere. */
+  readonly http: HttpAddress | undefined;
+  /** How the kubelet learns of this driver; undefined: by somebody else, or not at all. */
+  readonly registration: RegistrationConfig | undefined;
+}
+
+export interface RegistrationConfig {
+  /** Our socket in the kubelet's plugins_registry folder. */
+  readonly socket: string;
+  /** Path of the CSI socket as the kubelet sees it. */
+  readonly endpoint: string;
 }
 
 const NODE = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
 /** What LVM takes as a name of a volume group. */
 const VOLUME_GROUP = /^[A-Za-z0-9_.+][A-Za-z0-9_.+-]{0,126}$/;
+const HTTP_ADDRESS = /^([A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/;
 /** sun_path holds 108 bytes, and the socket is made under a longer name first. */
 const MAX_SOCKET_BYTES = 96;
 
@@ -48,14 +61,25 @@ const percent = z
   .union([z.string().regex(/^\d{1,2}%$/, 'want a share of the pool, such as 10%'), z.int().min(0).max(99)])
   .transform((value) => Number(String(value).replace('%', '')));
 
+const socketPath = z
+  .string()
+  .transform((value) => value.replace(/^unix:(\/\/)?(?=\/)/, ''))
+  .refine((value) => value.startsWith('/') && !value.includes('/../'), 'want an absolute path')
+  .refine((value) => Buffer.byteLength(value) <= MAX_SOCKET_BYTES, `want at most ${MAX_SOCKET_BYTES} bytes`);
+
+const httpAddress = z
+  .string()
+  .regex(HTTP_ADDRESS, 'want :PORT, ADDRESS:PORT or [IPV6]:PORT')
+  .transform((value): HttpAddress => {
+    const at = value.lastIndexOf(':');
+    const host = value.slice(0, at).replace(/^\[(.*)\]$/, '$1');
+    return { host: host === '' ? undefined : host, port: Number(value.slice(at + 1)) };
+  })
+  .refine(({ port }) => port <= 65535, 'want a port of at most 65535');
+
 const schema = z.strictObject({
   node: z.string().regex(NODE, "want 1 to 63 letters, digits, '-', '_' and '.', as in a node label").default(hostname),
-  socket: z
-    .string()
-    .transform((value) => value.replace(/^unix:(\/\/)?(?=\/)/, ''))
-    .refine((value) => value.startsWith('/') && !value.includes('/../'), 'want an absolute path')
-    .refine((value) => Buffer.byteLength(value) <= MAX_SOCKET_BYTES, `want at most ${MAX_SOCKET_BYTES} bytes`)
-    .default('/run/snapmerge/csi.sock'),
+  socket: socketPath.default('/run/snapmerge/csi.sock'),
   pools: z
     .array(pool, 'want at least one pool, with name and volumeGroup')
     .min(1, 'want at least one pool, with name and volumeGroup')
@@ -64,6 +88,9 @@ const schema = z.strictObject({
   reserve: percent.default(10),
   maxVolumes: z.coerce.number().int().min(0).default(0),
   logLevel: z.enum(LOG_LEVELS).default('info'),
+  httpAddress: httpAddress.optional(),
+  registrationSocket: socketPath.optional(),
+  kubeletSocket: socketPath.optional(),
 });
 
 type Key = keyof z.input<typeof schema>;
@@ -82,8 +109,16 @@ export function readConfig({ flags, env, file }: Sources): Config {
   const merged = { ...fileSettings(file), ...envSettings(env), ...defined(flags) };
   const result = schema.safeParse(merged);
   if (!result.success) return refuse(result.error);
-  const { reserve, ...rest } = result.data;
-  return { ...rest, reservePercent: reserve };
+  const { reserve, httpAddress: http, registrationSocket, kubeletSocket, ...rest } = result.data;
+  return {
+    ...rest,
+    reservePercent: reserve,
+    http,
+    registration:
+      registrationSocket === undefined
+        ? undefined
+        : { socket: registrationSocket, endpoint: kubeletSocket ?? rest.socket },
+  };
 }
 
 /** What the command line needs of a configuration: where the driver serves, and which pools there may be. */
@@ -165,6 +200,9 @@ function envSettings(env: Sources['env']): Settings {
     reserve: env['SNAPMERGE_RESERVE'],
     maxVolumes: env['SNAPMERGE_MAX_VOLUMES'],
     logLevel: env['SNAPMERGE_LOG_LEVEL'],
+    httpAddress: env['SNAPMERGE_HTTP_ADDRESS'],
+    registrationSocket: env['SNAPMERGE_REGISTRATION_SOCKET'],
+    kubeletSocket: env['SNAPMERGE_KUBELET_SOCKET'],
   });
 }
 

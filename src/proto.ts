@@ -14,17 +14,20 @@ export interface Definitions {
   readonly node: ServiceDefinition;
   readonly restore: ServiceDefinition;
   readonly inspect: ServiceDefinition;
+  readonly registration: ServiceDefinition;
 }
 
 export function loadDefinitions(): Definitions {
   const csi = load('csi.proto');
   const snapmerge = load('snapmerge.proto');
+  const kubelet = load('pluginregistration.proto');
   return {
     identity: service(csi, 'csi.v1.Identity'),
     controller: service(csi, 'csi.v1.Controller'),
     node: service(csi, 'csi.v1.Node'),
     restore: service(snapmerge, 'snapmerge.v1.Restore'),
     inspect: service(snapmerge, 'snapmerge.v1.Inspect'),
+    registration: service(kubelet, 'pluginregistration.Registration'),
   };
 }
 

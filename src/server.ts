@@ -3,7 +3,7 @@
 
 import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
 import { connect } from 'node:net';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { fail } from './errors.ts';
@@ -39,7 +39,8 @@ export async function startServer(
   for (const { definition, service } of services) {
     server.addService(definition, implementation(definition, service, options));
   }
-  const temporary = `${socketPath}.${process.pid}`;
+  // The kubelet calls every socket that appears in its folder, those with a dot in front excepted.
+  const temporary = join(dirname(socketPath), `.${basename(socketPath)}.${process.pid}`);
   await rm(temporary, { force: true });
   await bind(server, temporary);
   await chmod(temporary, 0o600);

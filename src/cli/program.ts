@@ -27,6 +27,9 @@ interface ServeFlags {
   readonly reserve?: string;
   readonly maxVolumes?: string;
   readonly logLevel?: string;
+  readonly httpAddress?: string;
+  readonly registrationSocket?: string;
+  readonly kubeletSocket?: string;
   readonly checkConfig?: boolean;
 }
 
@@ -53,7 +56,7 @@ export function createProgram(
 function serveCommand(env: Readonly<Record<string, string | undefined>>, actions: Actions): Command {
   return new Command('serve')
     .description('run the driver (the default command); each option has a variable SNAPMERGE_... and a key in the file')
-    .option('--config <file>', 'YAML file with node, socket, pools, reserve, maxVolumes, logLevel')
+    .option('--config <file>', 'YAML file with these settings as keys: node, socket, pools, httpAddress...')
     .option('--node <name>', 'name of this node (the host name)')
     .option('--socket <path>', 'unix socket to serve on (/run/snapmerge/csi.sock)')
     .option(
@@ -64,6 +67,9 @@ function serveCommand(env: Readonly<Record<string, string | undefined>>, actions
     .option('--reserve <percent>', 'share of each pool that new volumes may not take (10%)')
     .option('--max-volumes <count>', 'most volumes on this node, 0 for no limit (0)')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent (info)')
+    .option('--http-address <address>', 'serve /healthz and /readyz there: :PORT or ADDRESS:PORT (nowhere)')
+    .option('--registration-socket <path>', "register with the kubelet by this socket in its plugins_registry (don't)")
+    .option('--kubelet-socket <path>', 'the --socket as the kubelet sees it (the same)')
     .option('--check-config', 'say what the configuration amounts to, or what is wrong with it, and end')
     .allowExcessArguments()
     .action(async (flags: ServeFlags, command: Command) => {

@@ -2,13 +2,20 @@
 // when it ends: their devices need no driver.
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Config } from '../config.ts';
+import type { Config, RegistrationConfig } from '../config.ts';
 import type { Exec } from '../exec.ts';
+import { createHealth } from '../health.ts';
+import type { Problems } from '../health.ts';
+import { healthPages, startHttp } from '../http.ts';
 import type { Logger } from '../log.ts';
 import type { Files } from '../node/files.ts';
+import { createRegistration } from '../node/registration.ts';
+import type { Registration, RegistrationState } from '../node/registration.ts';
 import { startPools } from '../pools.ts';
 import type { PoolOpener } from '../pools.ts';
+import { loadDefinitions } from '../proto.ts';
 import { startServer } from '../server.ts';
+import type { RunningServer, ServedService } from '../server.ts';
 import { driverServices } from '../services.ts';
 
 export interface ServeOptions {
@@ -30,6 +37,16 @@ const START_WAIT_MS = 30_000;
 export async function serve({ config, openers, exec, files, log, version, ending }: ServeOptions): Promise<void> {
   log.info({ version, node: config.node, pools: config.pools }, 'starting');
   const pools = startPools(openers, log);
+  const registration = registrationOf(config.registration, log);
+  const sockets: string[] = [];
+  const health = createHealth({
+    pools,
+    sockets: () => sockets,
+    isSocket: async (path) => (await files.kindOf(path))?.kind === 'socket',
+    obstacles: () => [...(sockets.length === 0 ? ['not serving yet'] : []), ...unregistered(registration?.current())],
+  });
+  // First and last, so that probes are answered all the time.
+  const http = config.http === undefined ? undefined : await startHttp(config.http, healthPages(health), log);
   const services = driverServices({
     pools,
     nodeName: config.node,
@@ -40,12 +57,45 @@ export async function serve({ config, openers, exec, files, log, version, ending
   });
   // Pools that answer are served from the first call on; the others, and slow ones, are what Probe is for.
   await Promise.race([pools.tried, fired(ending), sleep(START_WAIT_MS, undefined, { ref: false })]);
-  const server = await startServer(config.socket, services, log);
+  const running: RunningServer[] = [];
+  const start = async (socket: string, served: readonly ServedService[]): Promise<void> => {
+    running.push(await startServer(socket, served, log));
+    sockets.push(socket);
+  };
+  await start(config.socket, services);
+  // The kubelet calls back on the first socket before it is done with the second.
+  if (registration !== undefined) await start(registration.socket, registration.services);
   await fired(ending);
   log.info({}, 'ending');
-  await server.stop(DRAIN_MS);
+  sockets.length = 0;
+  for (const server of running.toReversed()) await server.stop(DRAIN_MS);
   await pools.stop();
+  await http?.stop();
   log.info({}, 'ended');
+}
+
+interface ServedRegistration extends Registration {
+  readonly socket: string;
+  readonly services: readonly ServedService[];
+}
+
+function registrationOf(config: RegistrationConfig | undefined, log: Logger): ServedRegistration | undefined {
+  if (config === undefined) return undefined;
+  const registration = createRegistration(config.endpoint, log);
+  const services = [{ definition: loadDefinitions().registration, service: registration.service }];
+  return { ...registration, socket: config.socket, services };
+}
+
+function unregistered(state: RegistrationState | undefined): Problems {
+  switch (state?.state) {
+    case undefined:
+    case 'registered':
+      return [];
+    case 'waiting':
+      return ['the kubelet has not registered this driver yet'];
+    case 'refused':
+      return [`the kubelet does not register this driver: ${state.reason}`];
+  }
 }
 
 async function fired(signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { fail } from '../errors.ts';
+import { askPools } from '../health.ts';
 import type { Pools } from '../pools.ts';
 import { unary } from '../rpc.ts';
 import type { Service } from '../rpc.ts';
@@ -28,15 +29,7 @@ export function identityService(pools: Pools, version: string): Service {
 
 /** False while pools are being started; what does not answer is an error, as the standard asks. */
 async function ready(pools: Pools): Promise<boolean> {
-  const waiting = [...pools.waiting()];
-  const failed = waiting.flatMap(([pool, why]) => (why === undefined ? [] : [`pool '${pool}': ${why}`]));
-  const answers = await Promise.all(
-    [...pools.engines()].map(async ([pool, engine]) => {
-      const health = await engine.health();
-      return health.ready ? [] : health.problems.map((problem) => `pool '${pool}': ${problem}`);
-    }),
-  );
-  const problems = [...failed, ...answers.flat()];
+  const { problems, starting } = await askPools(pools);
   if (problems.length > 0) fail('precondition', `Cannot serve all pools: ${problems.join('; ')}`);
-  return waiting.length === 0;
+  return starting.length === 0;
 }

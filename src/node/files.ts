@@ -7,7 +7,7 @@ import { parseMountinfo } from './mountinfo.ts';
 import type { MountEntry } from './mountinfo.ts';
 
 export type FileKind =
-  | { readonly kind: 'directory' | 'file' | 'symlink' | 'other' }
+  | { readonly kind: 'directory' | 'file' | 'symlink' | 'socket' | 'other' }
   /** `253:3`. */
   | { readonly kind: 'block'; readonly majorMinor: string };
 
@@ -104,7 +104,8 @@ function kindOfStats(stats: Stats): FileKind {
   if (stats.isBlockDevice()) return { kind: 'block', majorMinor: majorMinor(stats.rdev) };
   if (stats.isDirectory()) return { kind: 'directory' };
   if (stats.isFile()) return { kind: 'file' };
-  return { kind: stats.isSymbolicLink() ? 'symlink' : 'other' };
+  if (stats.isSymbolicLink()) return { kind: 'symlink' };
+  return { kind: stats.isSocket() ? 'socket' : 'other' };
 }
 
 /** Linux splits a device number in two halves each: major 12 + 20 bits, minor 8 + 12 bits as glibc lays them out. */

@@ -34,7 +34,30 @@ test('pools of the environment, and the endpoint as the standard writes it', () 
   expect(socket).toBe('/csi/csi.sock');
 });
 
+test('probes and registration are off unless they are configured', () => {
+  const off = readConfig({ flags: {}, env: {}, file: file(MINIMAL) });
+  expect([off.http, off.registration]).toEqual([undefined, undefined]);
+  const env = {
+    SNAPMERGE_REGISTRATION_SOCKET: '/registration/snapmerge.sock',
+    SNAPMERGE_HTTP_ADDRESS: ':9808',
+  };
+  const on = readConfig({ flags: {}, env, file: file(MINIMAL) });
+  expect(on.http).toEqual({ host: undefined, port: 9808 });
+  expect(on.registration).toEqual({ socket: '/registration/snapmerge.sock', endpoint: '/run/snapmerge/csi.sock' });
+  const elsewhere = readConfig({
+    flags: { kubeletSocket: '/var/lib/kubelet/plugins/csi.sock', httpAddress: '[::1]:80' },
+    env,
+    file: file(MINIMAL),
+  });
+  expect(elsewhere.http).toEqual({ host: '::1', port: 80 });
+  expect(elsewhere.registration?.endpoint).toBe('/var/lib/kubelet/plugins/csi.sock');
+});
+
 test.each([
+  [`${MINIMAL}httpAddress: 9808`, 'httpAddress'],
+  [`${MINIMAL}httpAddress: "::1:80"`, 'httpAddress: want :PORT'],
+  [`${MINIMAL}httpAddress: ":99999"`, 'httpAddress: want a port'],
+  [`${MINIMAL}registrationSocket: reg.sock`, 'registrationSocket: want an absolute path'],
   ['pools: []', 'pools: want at least one pool'],
   ['node: n', 'pools: want at least one pool'],
   [`${MINIMAL}colour: blue`, 'colour'],

@@ -21,9 +21,26 @@ test('a listing sees a changed number, type, label and oneof', () => {
 });
 
 test('all services load', () => {
-  const { identity, controller, node, restore } = loadDefinitions();
+  const { identity, controller, node, restore, registration } = loadDefinitions();
   expect(Object.keys(identity)).toHaveLength(3);
   expect(Object.keys(controller)).toHaveLength(17);
   expect(Object.keys(node)).toHaveLength(10);
   expect(Object.keys(restore)).toEqual(['StartRestore', 'GetRestore', 'ListRestores', 'WatchRestore', 'CancelRestore']);
+  expect(Object.keys(registration)).toEqual(['GetInfo', 'NotifyRegistrationStatus']);
+});
+
+test('the kubelet is spoken to with the names, numbers and types of its pluginregistration v1', () => {
+  const ours = protoListing(readFileSync(new URL('../../proto/pluginregistration.proto', import.meta.url), 'utf8'));
+  // Of k8s.io/kubelet v0.36.3, pkg/apis/pluginregistration/v1/api.proto.
+  expect(ours).toEqual([
+    'PluginInfo repeated string supported_versions = 4',
+    'PluginInfo string endpoint = 3',
+    'PluginInfo string name = 2',
+    'PluginInfo string type = 1',
+    'Registration rpcGetInfo(InfoRequest)returns(PluginInfo)',
+    'Registration rpcNotifyRegistrationStatus(RegistrationStatus)returns(RegistrationStatusResponse)',
+    'RegistrationStatus bool plugin_registered = 1',
+    'RegistrationStatus string error = 2',
+    'package pluginregistration',
+  ]);
 });
