@@ -12,8 +12,8 @@ import type { PoolName } from '../ids.ts';
 import { unattended, viewPool } from '../inspect/pool.ts';
 import type { PoolView } from '../inspect/view.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from '../lvm/config.ts';
-import { findGroups } from '../lvm/disks.ts';
-import type { GroupOnDisks } from '../lvm/disks.ts';
+import { findGroups, pickGroup } from '../lvm/disks.ts';
+import type { FoundGroups, GroupOnDisks } from '../lvm/disks.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import { parseReport, reportArgs } from '../lvm/report.ts';
 
@@ -40,13 +40,13 @@ const READ_ATTEMPTS = 3;
 
 /** The configured pools, or, where none is configured, every volume group that holds stores of ours, under its own name. */
 export async function readOffline(exec: Exec, configured: readonly PoolConfig[]): Promise<OfflineNode> {
-  const groups = await findGroups(exec);
-  const wanted = configured.length > 0 ? configured : groups.flatMap(namedAfterGroup);
+  const found = await findGroups(exec);
+  const wanted = configured.length > 0 ? configured : found.groups.flatMap(namedAfterGroup);
   const pools: OfflinePool[] = [];
   const unread: UnreadPool[] = [];
   for (const pool of wanted) {
     try {
-      const report = await readReport(exec, groupOf(groups, pool));
+      const report = await readReport(exec, groupOf(found, pool));
       if (configured.length > 0 || report.stores.length > 0) pools.push(await withDevices(exec, pool.name, report));
     } catch (error) {
       unread.push({ name: pool.name, problem: messageOf(error) });
@@ -61,16 +61,9 @@ function namedAfterGroup({ vgName }: GroupOnDisks): readonly PoolConfig[] {
   return isPoolName(name) ? [{ name, volumeGroup: vgName }] : [];
 }
 
-function groupOf(groups: readonly GroupOnDisks[], { volumeGroup, loopFile }: PoolConfig): GroupOnDisks {
-  const [group, ...more] = groups.filter(({ vgName }) => vgName === volumeGroup);
-  if (group === undefined) {
-    const loop = loopFile === undefined ? '' : `; attach its file first: losetup --find --direct-io=on ${loopFile}`;
-    return fail('unavailable', `Cannot find volume group '${volumeGroup}': no disk of this node has it${loop}`);
-  }
-  if (more.length > 0) {
-    fail('contradiction', `Cannot use volume group '${volumeGroup}': ${more.length + 1} have that name`);
-  }
-  return group;
+function groupOf(found: FoundGroups, { volumeGroup, loopFile }: PoolConfig): GroupOnDisks {
+  const loop = loopFile === undefined ? '' : `; attach its file first: losetup --find --direct-io=on ${loopFile}`;
+  return pickGroup(found, volumeGroup, loop);
 }
 
 async function readReport(exec: Exec, { vgName, disks }: GroupOnDisks): Promise<PoolReport> {

@@ -8,7 +8,7 @@ import type { StoreName } from '../ids.ts';
 
 import { bytes, formatBytes } from '../units.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
-import { findDisks } from './disks.ts';
+import { findGroups, pickGroup } from './disks.ts';
 import type { Layout, Lvm, PoolReport, StoreReport } from './lvm.ts';
 import { parseReport, reportArgs } from './report.ts';
 import { fits } from './room.ts';
@@ -70,7 +70,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
 
   async function look(): Promise<readonly string[]> {
     lookedMs = nowMs();
-    return await findDisks(exec, vgName);
+    return pickGroup(await findGroups(exec), vgName).disks;
   }
 
   /** Looks for the disks again; true when they are others than before. */

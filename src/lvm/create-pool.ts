@@ -44,7 +44,7 @@ const SMALLEST_DISK = mib(256);
 export async function createPool({ exec, vgName, disks }: CreatePool): Promise<CreatedPool> {
   checkName(vgName);
   if (disks.length === 0) fail('invalid', `Cannot make volume group '${vgName}': no disk is given`);
-  const groups = await findGroups(exec);
+  const { groups } = await findGroups(exec);
   if (groups.some((group) => group.vgName === vgName)) {
     fail('exists', `Cannot make volume group '${vgName}': there is one of that name on this node`);
   }

@@ -39,42 +39,66 @@ export function candidateDisks(partitions: string, devices: readonly DeviceRow[]
 
 const REPORT = z.object({
   report: z.array(
-    z.object({ pv: z.array(z.object({ pv_name: z.string(), vg_name: z.string(), vg_uuid: z.string() })) }),
+    z.object({
+      pv: z.array(z.object({ pv_name: z.string(), vg_name: z.string(), vg_uuid: z.string(), pv_in_use: z.string() })),
+    }),
   ),
 });
+type Row = z.infer<typeof REPORT>['report'][number]['pv'][number];
+
+export interface FoundGroups {
+  readonly groups: readonly GroupOnDisks[];
+  /** Disks that say of themselves that a group uses them, while no disk has records of that group that LVM can read. */
+  readonly unreadable: readonly string[];
+}
 
 /** All volume groups of the node with their disks. `unavailable` when LVM does not answer. */
-export async function findGroups(exec: Exec): Promise<readonly GroupOnDisks[]> {
+export async function findGroups(exec: Exec): Promise<FoundGroups> {
   const devices = await exec(['dmsetup', 'info', '-c', '--noheadings', '--separator', SEPARATOR, '-o', DEVICE_FIELDS]);
   if (devices.code !== 0) fail('unavailable', `Cannot list device-mapper devices: ${failureOf(devices)}`);
   const disks = candidateDisks(await output(exec, ['cat', '/proc/partitions']), parseDevices(devices.stdout));
-  if (disks.length === 0) return [];
+  if (disks.length === 0) return { groups: [], unreadable: [] };
   const call = { disks, known: false, ioMemoryKib: 8 * DEFAULT_IO_MEMORY_KIB };
   // --readonly takes no locks: nothing of other groups waits for this, nor this for them.
-  const args = ['--readonly', '--reportformat', 'json', '-o', 'pv_name,vg_name,vg_uuid'];
+  const args = ['--readonly', '--reportformat', 'json', '-o', 'pv_name,vg_name,vg_uuid,pv_in_use'];
   const result = await exec(lvmArgv(call, 'pvs', args));
   if (result.code !== 0) fail('unavailable', `Cannot list physical volumes: ${failureOf(result)}`);
-  return groupsOf(result.stdout);
+  return groupsOf(REPORT.parse(JSON.parse(result.stdout)).report.flatMap(({ pv }) => pv));
 }
 
-function groupsOf(text: string): readonly GroupOnDisks[] {
-  const rows = REPORT.parse(JSON.parse(text)).report.flatMap(({ pv }) => pv);
+function groupsOf(rows: readonly Row[]): FoundGroups {
+  // A disk whose group cannot be read has a name in brackets there, and no UUID.
   const groups = Map.groupBy(
-    rows.filter((row) => row.vg_name !== ''),
+    rows.filter((row) => row.vg_uuid !== ''),
     (row) => row.vg_uuid,
   );
-  return [...groups].map(([vgUuid, members]) => ({
-    vgUuid,
-    vgName: members[0]?.vg_name ?? '',
-    disks: members.map((row) => row.pv_name).filter((path) => path.startsWith('/')),
-  }));
+  return {
+    groups: [...groups].map(([vgUuid, members]) => ({
+      vgUuid,
+      vgName: members[0]?.vg_name ?? '',
+      disks: pathsOf(members),
+    })),
+    unreadable: pathsOf(rows.filter((row) => row.vg_uuid === '' && row.pv_in_use !== '')),
+  };
 }
 
-/** The disks of one group. `unavailable` when it is not there, `contradiction` when two have its name. */
-export async function findDisks(exec: Exec, vgName: string): Promise<readonly string[]> {
-  const [group, ...more] = (await findGroups(exec)).filter((found) => found.vgName === vgName);
-  if (group === undefined)
-    return fail('unavailable', `Cannot find volume group '${vgName}': no disk of this node has it`);
+/** What LVM calls [unknown] is a disk that is not there. */
+function pathsOf(rows: readonly Row[]): readonly string[] {
+  return rows.map((row) => row.pv_name).filter((path) => path.startsWith('/'));
+}
+
+/**
+ * The group of that name. `unavailable` when it is not there, with `hint` behind the reason; `contradiction` when two
+ * have its name.
+ */
+export function pickGroup({ groups, unreadable }: FoundGroups, vgName: string, hint = ''): GroupOnDisks {
+  const [group, ...more] = groups.filter((found) => found.vgName === vgName);
   if (more.length > 0) fail('contradiction', `Cannot use volume group '${vgName}': ${more.length + 1} have that name`);
-  return group.disks;
+  if (group !== undefined) return group;
+  const damaged =
+    unreadable.length === 0
+      ? ''
+      : `; of the group that ${unreadable.join(', ')} belong${unreadable.length === 1 ? 's' : ''} to LVM cannot read ` +
+        `the records (docs/recovery.md has the way back)`;
+  return fail('unavailable', `Cannot find volume group '${vgName}': no disk of this node has it${damaged}${hint}`);
 }

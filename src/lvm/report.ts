@@ -72,16 +72,19 @@ export function parseReport(text: string, vgName: string): PoolReport | undefine
   if (section === undefined || group === undefined) return undefined;
   const volumes = section.lv ?? [];
   const stores = volumes.flatMap((volume) => storeOf(volume) ?? []);
+  const disks = section.pv ?? [];
+  // LVM counts them all, and gives out nothing on a disk that does not answer.
+  const outOfReach = disks.reduce((sum, disk) => sum + (disk.pv_missing ? disk.pv_free : 0n), 0n);
   return {
     vgName,
     vgUuid: vgUuid(group.vg_uuid),
     extent: group.vg_extent_size,
     size: group.vg_size,
-    free: group.vg_free,
+    free: bytes(group.vg_free - outOfReach),
     seqno: group.vg_seqno,
     metadataSize: group.vg_mda_size,
     metadataFree: group.vg_mda_free,
-    physicalVolumes: (section.pv ?? []).map((disk): PhysicalVolume => ({
+    physicalVolumes: disks.map((disk): PhysicalVolume => ({
       path: disk.pv_name,
       size: disk.pv_size,
       free: disk.pv_free,

@@ -2,6 +2,7 @@
 // it concerns and of that alone; another family is used all the while and nothing of it changes; and it heals when the
 // cause is gone.
 
+import { readFile } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { CreateVolume } from '../../src/engine/engine.ts';
@@ -15,6 +16,7 @@ const NAME = 'faults';
 const LIMIT_MS = 600_000;
 /** After that the driver looks again for disks that did not answer. */
 const LOOK_AGAIN_MS = 31_000;
+const POOL_DISKS = ['/dev/vdc', '/dev/vdd'] as const;
 const ON_DISK = 1;
 const WAIT_MS = 5_000;
 /** Of the commands of an operation every so many-th is killed. */
@@ -286,6 +288,40 @@ async function diskGone({ rig, a, b }: Scene): Promise<void> {
   await works(rig, a);
 }
 
+/** As a cut between LVM's metadata text and the header that points to it leaves it, on disks that lost all the texts. */
+async function recordsUnreadable({ rig, a, b }: Scene): Promise<void> {
+  const seqno = async (): Promise<number> => Number(await rig.sh('vgs -qq --noheadings -o vg_seqno pool'));
+  const before = await seqno();
+  await rig.sh('vgchange -qq --addtag unfinished pool');
+  for (const path of POOL_DISKS) {
+    const headers = await rig.sh(`pvck --dump headers ${path}`);
+    const at = Number(/metadata text at (\d+)/.exec(headers)?.[1]);
+    await rig.sh(`dd if=/dev/zero of=${path} bs=512 seek=${at / 512} count=8 oflag=direct status=none`);
+  }
+  rig.pass(LOOK_AGAIN_MS);
+  const words = /of the group that \/dev\/vdc, \/dev\/vdd belong to LVM cannot read the records \(docs\/recovery/;
+  await refused(rig.engine().createSnapshot(a.volume, 'unreadable'), 'unavailable', words);
+  await rig.write(b.volume, 3, 77);
+  expect(await rig.read(b.volume, 3)).toBe(77);
+  await rig.sh(`set -eu\n${await recoveryCommands()}`);
+  expect(await seqno()).toBe(before);
+  rig.pass(LOOK_AGAIN_MS);
+  expect(await rig.read(b.volume, 3)).toBe(77);
+  await works(rig, a);
+  await works(rig, b);
+  await rig.restart();
+  await works(rig, a);
+}
+
+/** What docs/recovery.md has its reader type for that, with the names of these disks. */
+async function recoveryCommands(): Promise<string> {
+  const page = await readFile(new URL('../../docs/recovery.md', import.meta.url), 'utf8');
+  const [, section = ''] = page.split(/^## The group cannot be read$/m);
+  const [own = ''] = section.split(/^## /m);
+  const lines = own.split('\n').filter((line) => line.startsWith('    '));
+  return lines.join('\n').replace(/^ *disks=.*/m, `disks='${POOL_DISKS.join(' ')}'`);
+}
+
 const FAULTS: readonly (readonly [string, (scene: Scene) => Promise<void>])[] = [
   ['a disk that does not read where a data store lies', dataUnread],
   ['a disk that does not flush', notFlushed],
@@ -298,6 +334,7 @@ const FAULTS: readonly (readonly [string, (scene: Scene) => Promise<void>])[] = 
   ['two records that contradict each other', contradiction],
   ['a store of exceptions that fails while it is fed', fedStoreFails],
   ['a disk that is gone and comes back', diskGone],
+  ['records that LVM cannot read on any disk', recordsUnreadable],
 ];
 
 test.each(FAULTS)('%s', { timeout: LIMIT_MS }, async (_name, run) => {

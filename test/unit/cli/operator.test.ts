@@ -18,7 +18,18 @@ const lv = (records = ALL) =>
     lv_size: record.place.kind === 'root' ? '1073741824' : '134217728',
   }));
 const GROUPS = JSON.stringify({
-  report: [{ pv: [{ pv_name: '/dev/vdc', vg_name: 'pool-a', vg_uuid: 'dU4NYT-rtIq-U9FD-lBLg-4GqB-3hvp-orJ8v6' }] }],
+  report: [
+    {
+      pv: [
+        {
+          pv_name: '/dev/vdc',
+          vg_name: 'pool-a',
+          vg_uuid: 'dU4NYT-rtIq-U9FD-lBLg-4GqB-3hvp-orJ8v6',
+          pv_in_use: 'used',
+        },
+      ],
+    },
+  ],
 });
 
 /** A node without a driver and without a device of ours. */

@@ -15,7 +15,9 @@ const store = storeName('sm_0000000001');
 const PARTITIONS = 'major minor  #blocks  name\n\n 254 0 4194304 vda\n 254 32 4194304 vdc\n 254 48 4194304 vdd\n';
 
 const pvs = (...disks: readonly string[]): string =>
-  JSON.stringify({ report: [{ pv: disks.map((pv_name) => ({ pv_name, vg_name: 'pool-a', vg_uuid: 'U' })) }] });
+  JSON.stringify({
+    report: [{ pv: disks.map((pv_name) => ({ pv_name, vg_name: 'pool-a', vg_uuid: 'U', pv_in_use: 'used' })) }],
+  });
 
 interface Rig {
   readonly lvm: LvmCommands;
@@ -217,8 +219,26 @@ describe('disks', () => {
     expect((await one.lvm.report()).vgName).toBe('pool-a');
   });
 
+  test('of a group whose records are damaged: says which disks have them, and where the way back stands', async () => {
+    const lost = { vg_name: '[unknown]', vg_uuid: '', pv_in_use: 'used' };
+    const free = { pv_name: '/dev/vde', vg_name: '', vg_uuid: '', pv_in_use: '' };
+    const look = async (...paths: readonly string[]): Promise<string> => {
+      const pv = [...paths.map((pv_name) => ({ ...lost, pv_name })), free];
+      const one = rig((command) => (command === 'pvs' ? JSON.stringify({ report: [{ pv }] }) : undefined));
+      return (await errorOf(one.lvm.report())).message;
+    };
+    expect(await look('/dev/vdc', '/dev/vdd')).toMatch(/that \/dev\/vdc, \/dev\/vdd belong to LVM cannot read/);
+    expect(await look('/dev/vdc')).toMatch(/no disk of this node has it; .* \/dev\/vdc belongs to .*docs\/recovery.md/);
+    expect(await look()).not.toMatch(/recovery/);
+  });
+
   test('of two groups of one name: nothing is touched', async () => {
-    const two = ['U', 'V'].map((vg_uuid) => ({ pv_name: `/dev/${vg_uuid}`, vg_name: 'pool-a', vg_uuid }));
+    const two = ['U', 'V'].map((vg_uuid) => ({
+      pv_name: `/dev/${vg_uuid}`,
+      vg_name: 'pool-a',
+      vg_uuid,
+      pv_in_use: 'used',
+    }));
     const one = rig((command) => (command === 'pvs' ? JSON.stringify({ report: [{ pv: two }] }) : undefined));
     expect((await errorOf(one.lvm.report())).kind).toBe('contradiction');
   });

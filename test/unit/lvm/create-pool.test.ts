@@ -12,7 +12,9 @@ const block = (path: string, change: Fields = {}): string =>
   JSON.stringify({
     blockdevices: [{ name: path, path, type: 'disk', ro: false, size: 8 * 1024 ** 3, mountpoints: [null], ...change }],
   });
-const PVS = JSON.stringify({ report: [{ pv: [{ pv_name: '/dev/sda1', vg_name: 'system', vg_uuid: 'U' }] }] });
+const PVS = JSON.stringify({
+  report: [{ pv: [{ pv_name: '/dev/sda1', vg_name: 'system', vg_uuid: 'U', pv_in_use: 'used' }] }],
+});
 
 /** A node whose disks are all empty, but for what `answer` says. */
 function node(answer: (line: string) => Answer = () => undefined): ScriptedExec {

@@ -87,6 +87,14 @@ describe('a report', () => {
     expect(parseReport(text, 'pool-a')?.physicalVolumes[0]).toMatchObject({ path: '[unknown]', missing: true });
   });
 
+  test('counts nothing as free that lies on a missing disk', () => {
+    const text = reportJson({
+      vg: { vg_free: '5000' },
+      pv: [{ pv_missing: '1', pv_free: '3000' }, { pv_free: '2000' }],
+    });
+    expect(parseReport(text, 'pool-a')?.free).toBe(2000n);
+  });
+
   test.each([
     ['no JSON', 'it is no JSON', 'WARNING: device'],
     ['a field of another form', 'report.0.vg.0.vg_seqno', reportJson({ vg: { vg_seqno: '1.5' } })],
