@@ -4,6 +4,7 @@
 import { readFile, readdir, mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { build } from 'esbuild';
+import { z } from 'zod';
 import { cached, hashOf } from './cache.ts';
 import { tar } from './tar.ts';
 import type { TarFile } from './tar.ts';
@@ -13,9 +14,13 @@ export interface Bundle {
   readonly path: string;
   /** The same below `opt/snapmerge/`. */
   readonly tarPath: string;
+  /** The same, path and content. */
+  readonly files: readonly TarFile[];
 }
 
 const ROOT = join(import.meta.dirname, '..');
+
+const MANIFEST = z.object({ name: z.string(), version: z.string(), license: z.string() });
 
 /** Packages written for CommonJS ask for `require`, which an ES module does not have by itself. */
 const BANNER = `import { createRequire as snapmergeCreateRequire } from 'node:module';
@@ -36,6 +41,7 @@ export const buildBundle = async (): Promise<Bundle> => {
     sourcemap: 'linked',
     sourcesContent: false,
     banner: { js: BANNER },
+    metafile: true,
     logLevel: 'silent',
   });
   const protoDir = join(ROOT, 'proto');
@@ -45,6 +51,8 @@ export const buildBundle = async (): Promise<Bundle> => {
     ...(await Promise.all(
       protos.map(async (name) => ({ path: `proto/${name}`, content: await readFile(join(protoDir, name)) })),
     )),
+    { path: 'LICENSE', content: await readFile(join(ROOT, 'LICENSE')) },
+    { path: 'THIRD-PARTY-LICENSES', content: await licencesOf(Object.keys(built.metafile.inputs)) },
   ];
   const archive = tar(files.map((file) => ({ ...file, path: `opt/snapmerge/${file.path}` })));
   const dir = await cached('bundle', hashOf(archive), 'bundling the driver', async (path) => {
@@ -54,5 +62,19 @@ export const buildBundle = async (): Promise<Bundle> => {
     }
     await writeFile(join(path, 'bundle.tar'), archive);
   });
-  return { path: join(dir, 'snapmerge.mjs'), tarPath: join(dir, 'bundle.tar') };
+  return { path: join(dir, 'snapmerge.mjs'), tarPath: join(dir, 'bundle.tar'), files };
+};
+
+/** The licences of the packages that these sources come from, as their terms want it wherever they go. */
+const licencesOf = async (sources: readonly string[]): Promise<string> => {
+  const folders = sources.flatMap((path) => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(path)?.[0] ?? []);
+  const texts = [...new Set(folders)].sort().map(async (folder) => {
+    const files = (await readdir(join(ROOT, folder))).filter((name) => /^(licen[cs]e|notice)/i.test(name)).sort();
+    const parts = await Promise.all(files.map((name) => readFile(join(ROOT, folder, name), 'utf8')));
+    const { name, version, license } = MANIFEST.parse(
+      JSON.parse(await readFile(join(ROOT, folder, 'package.json'), 'utf8')),
+    );
+    return [`${name} ${version} (${license})`, ...parts.map((text) => text.trim())].join('\n\n');
+  });
+  return `${(await Promise.all(texts)).join(`\n\n${'-'.repeat(80)}\n\n`)}\n`;
 };

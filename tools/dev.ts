@@ -15,6 +15,10 @@ const verbs: Readonly<Record<string, Verb>> = {
     summary: 'run all tests, or the suites named',
     run: async (args) => (await import('./test/test.ts')).test(args),
   },
+  image: {
+    summary: "build the driver's image as an OCI archive, without a container engine",
+    run: async (args) => (await import('./image/image.ts')).image(args),
+  },
   up: {
     summary: 'boot a guest with a pool and the driver, print the path of its CSI socket',
     run: async (args) => (await import('./up.ts')).up(args),

@@ -1,6 +1,7 @@
 // Where the guest's Debian comes from: the mirror this machine uses already, or the usual one where it uses none. The
 // archive's own key is beside this file, because the keyrings of older distributions do not know it.
 
+import { rm } from 'node:fs/promises';
 import { ToolError } from '../fault.ts';
 import { ensureDebianPackages } from '../debian-packages.ts';
 import { attempt, run } from '../run.ts';
@@ -25,7 +26,24 @@ const mirrorOf = async (): Promise<string | undefined> => {
 };
 
 /** Fills `dir` with packages of the suite; `variant` as mmdebstrap knows it. */
-export const unpackDebian = async (dir: string, variant: string, packages: readonly string[]): Promise<void> => {
+export const unpackDebian = async (dir: string, variant: string, packages: readonly string[]): Promise<void> =>
+  debootstrap(dir, variant, packages, []);
+
+/** Fills `dir` with the packages themselves, those that they depend on included. */
+export const downloadDebian = async (dir: string, packages: readonly string[]): Promise<void> => {
+  const scratch = `${dir}.scratch`;
+  // mmdebstrap runs hooks with a shell, and gives them its folder.
+  const keep = `find "$1/var/cache/apt/archives" -name '*.deb' -exec mv -t '${dir}' {} +`;
+  await debootstrap(scratch, 'extract', packages, [`--extract-hook=${keep}`]);
+  await rm(scratch, { recursive: true });
+};
+
+const debootstrap = async (
+  dir: string,
+  variant: string,
+  packages: readonly string[],
+  options: readonly string[],
+): Promise<void> => {
   await ensureDebianPackages(['mmdebstrap']);
   if (process.getuid?.() !== 0) throw new ToolError('Cannot build the image: run this once as root');
   const mirror = await mirrorOf();
@@ -38,6 +56,7 @@ export const unpackDebian = async (dir: string, variant: string, packages: reado
     '--aptopt=APT::Install-Recommends "false"',
     '--aptopt=Acquire::Retries "3"',
     ...excluded.map((path) => `--dpkgopt=path-exclude=${path}`),
+    ...options,
     SUITE,
     dir,
     ...(mirror === undefined ? [] : [`deb [signed-by=${KEY_PATH}] ${mirror} ${SUITE} main`]),

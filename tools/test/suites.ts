@@ -53,6 +53,11 @@ export const SUITES: readonly Suite[] = [
     ],
   },
   { name: 'unit', summary: 'pure code and parsers', parts: [vitest('unit', 'test/unit')] },
+  {
+    name: 'deploy',
+    summary: "the driver's image and the manifests",
+    parts: [vitest('deploy', 'test/deploy')],
+  },
   { name: 'sim', summary: 'the engine on the simulated node', parts: [vitest('sim', 'test/sim')] },
   {
     name: 'kernel',
