@@ -139,18 +139,36 @@ function createRun(kernel: Kernel, log: Log): Run {
   };
 }
 
-/** Nothing has been swapped: empty the inactive tables that were loaded and let go what was suspended, last first. */
+/**
+ * Nothing has been swapped: all inactive tables that were loaded are emptied first, because a plain resume would put one that
+ * was loaded before the freeze in the place of the live one; then what was suspended goes on, last first. A device whose
+ * table could not be emptied stands still, rather than show something wrong.
+ */
 async function standDown(kernel: Kernel, touched: readonly Step[], log: Log): Promise<void> {
-  for (const step of touched.toReversed()) {
+  const loaded = new Set<DeviceKey>();
+  const attempt = async (step: Step): Promise<boolean> => {
     try {
-      if (step.do === 'load') await kernel.apply({ do: 'clear', device: step.device });
-      if (step.do === 'suspend') await kernel.apply({ do: 'resume', device: step.device });
-      if (step.do === 'open') await kernel.apply({ do: 'close', device: step.device });
-      if (step.do === 'create' || step.do === 'make') await kernel.apply({ do: 'remove', device: step.device });
+      await kernel.apply(step);
+      return true;
     } catch (error) {
       log.error({ step: stepText(step), error: messageOf(error) }, 'stand down failed');
+      return false;
     }
+  };
+  const steps = touched.toReversed();
+  for (const { device } of steps.filter((step) => step.do === 'load')) {
+    if (!(await attempt({ do: 'clear', device }))) loaded.add(device);
   }
+  for (const step of steps.flatMap(undone)) {
+    if (step.do !== 'resume' || !loaded.has(step.device)) await attempt(step);
+  }
+}
+
+function undone(step: Step): readonly Step[] {
+  if (step.do === 'suspend') return [{ do: 'resume', device: step.device }];
+  if (step.do === 'open') return [{ do: 'close', device: step.device }];
+  if (step.do === 'create' || step.do === 'make') return [{ do: 'remove', device: step.device }];
+  return [];
 }
 
 /** Snapshots about to be removed are read once more: nobody writes them now, so what they use is final. */

@@ -1,0 +1,80 @@
+// What becomes of a plan whose steps fail before anything was swapped: all is as it was, and nobody saw anything else.
+
+import { expect, test } from 'vitest';
+import { converge } from '../../../src/dm/converge.ts';
+import { buildFamily } from '../../../src/dm/family.ts';
+import type { Kernel } from '../../../src/dm/kernel.ts';
+import { plan } from '../../../src/dm/plan.ts';
+import type { Step } from '../../../src/dm/step.ts';
+import { stepText } from '../../../src/dm/step.ts';
+import type { DeviceKey } from '../../../src/ids.ts';
+import { silentLog } from '../../../src/ports.ts';
+import { ALL, fork, observedOf, reportOf, restoring, shop, wantedOf } from '../inspect/family.ts';
+
+const before = observedOf(wantedOf(ALL, [shop, fork]));
+const wanted = wantedOf(restoring(), [shop, fork]);
+const steps = plan(before, wanted);
+/** From there on a plan only goes forward. */
+const swapsAt = steps.findIndex((step) => step.do === 'resume');
+
+const sizes = new Map(reportOf(restoring()).stores.map(({ store, size }) => [store, size]));
+const family = buildFamily(shop, restoring(), sizes);
+const neighbours = {
+  alone: <T>(work: () => Promise<T>): Promise<T> => work(),
+  changes: () => 0,
+  beforeFreeze: () => Promise.resolve(),
+};
+
+/** Every step that was tried; one failed, and perhaps one kind of step afterwards. */
+async function tried(failing: number, failingAfter?: Step['do']): Promise<readonly Step[]> {
+  const all: Step[] = [];
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(before),
+    statuses: () => Promise.resolve(new Map()),
+    apply: (step) => {
+      all.push(step);
+      const fails = all.length > failing + 1 ? step.do === failingAfter : all.length === failing + 1;
+      return fails ? Promise.reject(new Error('it failed')) : Promise.resolve();
+    },
+  };
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours })).rejects.toThrow('it failed');
+  return all;
+}
+
+test('there is a table of a live device that is loaded before the freeze, and one in it', () => {
+  const freezeAt = steps.findIndex((step) => step.do === 'suspend');
+  const loads = steps.flatMap((step, index) => (step.do === 'load' && before.devices.has(step.device) ? [index] : []));
+  expect(loads.some((index) => index < freezeAt)).toBe(true);
+  expect(loads.some((index) => index > freezeAt && index < swapsAt)).toBe(true);
+});
+
+test.each(steps.slice(0, swapsAt).map((step, index) => ({ index, text: stepText(step) })))(
+  'step $index fails: nothing that was loaded is shown, all that was suspended goes on ($text)',
+  async ({ index }) => {
+    const loaded = new Set<DeviceKey>();
+    const suspended = new Set<DeviceKey>();
+    const shown: string[] = [];
+    for (const [at, step] of (await tried(index)).entries()) {
+      if (at === index) continue;
+      if (step.do === 'load') loaded.add(step.device);
+      if (step.do === 'clear' || step.do === 'remove') loaded.delete(step.device);
+      if (step.do === 'suspend') suspended.add(step.device);
+      if (step.do !== 'resume') continue;
+      suspended.delete(step.device);
+      if (loaded.has(step.device)) shown.push(stepText(step));
+    }
+    expect(shown).toEqual([]);
+    expect([...suspended]).toEqual([]);
+    expect([...loaded]).toEqual([]);
+  },
+);
+
+test('a table that cannot be emptied is not shown', async () => {
+  const all = await tried(swapsAt - 1, 'clear');
+  const late = all.slice(swapsAt);
+  const loaded = new Set(late.flatMap((step) => (step.do === 'clear' ? [step.device] : [])));
+  const resumed = late.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
+  expect(loaded.size).toBeGreaterThan(0);
+  expect(resumed.filter((key) => loaded.has(key))).toEqual([]);
+  expect(resumed.length).toBeGreaterThan(0);
+});
