@@ -12,12 +12,16 @@ import type { PoolName } from './ids.ts';
 import { LOG_LEVELS } from './log.ts';
 import type { HttpAddress } from './http.ts';
 import type { LogLevel } from './log.ts';
+import type { Bytes } from './units.ts';
+import { parseQuantity } from './units.ts';
 
 export interface PoolConfig {
   readonly name: PoolName;
   readonly volumeGroup: string;
   /** The file of a pool on a loop device: attached before the group is looked for, because a reboot forgets it. */
   readonly loopFile?: string | undefined;
+  /** Size of the loop file where there is none: it is then made, and the volume group on it. */
+  readonly loopSize?: Bytes | undefined;
 }
 
 export interface Config {
@@ -51,11 +55,24 @@ const HTTP_ADDRESS = /^([A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/;
 /** sun_path holds 108 bytes, and the socket is made under a longer name first. */
 const MAX_SOCKET_BYTES = 96;
 
-const pool = z.strictObject({
-  name: z.string().refine(isPoolName, "want 1 to 32 characters of a-z, 0-9 and '-'"),
-  volumeGroup: z.string().regex(VOLUME_GROUP, 'want the name of a volume group'),
-  loopFile: z.string().startsWith('/', 'want an absolute path').optional(),
+const size = z.string().transform((text, context) => {
+  const value = parseQuantity(text);
+  if (value !== undefined) return value;
+  context.addIssue({ code: 'custom', message: 'want a size such as 10Gi' });
+  return z.NEVER;
 });
+
+const pool = z
+  .strictObject({
+    name: z.string().refine(isPoolName, "want 1 to 32 characters of a-z, 0-9 and '-'"),
+    volumeGroup: z.string().regex(VOLUME_GROUP, 'want the name of a volume group'),
+    loopFile: z.string().startsWith('/', 'want an absolute path').optional(),
+    loopSize: size.optional(),
+  })
+  .refine(
+    ({ loopFile, loopSize }) => loopFile !== undefined || loopSize === undefined,
+    'loopSize goes with a loopFile',
+  );
 
 const percent = z
   .union([z.string().regex(/^\d{1,2}%$/, 'want a share of the pool, such as 10%'), z.int().min(0).max(99)])
@@ -206,12 +223,26 @@ function envSettings(env: Sources['env']): Settings {
   });
 }
 
-/** `name=volumeGroup` or `name=volumeGroup:/loop/file`, as flags and environment write a pool; unchecked. */
+/**
+ * `name=volumeGroup`, `name=volumeGroup:/loop/file` or `name=volumeGroup:/loop/file@size`, as flags and environment write a
+ * pool; unchecked.
+ */
 export function readPool(text: string): { readonly name: string; readonly volumeGroup: string } {
   const at = text.indexOf('=');
-  if (at === -1) fail('invalid', `Cannot take pool '${text}': want NAME=VOLUME_GROUP or NAME=VOLUME_GROUP:/LOOP/FILE`);
-  const [volumeGroup = '', ...file] = text.slice(at + 1).split(':');
-  return { name: text.slice(0, at), volumeGroup, ...(file.length === 0 ? {} : { loopFile: file.join(':') }) };
+  if (at === -1) {
+    fail(
+      'invalid',
+      `Cannot take pool '${text}': want NAME=VOLUME_GROUP, and :/LOOP/FILE or :/LOOP/FILE@SIZE where it is on a loop file`,
+    );
+  }
+  const [volumeGroup = '', ...rest] = text.slice(at + 1).split(':');
+  const [, loopFile, loopSize] = /^(.*?)(?:@([^@/]*))?$/.exec(rest.join(':')) ?? [];
+  return {
+    name: text.slice(0, at),
+    volumeGroup,
+    ...(rest.length === 0 ? {} : { loopFile }),
+    ...(loopSize === undefined ? {} : { loopSize }),
+  };
 }
 
 function defined(settings: Settings): Settings {

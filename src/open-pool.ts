@@ -14,7 +14,7 @@ import type { Exec } from './exec.ts';
 import { idFromBytes } from './ids.ts';
 import type { VgUuid } from './ids.ts';
 import { createLvm } from './lvm/commands.ts';
-import { attachLoop } from './lvm/create-pool.ts';
+import { attachLoop, ensureLoopPool } from './lvm/create-pool.ts';
 import type { PoolOpener } from './pools.ts';
 import type { Clock, Log } from './ports.ts';
 
@@ -40,12 +40,13 @@ export function poolOpeners(pools: readonly PoolConfig[], options: OpenOptions):
 }
 
 async function openPool(
-  { name: pool, volumeGroup: vgName, loopFile }: PoolConfig,
+  { name: pool, volumeGroup: vgName, loopFile: file, loopSize: size }: PoolConfig,
   { exec, clock, log, reservePercent }: OpenOptions,
   hideFromUdev: (group: VgUuid) => Promise<boolean>,
 ): Promise<Engine> {
   await requireTargets(exec);
-  if (loopFile !== undefined) await attachLoop(exec, loopFile);
+  if (file !== undefined && size !== undefined) await ensureLoopPool({ exec, vgName, file, size });
+  else if (file !== undefined) await attachLoop(exec, file);
   const lvm = createLvm({ exec, vgName });
   const { vgUuid } = await lvm.report();
   const udev = await hideFromUdev(vgUuid);

@@ -61,7 +61,7 @@ function serveCommand(env: Readonly<Record<string, string | undefined>>, actions
     .option('--socket <path>', 'unix socket to serve on (/run/snapmerge/csi.sock)')
     .option(
       '--pool <name=vg>',
-      'a pool and its volume group, and :/file where that is on a loop file; again for more',
+      'a pool and its volume group, :/file where that is on a loop file, @size to make it; again for more',
       collectPool,
     )
     .option('--reserve <percent>', 'share of each pool that new volumes may not take (10%)')
@@ -77,9 +77,14 @@ function serveCommand(env: Readonly<Record<string, string | undefined>>, actions
       if (word !== undefined) command.error(`error: unknown command '${word}' (snapmerge --help lists them)`);
       const { config: file, checkConfig, pool, ...rest } = flags;
       const config = await loadConfig({ ...rest, pools: pool }, env, file);
-      if (checkConfig === true) actions.print(`${JSON.stringify(config, undefined, 2)}\n`);
+      if (checkConfig === true) actions.print(`${JSON.stringify(config, plainly, 2)}\n`);
       else await actions.serve(config);
     });
+}
+
+/** JSON has no integers of that size. */
+function plainly(_: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
 }
 
 interface PoolFlags {

@@ -83,6 +83,22 @@ export async function createLoopPool({ exec, vgName, file, size }: CreateLoopPoo
 }
 
 /**
+ * The pool of a loop file, made where it is not there yet. Calling again is enough after any failure: a file without a
+ * group is one that we did not finish with if it is empty, and is refused with what was found in it if it is not.
+ */
+export async function ensureLoopPool(request: CreateLoopPool): Promise<void> {
+  const { exec, vgName, file } = request;
+  if ((await exec(['test', '-e', file])).code !== 0) {
+    await createLoopPool(request);
+    return;
+  }
+  const device = await attachLoop(exec, file);
+  const { groups } = await findGroups(exec);
+  if (groups.some((group) => group.vgName === vgName && group.disks.includes(device))) return;
+  await createPool({ exec, vgName, disks: [device] });
+}
+
+/**
  * The loop device of a file, attached if it is not: the pool of a loop file needs it again after each boot. `unavailable`
  * when there is no such file.
  */

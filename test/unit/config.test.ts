@@ -22,7 +22,7 @@ test('flags come before environment before file before defaults', () => {
 
 test('pools of the environment, and the endpoint as the standard writes it', () => {
   const env = {
-    SNAPMERGE_POOLS: 'fast=vg0,slow=vg1:/var/lib/pool:1.img',
+    SNAPMERGE_POOLS: 'fast=vg0,slow=vg1:/var/lib/pool:1.img,try=vg2:/var/lib/a@b/try.img@10Gi',
     CSI_ENDPOINT: 'unix:///csi/csi.sock',
     SNAPMERGE_NODE: 'n',
   };
@@ -30,6 +30,7 @@ test('pools of the environment, and the endpoint as the standard writes it', () 
   expect(pools).toEqual([
     { name: 'fast', volumeGroup: 'vg0' },
     { name: 'slow', volumeGroup: 'vg1', loopFile: '/var/lib/pool:1.img' },
+    { name: 'try', volumeGroup: 'vg2', loopFile: '/var/lib/a@b/try.img', loopSize: 10n * 1024n ** 3n },
   ]);
   expect(socket).toBe('/csi/csi.sock');
 });
@@ -66,6 +67,8 @@ test.each([
   ['pools: [{ name: a, volumeGroup: v }, { name: a, volumeGroup: w }]', 'two pools have one name'],
   ['pools: [{ name: a, volumeGroup: v }, { name: b, volumeGroup: v }]', 'two pools have one group'],
   ['pools: [{ name: a, volumeGroup: v, loopFile: pool.img }]', 'pools.0.loopFile: want an absolute path'],
+  ['pools: [{ name: a, volumeGroup: v, loopSize: 1Gi }]', 'loopSize goes with a loopFile'],
+  ['pools: [{ name: a, volumeGroup: v, loopFile: /x, loopSize: many }]', 'loopSize: want a size such as 10Gi'],
   [`${MINIMAL}reserve: 100%`, 'reserve: want a share of the pool'],
   [`${MINIMAL}reserve: 100`, 'reserve'],
   [`${MINIMAL}socket: csi.sock`, 'socket: want an absolute path'],

@@ -33,9 +33,9 @@ test('serving is what happens without a command', async () => {
 });
 
 test('--check-config prints and does not serve', async () => {
-  const { serve, print } = await run([...POOL, '--check-config']);
+  const { serve, print } = await run([...POOL, '--pool', 'b=vg_b:/pool.img@1Gi', '--check-config']);
   expect(serve).not.toHaveBeenCalled();
-  expect(print).toHaveBeenCalledTimes(1);
+  expect(print).toHaveBeenCalledExactlyOnceWith(expect.stringContaining('"loopSize": "1073741824"'));
   await expect(run(['--check-config', '--node', 'n'])).rejects.toThrow('want at least one pool');
 });
 

@@ -1,7 +1,13 @@
 // Making a pool over scripted commands: every reason against, and that nothing is written before all are known.
 
 import { describe, expect, test } from 'vitest';
-import { attachLoop, createLoopPool, createPool, metadataSizeFor } from '../../../src/lvm/create-pool.ts';
+import {
+  attachLoop,
+  createLoopPool,
+  ensureLoopPool,
+  createPool,
+  metadataSizeFor,
+} from '../../../src/lvm/create-pool.ts';
 import { gib, mib } from '../../../src/units.ts';
 import type { Answer, ScriptedExec } from '../scripted-exec.ts';
 import { scriptedExec } from '../scripted-exec.ts';
@@ -12,9 +18,9 @@ const block = (path: string, change: Fields = {}): string =>
   JSON.stringify({
     blockdevices: [{ name: path, path, type: 'disk', ro: false, size: 8 * 1024 ** 3, mountpoints: [null], ...change }],
   });
-const PVS = JSON.stringify({
-  report: [{ pv: [{ pv_name: '/dev/sda1', vg_name: 'system', vg_uuid: 'U', pv_in_use: 'used' }] }],
-});
+const group = (disk: string, name: string): string =>
+  JSON.stringify({ report: [{ pv: [{ pv_name: disk, vg_name: name, vg_uuid: 'U', pv_in_use: 'used' }] }] });
+const PVS = group('/dev/sda1', 'system');
 
 /** A node whose disks are all empty, but for what `answer` says. */
 function node(answer: (line: string) => Answer = () => undefined): ScriptedExec {
@@ -173,6 +179,42 @@ describe('on a file', () => {
     const pool = createLoopPool({ exec: script.exec, vgName: 'pool-a', file, size: gib(1) });
     await expect(pool).rejects.toMatchObject({ kind: 'internal' });
     expect(script.lines().slice(-2)).toEqual(['losetup --detach /dev/loop7', `rm --force ${file}`]);
+  });
+
+  test('that is made where it is missing, and finished where somebody was interrupted', async () => {
+    const none = node((line) => (line === `test -e ${file}` ? 1 : undefined));
+    await ensureLoopPool({ exec: none.exec, vgName: 'pool-a', file, size: gib(1) });
+    expect(none.lines()).toContain(`truncate --size 1073741824 ${file}`);
+    expect(made(none)).toHaveLength(1);
+
+    const empty = node((line) => (line === `test -e ${file}` ? '' : undefined));
+    await ensureLoopPool({ exec: empty.exec, vgName: 'pool-a', file, size: gib(1) });
+    expect(empty.lines().filter((line) => line.startsWith('truncate'))).toEqual([]);
+    expect(made(empty)[0]).toContain('--devices /dev/loop7');
+  });
+
+  test('that holds something else is refused, and one that holds the group is used', async () => {
+    const full = node((line) => {
+      if (line === `test -e ${file}`) return '';
+      return line.startsWith('cmp') ? 1 : undefined;
+    });
+    const refused = ensureLoopPool({ exec: full.exec, vgName: 'pool-a', file, size: gib(1) });
+    await expect(refused).rejects.toThrow(/'\/dev\/loop7' holds data.*Nothing was changed$/);
+    expect(made(full)).toEqual([]);
+
+    const there = node((line) => {
+      if (line === `test -e ${file}`) return '';
+      return line.startsWith('lvm pvs') ? group('/dev/loop7', 'pool-a') : undefined;
+    });
+    await ensureLoopPool({ exec: there.exec, vgName: 'pool-a', file, size: gib(1) });
+    expect(made(there)).toEqual([]);
+    // One of that name on other disks is somebody else's.
+    const elsewhere = node((line) => {
+      if (line === `test -e ${file}`) return '';
+      return line.startsWith('lvm pvs') ? group('/dev/vdc', 'pool-a') : undefined;
+    });
+    const taken = ensureLoopPool({ exec: elsewhere.exec, vgName: 'pool-a', file, size: gib(1) });
+    await expect(taken).rejects.toMatchObject({ kind: 'exists' });
   });
 
   test('is attached once', async () => {
