@@ -58,7 +58,7 @@ export function createHealth({ pools, sockets, isSocket, obstacles }: HealthOpti
 }
 
 /** Whoever asks while an answer is being found gets that one. */
-function shared<T>(ask: () => Promise<T>): () => Promise<T> {
+export function shared<T>(ask: () => Promise<T>): () => Promise<T> {
   let underWay: Promise<T> | undefined;
   return async () => {
     underWay ??= ask().finally(() => {

@@ -15,6 +15,8 @@ import { idFromBytes } from './ids.ts';
 import type { VgUuid } from './ids.ts';
 import { createLvm } from './lvm/commands.ts';
 import { attachLoop, ensureLoopPool } from './lvm/create-pool.ts';
+import { measuredKernel } from './metrics/measured.ts';
+import type { Metrics } from './metrics/metrics.ts';
 import type { PoolOpener } from './pools.ts';
 import type { Clock, Log } from './ports.ts';
 
@@ -23,6 +25,7 @@ export interface OpenOptions {
   readonly clock: Clock;
   readonly log: Log;
   readonly reservePercent: number;
+  readonly metrics: Metrics;
 }
 
 /** Openers for all pools: the udev rules name all groups that are known, so they are written by one at a time. */
@@ -41,7 +44,7 @@ export function poolOpeners(pools: readonly PoolConfig[], options: OpenOptions):
 
 async function openPool(
   { name: pool, volumeGroup: vgName, loopFile: file, loopSize: size }: PoolConfig,
-  { exec, clock, log, reservePercent }: OpenOptions,
+  { exec, clock, log, reservePercent, metrics }: OpenOptions,
   hideFromUdev: (group: VgUuid) => Promise<boolean>,
 ): Promise<Engine> {
   await requireTargets(exec);
@@ -54,12 +57,13 @@ async function openPool(
     pool,
     vg: vgUuid,
     lvm,
-    kernel: createKernel({ exec, lvm, pool, vgName, vgUuid, udev }),
+    kernel: measuredKernel(createKernel({ exec, lvm, pool, vgName, vgUuid, udev }), pool, metrics),
     host: createHost({ exec, vgName, vgUuid }),
     clock,
     drawId: () => idFromBytes(randomBytes(10)),
     log,
     reservePercent,
+    looked: (ok, seconds) => metrics.looked(pool, ok ? 'ok' : 'error', seconds),
   });
   await engine.start();
   return engine;

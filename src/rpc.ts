@@ -110,7 +110,12 @@ export interface RpcOptions {
   readonly now: () => number;
   /** Fires when the server begins to stop: streams end. */
   readonly stopping: AbortSignal;
+  /** Hears of every call when it has ended. */
+  readonly called?: Called | undefined;
 }
+
+/** `code` as gRPC names it, such as `NOT_FOUND`. */
+export type Called = (method: string, code: string, seconds: number) => void;
 
 /** A service as grpc-js wants it. Calls of the definition that the service does not have answer UNIMPLEMENTED. */
 export function implementation(
@@ -196,11 +201,13 @@ function abortOnCancel(call: Cancellable): AbortSignal {
 }
 
 /** One line per call, written when it ends. What nobody expected also shows where it came from. */
-function logged(method: string, request: unknown, { log, now }: RpcOptions): (error: unknown) => void {
+function logged(method: string, request: unknown, { log, now, called }: RpcOptions): (error: unknown) => void {
   const startedMs = now();
   const fields = loggedFields(request);
   return (error) => {
-    const durationMs = Math.round(now() - startedMs);
+    const elapsedMs = now() - startedMs;
+    const durationMs = Math.round(elapsedMs);
+    called?.(method, error === undefined ? 'OK' : status[codeOf(error)], elapsedMs / 1000);
     if (error === undefined) {
       log.info({ method, ...fields, code: 'OK', durationMs }, 'rpc');
       return;

@@ -6,6 +6,8 @@ import { systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { localExec } from './exec.ts';
 import { createLogger } from './log.ts';
+import { measuredExec } from './metrics/measured.ts';
+import { createMetrics } from './metrics/metrics.ts';
 import { localFiles } from './node/files.ts';
 import { poolOpeners } from './open-pool.ts';
 
@@ -14,11 +16,14 @@ export async function runDriver(config: Config, version: string): Promise<void> 
   const log = createLogger(config.logLevel);
   const ending = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ending.abort());
+  const metrics = createMetrics(version);
+  const exec = measuredExec(localExec, metrics);
   const openers = poolOpeners(config.pools, {
-    exec: localExec,
+    exec,
     clock: systemClock,
     log,
     reservePercent: config.reservePercent,
+    metrics,
   });
-  await serve({ config, openers, exec: localExec, files: localFiles, log, version, ending: ending.signal });
+  await serve({ config, openers, exec, files: localFiles, log, version, metrics, ending: ending.signal });
 }

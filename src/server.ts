@@ -9,7 +9,7 @@ import type { ServiceDefinition } from '@grpc/grpc-js';
 import { fail } from './errors.ts';
 import type { Logger } from './log.ts';
 import { implementation } from './rpc.ts';
-import type { Service } from './rpc.ts';
+import type { Called, Service } from './rpc.ts';
 
 export interface ServedService {
   readonly definition: ServiceDefinition;
@@ -27,6 +27,7 @@ export async function startServer(
   socketPath: string,
   services: readonly ServedService[],
   log: Logger,
+  called?: Called,
 ): Promise<RunningServer> {
   await mkdir(dirname(socketPath), { recursive: true, mode: 0o700 });
   await refuseTakenPath(socketPath);
@@ -35,7 +36,7 @@ export async function startServer(
     'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
     'grpc.max_send_message_length': -1,
   });
-  const options = { log, now: () => performance.now(), stopping: stopping.signal };
+  const options = { log, now: () => performance.now(), stopping: stopping.signal, called };
   for (const { definition, service } of services) {
     server.addService(definition, implementation(definition, service, options));
   }

@@ -67,7 +67,7 @@ function serveCommand(env: Readonly<Record<string, string | undefined>>, actions
     .option('--reserve <percent>', 'share of each pool that new volumes may not take (10%)')
     .option('--max-volumes <count>', 'most volumes on this node, 0 for no limit (0)')
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent (info)')
-    .option('--http-address <address>', 'serve /healthz and /readyz there: :PORT or ADDRESS:PORT (nowhere)')
+    .option('--http-address <address>', 'serve /healthz, /readyz and /metrics there: :PORT or ADDRESS:PORT (nowhere)')
     .option('--registration-socket <path>', "register with the kubelet by this socket in its plugins_registry (don't)")
     .option('--kubelet-socket <path>', 'the --socket as the kubelet sees it (the same)')
     .option('--check-config', 'say what the configuration amounts to, or what is wrong with it, and end')

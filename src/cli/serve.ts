@@ -7,7 +7,10 @@ import type { Exec } from '../exec.ts';
 import { createHealth } from '../health.ts';
 import type { Problems } from '../health.ts';
 import { healthPages, startHttp } from '../http.ts';
+import type { Pages } from '../http.ts';
 import type { Logger } from '../log.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import { metricsPage } from '../metrics/page.ts';
 import type { Files } from '../node/files.ts';
 import { createRegistration } from '../node/registration.ts';
 import type { Registration, RegistrationState } from '../node/registration.ts';
@@ -25,6 +28,7 @@ export interface ServeOptions {
   readonly files: Files;
   readonly log: Logger;
   readonly version: string;
+  readonly metrics: Metrics;
   /** Fires when the driver is to end. */
   readonly ending: AbortSignal;
 }
@@ -34,7 +38,16 @@ const DRAIN_MS = 20_000;
 /** Long enough for any healthy pool to converge, short enough for a supervisor that wants to see the socket. */
 const START_WAIT_MS = 30_000;
 
-export async function serve({ config, openers, exec, files, log, version, ending }: ServeOptions): Promise<void> {
+export async function serve({
+  config,
+  openers,
+  exec,
+  files,
+  log,
+  version,
+  metrics,
+  ending,
+}: ServeOptions): Promise<void> {
   log.info({ version, node: config.node, pools: config.pools }, 'starting');
   const pools = startPools(openers, log);
   const registration = registrationOf(config.registration, log);
@@ -46,7 +59,11 @@ export async function serve({ config, openers, exec, files, log, version, ending
     obstacles: () => [...(sockets.length === 0 ? ['not serving yet'] : []), ...unregistered(registration?.current())],
   });
   // First and last, so that probes are answered all the time.
-  const http = config.http === undefined ? undefined : await startHttp(config.http, healthPages(health), log);
+  const pages: Pages = {
+    ...healthPages(health),
+    '/metrics': metricsPage(pools, metrics, () => registeredOf(registration?.current())),
+  };
+  const http = config.http === undefined ? undefined : await startHttp(config.http, pages, log);
   const services = driverServices({
     pools,
     nodeName: config.node,
@@ -59,7 +76,7 @@ export async function serve({ config, openers, exec, files, log, version, ending
   await Promise.race([pools.tried, fired(ending), sleep(START_WAIT_MS, undefined, { ref: false })]);
   const running: RunningServer[] = [];
   const start = async (socket: string, served: readonly ServedService[]): Promise<void> => {
-    running.push(await startServer(socket, served, log));
+    running.push(await startServer(socket, served, log, metrics.called));
     sockets.push(socket);
   };
   await start(config.socket, services);
@@ -84,6 +101,10 @@ function registrationOf(config: RegistrationConfig | undefined, log: Logger): Se
   const registration = createRegistration(config.endpoint, log);
   const services = [{ definition: loadDefinitions().registration, service: registration.service }];
   return { ...registration, socket: config.socket, services };
+}
+
+function registeredOf(state: RegistrationState | undefined): boolean | undefined {
+  return state === undefined ? undefined : state.state === 'registered';
 }
 
 function unregistered(state: RegistrationState | undefined): Problems {

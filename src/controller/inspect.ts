@@ -13,16 +13,19 @@ import type { Service } from '../rpc.ts';
 
 export function inspectService(pools: Pools, version: string): Service {
   return {
-    InspectPools: unary(z.object({}), async () => {
-      const answering = await Promise.all([...pools.engines().values()].map(lookAt));
-      const waiting = [...pools.waiting()].map(([name, why]): PoolView => ({
-        name,
-        problem: why ?? 'it is being started',
-        contents: undefined,
-      }));
-      return toWire({ version, pools: [...answering, ...waiting] });
-    }),
+    InspectPools: unary(z.object({}), async () => toWire({ version, pools: await lookAtPools(pools) })),
   };
+}
+
+/** Those that answer first; of the others, why they do not. */
+export async function lookAtPools(pools: Pools): Promise<readonly PoolView[]> {
+  const answering = await Promise.all([...pools.engines().values()].map(lookAt));
+  const waiting = [...pools.waiting()].map(([name, why]): PoolView => ({
+    name,
+    problem: why ?? 'it is being started',
+    contents: undefined,
+  }));
+  return [...answering, ...waiting];
 }
 
 async function lookAt(engine: Engine): Promise<PoolView> {

@@ -50,6 +50,8 @@ export interface PoolPorts {
   readonly reservePercent: number;
   /** Bytes kept free in a store that is being filled; when not given, by the pool's size. */
   readonly leastHeadroom?: Bytes | undefined;
+  /** Hears of every look of the monitor. */
+  readonly looked?: ((ok: boolean, seconds: number) => void) | undefined;
 }
 
 /** An engine whose background can also be driven by hand: `settle` runs all that is due now, `look` is one monitor round. */
@@ -137,10 +139,14 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     while (!ending.signal.aborted) {
       lookNow = new AbortController();
       let delayMs = LOOK_AGAIN_MS;
+      const begunMs = ctx.clock.nowMs();
+      const tell = (ok: boolean): void => ports.looked?.(ok, (ctx.clock.nowMs() - begunMs) / 1000);
       try {
         delayMs = await monitor.look();
+        tell(true);
       } catch (error) {
         ctx.log.error({ error: messageOf(error) }, 'monitor failed');
+        tell(false);
       }
       if (!ending.signal.aborted) await ctx.clock.sleep(delayMs, lookNow.signal);
     }

@@ -11,6 +11,7 @@ import { serve } from '../../../src/cli/serve.ts';
 import { readConfig } from '../../../src/config.ts';
 import { localExec } from '../../../src/exec.ts';
 import { silentLogger } from '../../../src/log.ts';
+import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { localFiles } from '../../../src/node/files.ts';
 import { loadDefinitions } from '../../../src/proto.ts';
 import { createFakeEngine } from '../controller/fake-engine.ts';
@@ -77,6 +78,7 @@ test('a kubelet finds the driver, and a removed socket is found out', async () =
     files: localFiles,
     log: silentLogger,
     version: '1',
+    metrics: createMetrics('1'),
     ending: ending.signal,
   });
 
@@ -95,6 +97,12 @@ test('a kubelet finds the driver, and a removed socket is found out', async () =
   expect(await page('/readyz')).toBe('503 the kubelet does not register this driver: no such node');
   await call(reg, definitions.registration, 'NotifyRegistrationStatus', { plugin_registered: true });
   expect(await page('/readyz')).toBe('200 ok');
+
+  const metrics = await page('/metrics');
+  expect(metrics).toContain('snapmerge_rpc_duration_seconds_count{method="NodeGetInfo",code="OK"} 1');
+  expect(metrics).toContain('snapmerge_kubelet_registered 1');
+  // This engine has neither LVM nor a kernel to look at, and that is told instead of nothing.
+  expect(metrics).toContain('snapmerge_pool_up{pool="default"} 0');
 
   await rm(socket);
   expect(await page('/healthz')).toBe(`503 socket ${socket} is gone`);
