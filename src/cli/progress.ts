@@ -110,7 +110,7 @@ export function restoreLine(state: RestoreState, pace: Pace, { style, columns, l
   const isBarred = state.phase === 'merging' || state.phase === 'done';
   const bar = isBarred && cells >= LEAST_BAR_CELLS ? `  ${barOf(percent, cells, style)}` : '';
   const left = fit(figures, Math.max(LEAST_FIGURES, columns - who.length - 3), style);
-  return `${paint(style, 'bold', fit(who, columns - left.length - 3, style))}${bar}  ${paint(style, colourOf(state.phase), left)}`;
+  return `${paint(style, 'bold', fit(who, columns - left.length - 3, style))}${bar}  ${paint(style, colourOf(state), left)}`;
 }
 
 /** A line that is longer than the terminal could not be drawn again. */
@@ -119,16 +119,16 @@ function fit(text: string, room: number, { unicode }: Style): string {
   return `${text.slice(0, Math.max(0, room - 1))}${unicode ? '…' : '~'}`;
 }
 
-function colourOf(phase: string): Colour {
+function colourOf({ phase, message }: RestoreState): Colour {
   if (phase === 'failed') return 'red';
   if (phase === 'done') return 'green';
-  return phase === 'merging' ? 'plain' : 'yellow';
+  return phase === 'merging' && message === '' ? 'plain' : 'yellow';
 }
 
 function figuresOf(state: RestoreState, { bytesPerSecond, secondsLeft }: Pace, percent: number): string {
   const { phase, remaining, total, message } = state;
   if (phase === 'done') return `done, ${roughBytes(total)} moved`;
-  if (phase !== 'merging') return message === '' ? phase : `${phase}: ${message}`;
+  if (phase !== 'merging' || message !== '') return message === '' ? phase : `${phase}: ${message}`;
   return [
     `${String(percent).padStart(3)} %`,
     `${roughBytes(remaining)} left`,

@@ -93,7 +93,9 @@ function sayBegun({ terminal, pools }: RestoreTools, restore: RestoreState, requ
     : `Restore ${restore.id} of ${volume} to ${snapshot}`;
   const begun = restore.phase === 'waiting' ? 'is recorded' : `has begun; ${formatBytes(restore.total)} to move`;
   terminal.write(`${what} ${begun}.\n`);
-  if (restore.message !== '') terminal.write(`${restore.message}.\n`);
+  const merging = restore.phase === 'merging' ? 'Merging in the background; the volume can be used' : '';
+  const word = restore.message === '' ? merging : restore.message;
+  if (word !== '') terminal.write(`${word}.\n`);
   if (restore.safety !== '') terminal.write(`What ${label(restore.volume)} held is kept in ${restore.safety}.\n`);
   if (!request.watch) complain('Watch it with: snapmerge restores --watch\n');
 }

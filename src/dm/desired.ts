@@ -35,6 +35,8 @@ export interface Desired {
 export interface InUse {
   readonly volumes: ReadonlySet<VolumeId>;
   readonly pinned: ReadonlySet<EntityId>;
+  /** Shows what is merged as snapshots, which move nothing: a merge that has failed begins anew only by way of that. */
+  readonly holdsMerges?: boolean;
 }
 
 export function desired(family: Family, inUse: InUse): Desired {
@@ -42,7 +44,7 @@ export function desired(family: Family, inUse: InUse): Desired {
   const devices: DesiredDevice[] = [];
   // A pad belongs to its reader and lies over the parent; levels belong to the restored volume: all before their users.
   for (const node of parentsFirst(family, needed)) {
-    devices.push(...viewDevices(family, node));
+    devices.push(...viewDevices(family, node, inUse));
   }
   for (const id of [...inUse.volumes].sort()) {
     const node = family.nodes.get(id);
@@ -118,7 +120,7 @@ function storesOf(devices: readonly DesiredDevice[]): ReadonlySet<StoreName> {
 }
 
 /** The view of a node with what only it needs below: a pad, the levels of a running restore. */
-function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
+function viewDevices(family: Family, node: Node, { holdsMerges = false }: InUse): readonly DesiredDevice[] {
   const { record, id } = node;
   const view = deviceKey(id, 'view');
   const { restore } = record;
@@ -129,7 +131,7 @@ function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
   if (restore === undefined) {
     const parent = parentImage(family, node);
     const readOnly = record.entity.kind === 'snapshot' && absorbing(family, node) === undefined;
-    const target = baseTarget(family, node, parent.ref);
+    const target = baseTarget(family, node, parent.ref, holdsMerges);
     return [
       ...parent.devices,
       ...growingStore(family, node),
@@ -137,7 +139,7 @@ function viewDevices(family: Family, node: Node): readonly DesiredDevice[] {
     ];
   }
   const base = restoreBase(family, node, restore);
-  const levels = levelDevices(family, node, restore, base.ref);
+  const levels = levelDevices(family, node, restore, base.ref, holdsMerges);
   const merged = toSectors(restore.size);
   const more = toSectors(bytes(imageSize(record) - restore.size));
   const table: Table = [
@@ -158,16 +160,17 @@ function restoreBase(family: Family, node: Node, { into }: RestoreMark): Image &
   if (record.place.kind === 'root') return { ref: onStore(record.store), devices: [] };
   const below = parentImage(family, node);
   const key = mergeDevice(id, 0);
-  const base = { key, table: [baseTarget(family, node, below.ref)], readOnly: false, suspended: false };
+  const base = { key, table: [baseTarget(family, node, below.ref, false)], readOnly: false, suspended: false };
   return { ref: onDevice(key), devices: [...below.devices, ...growingStore(family, node), base] };
 }
 
-/** Merging takes no room in the store that is merged, so that needs no tail. */
+/** Merging takes no room in the store that is merged, so that needs no tail; as a snapshot it takes what is written. */
 function levelDevices(
   family: Family,
   { id }: Node,
   { stack, size, into }: RestoreMark,
   base: Ref,
+  isHeld: boolean,
 ): readonly DesiredDevice[] {
   return stack.flatMap((store, index): readonly DesiredDevice[] => {
     const record = family.records.get(store);
@@ -176,16 +179,17 @@ function levelDevices(
     // What hung on the origin itself is handed over, by the same device and over the same origin: otherwise it would still
     // be fed by the merge, and change the store under it.
     const isHandedOver = into !== undefined && index === 0;
+    const mayGrow = isHandedOver || isHeld;
     const target: Target = {
-      type: 'snapshot-merge',
+      type: isHeld ? 'snapshot' : 'snapshot-merge',
       length: toSectors(size),
       origin: index === 0 ? base : onDevice(mergeDevice(id, index)),
-      cow: isHandedOver ? onDevice(storeDevice(store, 'cow')) : onStore(store),
+      cow: mayGrow ? onDevice(storeDevice(store, 'cow')) : onStore(store),
       mode: 'P',
       chunk: toSectors(chunk),
     };
     return [
-      ...(isHandedOver ? growing(family, record, chunk) : []),
+      ...(mayGrow ? growing(family, record, chunk) : []),
       { key: mergeDevice(id, index + 1), table: [target], readOnly: false, suspended: false },
     ];
   });
@@ -201,13 +205,13 @@ export function mergeDevices(volume: EntityId, { stack }: RestoreMark): readonly
   return stack.map((_, index) => mergeDevice(volume, index + 1));
 }
 
-function baseTarget(family: Family, node: Node, parent: Ref | undefined): Target {
+function baseTarget(family: Family, node: Node, parent: Ref | undefined, holdsMerges: boolean): Target {
   const { record } = node;
   const length = toSectors(imageSize(record));
   if (record.place.kind === 'root') return { type: 'linear', length, on: onStore(record.store), offset: sectors(0) };
   assert(parent !== undefined && record.chunk !== undefined, `'${node.id}' is a cow store and hangs on nothing`);
   return {
-    type: record.merging === undefined ? 'snapshot' : 'snapshot-merge',
+    type: record.merging === undefined || holdsMerges ? 'snapshot' : 'snapshot-merge',
     length,
     origin: parent,
     cow: waitsWhenFull(family, node) ? onDevice(storeDevice(record.store, 'cow')) : onStore(record.store),

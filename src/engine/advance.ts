@@ -21,6 +21,7 @@ import type { Context, FamilyState } from './context.ts';
 import { commit, extendStore, commitRecord, copiesOf, settle, storeReport } from './stores.ts';
 import { confirmLosses, convergeFamily, fullIn } from './shown.ts';
 import { readPool } from './context.ts';
+import { beginFailedAnew } from './failed-merges.ts';
 import { growStore } from './expand.ts';
 import { beginWaiting } from './restore.ts';
 import { shrinkMeasured } from './snapshots.ts';
@@ -41,6 +42,7 @@ export async function advance(ctx: Context, id: VolumeId): Promise<void> {
     if ((await confirmLosses(ctx, family)) || (await writeLosses(ctx, report, family))) continue;
     await settle(ctx, family);
     await convergeFamily(ctx, family);
+    await beginFailedAnew(ctx, family);
     await sweepFamily(ctx, family);
     if (!(await takeTurn(ctx, { report, forest, family }))) return;
   }
@@ -99,7 +101,7 @@ async function layFlat(ctx: Context, family: Family): Promise<void> {
     if (status?.state !== 'counts' || size === undefined) return false;
     return size - toBytes(status.used) >= minBytes(ctx.headroom.size, bytes(size / 8n));
   });
-  if (calm.length > 0) await convergeFamily(ctx, family, [], new Set(calm));
+  if (calm.length > 0) await convergeFamily(ctx, family, { flatten: new Set(calm) });
 }
 
 async function finishRestore(ctx: Context, family: Family, node: Node, mark: RestoreMark): Promise<boolean> {
@@ -222,7 +224,7 @@ async function startMerge(ctx: Context, family: Family, ghost: Node, reader: Nod
 
 /** A merge over an invalid store would show the bare parent without a word. */
 async function isSound(ctx: Context, family: Family, reader: Node): Promise<boolean> {
-  await convergeFamily(ctx, family, [reader.id]);
+  await convergeFamily(ctx, family, { pinned: [reader.id] });
   const status = (await ctx.kernel.statuses()).get(deviceKey(reader.id, 'view'));
   if (status?.state === 'counts') return true;
   ctx.log.error(
@@ -252,7 +254,7 @@ async function bareGhost(ctx: Context, report: PoolReport, ghost: Node, window: 
 async function makeRoom(ctx: Context, report: PoolReport, family: Family, ghost: Node, reader: Node): Promise<boolean> {
   const { chunk, store, entity } = ghost.record;
   if (chunk === undefined) return true;
-  await convergeFamily(ctx, family, [reader.id]);
+  await convergeFamily(ctx, family, { pinned: [reader.id] });
   const statuses = await ctx.kernel.statuses();
   const usedBy = (node: Node): Bytes => {
     const status = statuses.get(deviceKey(node.id, 'view'));

@@ -74,7 +74,7 @@ export async function beginRestore(ctx: Context, before: FamilyState, wish: Rest
     await convergeFamily(ctx, after.family);
     await settle(ctx, after.family);
     ctx.goOn(family.id);
-    return presentRunning(entity.id, mark, undefined, '');
+    return presentRunning(entity.id, mark);
   });
 }
 
@@ -111,7 +111,7 @@ async function checkSafety(
   const [nearest] = chainOf(family, volume);
   const isWhole = nearest?.record.entity.size === node.record.entity.size;
   if (nearest?.id === id && isWhole && id !== wish.snapshot) {
-    await convergeFamily(ctx, family, [id]);
+    await convergeFamily(ctx, family, { pinned: [id] });
     const status = (await ctx.kernel.statuses()).get(deviceKey(id, 'view'));
     if (status !== undefined && mergeFinished(status)) return;
   }
@@ -138,7 +138,7 @@ function dataOf(data: Data, { id }: Node): Bytes {
 /** All of the path is shown for a moment and asked, so that a dormant store is known too. */
 async function measurePath(ctx: Context, { family, report }: FamilyState, path: readonly Node[]): Promise<Measured> {
   const pinned = path.map(({ id }) => id);
-  await convergeFamily(ctx, family, pinned);
+  await convergeFamily(ctx, family, { pinned });
   const statuses = await ctx.kernel.statuses();
   const data = new Map<EntityId, Bytes>();
   let total = 0n;
@@ -239,7 +239,7 @@ async function growBase(
   await growStore(ctx, report, store, present, wanted);
   await commitRecord(ctx, base.record, { ...base.record, image: wanted });
   const pinned = path.map(({ id }) => id);
-  await convergeFamily(ctx, (await readFamily(ctx, family.id)).family, pinned);
+  await convergeFamily(ctx, (await readFamily(ctx, family.id)).family, { pinned });
 }
 
 function refuseWithoutRoom(

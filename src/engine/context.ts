@@ -63,6 +63,8 @@ export interface Context {
   readonly whyWaiting: Map<string, string>;
   /** Bytes that each merge moves in a second, from the last looks. */
   readonly mergeRates: Map<DeviceKey, Rate>;
+  /** Families with a merge that has failed, and when it may be begun anew. */
+  readonly failedMerges: Map<VolumeId, Retry>;
   /** Families that would not converge, and why. */
   readonly stuck: Map<VolumeId, string>;
   /** Extends what of a family would not last long, now. */
@@ -109,6 +111,12 @@ export interface Rate {
   readonly left: Bytes;
   readonly atMs: number;
   readonly bytesPerSecond: number;
+}
+
+/** The next attempt, and how long after that one the one behind it, at the earliest. */
+export interface Retry {
+  readonly atMs: number;
+  readonly thenMs: number;
 }
 
 export interface PoolState {

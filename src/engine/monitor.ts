@@ -13,6 +13,7 @@ import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } from '../units.ts';
 import type { Context, WatchedStore } from './context.ts';
+import { noteFailed } from './failed-merges.ts';
 import { aloneOrAnyway } from './shown.ts';
 import { extendStore } from './stores.ts';
 import { noteSizes } from './context.ts';
@@ -85,9 +86,12 @@ async function consider(
   const { family, store, kind, fed } = watched;
   if (status.state !== 'counts') {
     ctx.full.delete(store);
-    // Its word alone is not enough: a table whose exceptions have just been handed over is called invalid too. And a merge
-    // that failed has lost nothing that its store held.
-    if (kind !== 'merge' && !ctx.lost.has(store)) {
+    if (kind === 'merge') {
+      if (status.state === 'merge-failed') noteFailed(ctx, family);
+      return LONGEST_MS;
+    }
+    // Its word alone is not enough: a table whose exceptions have just been handed over is called invalid too.
+    if (!ctx.lost.has(store)) {
       ctx.suspects.add(store);
       ctx.goOn(family);
     }

@@ -101,6 +101,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     waiting: new Set(),
     whyWaiting: new Map(),
     mergeRates: new Map(),
+    failedMerges: new Map(),
     tailChanges: new Map(),
     nested: new Set(),
     unrelieved: new Set(),

@@ -52,6 +52,15 @@ export function presentWish(volume: VolumeId, wish: RestoreWish, reason: string)
   };
 }
 
+/** What stands in the way of a restore that runs; empty when nothing does. */
+export interface Trouble {
+  readonly reason: string;
+  /** It will not go on, whatever becomes of its disks. */
+  readonly isFinal: boolean;
+}
+
+export const NO_TROUBLE: Trouble = { reason: '', isFinal: false };
+
 /** What the merges of a restore still have to do. */
 export interface Progress {
   readonly bytes: Bytes;
@@ -62,17 +71,17 @@ export interface Progress {
 export function presentRunning(
   volume: VolumeId,
   mark: RestoreMark,
-  progress: Progress | undefined,
-  trouble: string,
+  progress?: Progress,
+  { reason, isFinal }: Trouble = NO_TROUBLE,
 ): Restore {
   return {
     ...presentMark(volume, mark),
-    phase: trouble === '' ? 'merging' : 'failed',
+    phase: isFinal ? 'failed' : 'merging',
     remainingBytes: progress?.bytes ?? mark.totalBytes,
     remainingChunks: progress?.chunks,
     bytesPerSecond: progress?.bytesPerSecond,
     endedMs: undefined,
-    message: trouble === '' ? 'Merging in the background; the volume can be used' : trouble,
+    message: reason,
   };
 }
 

@@ -64,7 +64,7 @@ function restoreOfToken({ record }: Node, token: string): Restore | undefined {
   const { entity, wish, restore, restored } = record;
   if (entity.kind !== 'volume') return undefined;
   if (wish?.token === token) return presentWish(entity.id, wish, '');
-  if (restore?.token === token) return presentRunning(entity.id, restore, undefined, '');
+  if (restore?.token === token) return presentRunning(entity.id, restore);
   return restored?.token === token ? presentEnded(entity.id, restored) : undefined;
 }
 

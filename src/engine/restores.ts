@@ -11,8 +11,8 @@ import { MIN_CHUNK_BYTES, bytes, sectors, toBytes } from '../units.ts';
 import type { Context } from './context.ts';
 import { readPool } from './context.ts';
 import type { Restore } from './engine.ts';
-import { presentEnded, presentRunning, presentWish } from './present.ts';
-import type { Progress } from './present.ts';
+import { NO_TROUBLE, presentEnded, presentRunning, presentWish } from './present.ts';
+import type { Progress, Trouble } from './present.ts';
 import { cancelWish } from './restore.ts';
 
 const WATCH_MS = 1000;
@@ -41,7 +41,8 @@ function restoresOf(ctx: Context, family: Family, { record }: Node, statuses: St
     wish === undefined || deleted ? [] : [presentWish(entity.id, wish, ctx.whyWaiting.get(wish.token) ?? '')];
   if (restore === undefined) return [...ended, ...waiting];
   const { progress, trouble } = progressOf(ctx, family, entity.id, restore, statuses);
-  const running = presentRunning(entity.id, restore, progress, trouble || (ctx.stuck.get(family.id) ?? ''));
+  const stuck = { reason: ctx.stuck.get(family.id) ?? '', isFinal: false };
+  const running = presentRunning(entity.id, restore, progress, trouble.reason === '' ? stuck : trouble);
   return [...ended, running, ...waiting];
 }
 
@@ -54,18 +55,20 @@ function progressOf(
   volume: VolumeId,
   mark: RestoreMark,
   statuses: Statuses,
-): { readonly progress: Progress | undefined; readonly trouble: string } {
+): { readonly progress: Progress | undefined; readonly trouble: Trouble } {
   const devices = mergeDevices(volume, mark);
   let left = bytes(0);
   let chunks = 0n;
   let bytesPerSecond: number | undefined;
-  let trouble = '';
+  let trouble = NO_TROUBLE;
   for (const [index, store] of mark.stack.entries()) {
     const key = devices[index];
     const status = key === undefined ? undefined : statuses.get(key);
     if (key === undefined || status === undefined) return { progress: undefined, trouble };
     if (status.state !== 'counts') {
-      trouble = `Cannot go on merging: the kernel says '${status.state}' of device '${key}'`;
+      // One that a disk has stopped is begun anew; of the rest nothing is left to be merged.
+      const isFinal = trouble.isFinal || status.state !== 'merge-failed';
+      trouble = { reason: `Cannot go on merging: the kernel says '${status.state}' of device '${key}'`, isFinal };
       continue;
     }
     const toMove = toBytes(sectors(status.used - status.metadata));

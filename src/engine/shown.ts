@@ -48,16 +48,23 @@ export async function confirmLosses(ctx: Context, { id, records }: Family): Prom
   return ctx.lost.size > before;
 }
 
+export interface ConvergeFamily {
+  /** Images to be shown besides those in use. */
+  readonly pinned?: readonly EntityId[];
+  /** Stores whose cows are to be laid flat. */
+  readonly flatten?: ReadonlySet<StoreName>;
+  readonly holdsMerges?: boolean;
+}
+
 /** Brings the family's devices to what its records say, and remembers what the devices that went away had used. */
 export async function convergeFamily(
   ctx: Context,
   family: Family,
-  pinned: readonly EntityId[] = [],
-  flatten: ReadonlySet<StoreName> = new Set(),
+  { pinned, flatten, holdsMerges = false }: ConvergeFamily = {},
 ): Promise<Measured> {
   // With its device goes what the kernel knows of a store.
   await confirmLosses(ctx, family);
-  const wanted = desired(family, inUseOf(ctx, family, pinned));
+  const wanted = desired(family, { ...inUseOf(ctx, family, pinned), holdsMerges });
   const watched = watchedStores(family, wanted);
   // Until it is done, what was fed is fed.
   const before = ctx.watched.get(family.id) ?? [];
@@ -65,7 +72,7 @@ export async function convergeFamily(
   ctx.watch(family.id, [...before, ...watched.filter(({ store }) => !known.has(store))]);
   try {
     const neighbours = neighboursOf(ctx, family, wanted);
-    const measured = await converge(ctx.kernel, family, wanted, ctx.log, { neighbours, flatten });
+    const measured = await converge(ctx.kernel, family, wanted, ctx.log, { neighbours, ...(flatten && { flatten }) });
     // Only now is there a status of what was made: from here on it may fill.
     ctx.watch(family.id, watched);
     // What is shown again may grow again: a figure from before is worth nothing.

@@ -18,6 +18,8 @@ const LIMIT_MS = 600_000;
 const LOOK_AGAIN_MS = 31_000;
 const POOL_DISKS = ['/dev/vdc', '/dev/vdd'] as const;
 const ON_DISK = 1;
+/** After that the driver begins a merge anew that has failed, the first times. */
+const RETRY_MS = 41_000;
 const WAIT_MS = 5_000;
 /** Of the commands of an operation every so many-th is killed. */
 const EACH = 3;
@@ -269,6 +271,45 @@ async function fedStoreFails({ rig, a, b }: Scene): Promise<void> {
   hurt = { name: a.name, volume: a.volume, snapshot: id, fork: again.id };
 }
 
+async function mergeFails({ rig, a, b }: Scene): Promise<void> {
+  const engine = rig.engine();
+  await engine.deactivate(a.volume);
+  await rig.failUnder(a.volume, ['write']);
+  const { id } = await engine.startRestore({
+    volume: a.volume,
+    snapshot: a.snapshot,
+    mode: 'origin',
+    keepSnapshot: true,
+    safetySnapshotName: undefined,
+    replace: false,
+    token: undefined,
+  });
+  const state = async (): Promise<string> => {
+    await engine.look();
+    await engine.settle();
+    const restore = await engine.getRestore(id);
+    return `${restore?.phase} ${restore?.message}`;
+  };
+  await expect.poll(state, { timeout: LIMIT_MS, interval: 200 }).toMatch(/^merging .*'merge-failed'/);
+  await engine.activate(a.volume);
+  expect(await rig.read(a.volume, 1)).toBe(11);
+  await works(rig, b);
+  rig.pass(RETRY_MS);
+  expect(await state()).toMatch(/^merging .*'merge-failed'/);
+  rig.heal();
+  expect(await state()).toMatch(/^merging .*'merge-failed'/);
+  await rig.write(a.volume, 4, 21);
+  rig.pass(RETRY_MS);
+  await expect.poll(state, { timeout: LIMIT_MS, interval: 200 }).toBe('done ');
+  expect(await rig.read(a.volume, 1)).toBe(11);
+  expect(await rig.read(a.volume, 4)).toBe(21);
+  expect(await rig.read(a.snapshot, 1)).toBe(11);
+  expect(await rig.read(a.fork, 2)).toBe(13);
+  await rig.write(a.volume, 1, 12);
+  await engine.look();
+  await works(rig, a);
+}
+
 async function diskGone({ rig, a, b }: Scene): Promise<void> {
   await rig.sh('echo 1 > "$(readlink -f /sys/block/vdd/device)/../remove"');
   rig.pass(1000);
@@ -332,6 +373,7 @@ const FAULTS: readonly (readonly [string, (scene: Scene) => Promise<void>])[] = 
   ['any command of a snapshot killed', commandsKilled],
   ['a tag of nobody knows what', strangeTag],
   ['two records that contradict each other', contradiction],
+  ['a disk that takes no writes while it is merged into', mergeFails],
   ['a store of exceptions that fails while it is fed', fedStoreFails],
   ['a disk that is gone and comes back', diskGone],
   ['records that LVM cannot read on any disk', recordsUnreadable],

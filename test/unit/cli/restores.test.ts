@@ -118,7 +118,9 @@ test('a fork is promoted; the driver knows what it was made from', async () => {
     snapshot_id: '',
     mode: 'RESTORE_MODE_SNAPSHOT',
   });
-  expect(said()).toBe(`Promotion ${ID} of test-a has begun; 400 MiB to move.\n`);
+  expect(said()).toBe(
+    `Promotion ${ID} of test-a has begun; 400 MiB to move.\nMerging in the background; the volume can be used.\n`,
+  );
   await startRestore(tools, { ...REQUEST, volume: 'test-a', snapshot: 'thursday', mode: 'snapshot' });
   expect(called[1]?.request).toMatchObject({ snapshot_id: `fast.AbCdEf.${thursday}` });
 });
@@ -126,11 +128,15 @@ test('a fork is promoted; the driver knows what it was made from', async () => {
 test('watching ends with the restore; a failed one is said by the exit code', async () => {
   const done = toolsOf([[stateOf(300)], [stateOf(100)], [stateOf(0)]]);
   expect(await startRestore(done.tools, { ...REQUEST, watch: true })).toBe(0);
-  expect(done.said().split('\n').slice(1, -1)).toEqual([
+  expect(done.said().split('\n').slice(2, -1)).toEqual([
     'shop ← friday  ██████░░░░░░░░░░░░░░░░░░   25 %  300 MiB left',
     'shop ← friday  ██████████████████░░░░░░   75 %  100 MiB left',
     'shop ← friday  ████████████████████████  done, 400 MiB moved',
   ]);
+  const heldUp = toolsOf([[stateOf(300)], [stateOf(300, { message: 'A disk failed' })], [stateOf(0)]]);
+  expect(await startRestore(heldUp.tools, { ...REQUEST, watch: true })).toBe(0);
+  expect(heldUp.said()).toContain('shop ← friday');
+  expect(heldUp.said()).toContain('merging: A disk failed');
   const failed = toolsOf([[stateOf(300)], [stateOf(300, { phase: 'RESTORE_PHASE_FAILED', message: 'Merge failed' })]]);
   expect(await startRestore(failed.tools, { ...REQUEST, watch: true })).toBe(1);
 });

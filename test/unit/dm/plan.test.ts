@@ -69,13 +69,14 @@ function recordsOf(list: readonly Member[]): readonly StoreRecord[] {
   return records;
 }
 
-function wantedFor(family: Family, use: readonly number[]): Desired {
+function wantedFor(family: Family, use: readonly number[], holdsMerges = false): Desired {
   const volumes = [...family.nodes.values()].flatMap(({ id: each, record }) =>
     record.entity.kind === 'volume' && !record.deleted && each === record.entity.id ? [record.entity.id] : [],
   );
   return desired(family, {
     volumes: new Set(volumes.filter((_, index) => use.includes(index))),
     pinned: new Set([...family.nodes.keys()].filter((_, index) => use.includes(index + 10))),
+    holdsMerges,
   });
 }
 
@@ -343,6 +344,41 @@ test('a restore begins and ends from any prefix of its plans', () => {
     { numRuns: 2000, seed: 7 },
   );
   expect(restores).toBeGreaterThan(500);
+});
+
+test('merges are held and begin anew from any prefix of their plans', () => {
+  let held = 0;
+  fc.assert(
+    fc.property(
+      members,
+      fc.nat(9),
+      fc.nat(9),
+      uses,
+      fc.array(fc.nat(60), { minLength: 4, maxLength: 4 }),
+      (...drawn) => {
+        const [list, volume, chosen, use, stops] = drawn;
+        const stages = restoring(recordsOf(list), volume, chosen);
+        if (stages === undefined) return;
+        const world: World = { devices: new Map(), stores: new Set(), givenUp: new Set() };
+        const merges = (): number =>
+          [...world.devices.values()].filter(({ live }) => live?.some(({ type }) => type === 'snapshot-merge')).length;
+        for (const [index, hold] of [false, true, false, true].entries()) {
+          const wanted = wantedFor(stages.begun, use, hold);
+          world.givenUp = wanted.givenUp;
+          applySome(world, plan(observe(world), wanted), stops[index] ?? 0);
+          applyAll(world, wanted);
+          expect(isAsWanted(world, wanted)).toBe(true);
+          expect(plan(observe(world), wanted)).toEqual([]);
+          expect(merges() > 0).toBe(!hold);
+          held += hold ? 1 : 0;
+        }
+        applyAll(world, wantedFor(stages.ended, use));
+        expect(isAsWanted(world, wantedFor(stages.ended, use))).toBe(true);
+      },
+    ),
+    { numRuns: 2000, seed: 7 },
+  );
+  expect(held).toBeGreaterThan(1000);
 });
 
 test('stores that grow let their writers go on, without a freeze, and are laid flat when asked to', () => {

@@ -1,0 +1,191 @@
+// Merges that the kernel gives up because a disk does not answer for a while: nothing is lost, users go on where the disk
+// lets them, and when it answers again the merges begin anew and come to their end.
+
+import { expect, test } from 'vitest';
+import type { PoolEngine } from '../../src/engine/pool.ts';
+import { createPoolEngine } from '../../src/engine/pool.ts';
+import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
+import { deviceKey, isSnapshotId, poolName } from '../../src/ids.ts';
+import { silentLog } from '../../src/ports.ts';
+import { kib, mib } from '../../src/units.ts';
+import { idOf } from '../contract/ids.ts';
+import type { Random } from '../contract/random.ts';
+import { createRandom } from '../contract/random.ts';
+import type { World } from './world.ts';
+import { createWorld } from './world.ts';
+
+const SEEDS = Number(process.env['SNAPMERGE_SEEDS'] ?? 20);
+const BLOCKS = 1024;
+const LATER_MS = 400_000;
+const PARAMETERS = {
+  layout: 'linear',
+  chunk: kib(8),
+  snapshotReservePercent: 100,
+  onFull: 'wait',
+  scratch: false,
+} as const;
+
+const REQUEST = { keepSnapshot: true, safetySnapshotName: undefined, replace: false, token: undefined } as const;
+const EXPECTED: readonly string[] = ['merge-failed', 'invalidated'];
+
+interface Story {
+  readonly world: World;
+  readonly engine: PoolEngine;
+  readonly random: Random;
+  readonly images: Map<EntityId, number[]>;
+  readonly pass: (ms: number) => void;
+}
+
+async function begin(seed: number): Promise<Story> {
+  // The volume's own store fills the first disk: stores of exceptions lie on the second one.
+  const world = createWorld({ seed, extent: kib(64), disks: [mib(4), mib(64)], mergeOnResume: 1, mergePerEffect: 0 });
+  let nowMs = 0;
+  let next = 1;
+  const engine = createPoolEngine({
+    kernel: world.kernel,
+    lvm: world.lvm,
+    host: world.host,
+    pool: poolName('test'),
+    vg: (await world.lvm.report()).vgUuid,
+    clock: { nowMs: () => (nowMs += 1), sleep: () => Promise.resolve() },
+    drawId: () => idOf(next++),
+    log: silentLog,
+    reservePercent: 0,
+    leastHeadroom: mib(4),
+  });
+  await engine.open();
+  const pass = (ms: number): void => void (nowMs += ms);
+  return { world, engine, random: createRandom(seed), images: new Map(), pass };
+}
+
+function write({ world, random, images }: Story, volume: VolumeId, count: number): void {
+  const image = images.get(volume) ?? [];
+  for (let index = 0; index < count; index += 1) {
+    const block = random.below(BLOCKS);
+    const tag = 1 + random.below(1_000_000);
+    expect(world.user.write(deviceKey(volume, 'top'), block, [tag])).toBe('done');
+    image[block] = tag;
+  }
+}
+
+async function volumeOf({ engine, images }: Story, name: string, snapshot?: SnapshotId): Promise<VolumeId> {
+  const source = snapshot === undefined ? undefined : ({ from: 'snapshot', snapshot } as const);
+  const made = await engine.createVolume({
+    name,
+    requiredBytes: mib(4),
+    limitBytes: undefined,
+    parameters: PARAMETERS,
+    source,
+  });
+  images.set(
+    made.id,
+    snapshot === undefined ? Array.from({ length: BLOCKS }, () => 0) : [...(images.get(snapshot) ?? [])],
+  );
+  await engine.activate(made.id);
+  return made.id;
+}
+
+async function snapshotOf({ engine, images }: Story, volume: VolumeId, name: string): Promise<SnapshotId> {
+  const { id } = await engine.createSnapshot(volume, name);
+  images.set(id, [...(images.get(volume) ?? [])]);
+  return id;
+}
+
+/** Every block of every image; the snapshots that say of themselves that they are lost, which then show errors alone. */
+async function expectRight({ world, engine, images }: Story): Promise<readonly EntityId[]> {
+  await engine.show(new Set(images.keys()));
+  const lost = (await engine.listSnapshots()).filter(({ lost: isLost }) => isLost).map(({ id }) => id);
+  for (const [id, image] of images) {
+    const top = isSnapshotId(id) ? undefined : world.inspect.content(deviceKey(id, 'top'));
+    const shown = top ?? world.inspect.content(deviceKey(id, 'view'));
+    if (isSnapshotId(id) && lost.includes(id)) expect(new Set(shown)).toEqual(new Set([-1]));
+    else expect(shown).toEqual(image);
+  }
+  await engine.show(new Set());
+  return lost;
+}
+
+async function lookAndGoOn({ engine }: Story): Promise<void> {
+  for (let round = 0; round < 4; round += 1) {
+    await engine.look();
+    await engine.settle();
+  }
+}
+
+/** The merges run into the fault; what is left of them is not zero. */
+async function failMerges(story: Story, disk: number): Promise<void> {
+  const { world } = story;
+  world.control.merge(2);
+  world.control.breakDisk(disk, true);
+  world.control.merge(50);
+  expect([...(await world.kernel.statuses()).values()].map(({ state }) => state)).toContain('merge-failed');
+  await lookAndGoOn(story);
+}
+
+async function heal(story: Story): Promise<void> {
+  story.pass(LATER_MS);
+  await lookAndGoOn(story);
+  expect(story.world.control.finishMerges()).toBe(true);
+  await lookAndGoOn(story);
+}
+
+/** A volume with three snapshots, restored to the first one and in use; its third one takes what the merges overwrite. */
+async function restoring(story: Story): Promise<{ readonly volume: VolumeId; readonly restore: string }> {
+  const { engine, images } = story;
+  const volume = await volumeOf(story, 'volume');
+  write(story, volume, 300);
+  const first = await snapshotOf(story, volume, 'first');
+  for (const name of ['second', 'third']) {
+    write(story, volume, 300);
+    await snapshotOf(story, volume, name);
+  }
+  write(story, volume, 200);
+  await engine.deactivate(volume);
+  const { id } = await engine.startRestore({ ...REQUEST, volume, snapshot: first, mode: 'origin' });
+  images.set(volume, [...(images.get(first) ?? [])]);
+  await engine.activate(volume);
+  return { volume, restore: id };
+}
+
+/** A fork with writes of its own that takes over its origin's storage while it is in use. */
+async function promoting(story: Story): Promise<{ readonly volume: VolumeId; readonly restore: string }> {
+  const { engine, images } = story;
+  const origin = await volumeOf(story, 'origin');
+  write(story, origin, 300);
+  const base = await snapshotOf(story, origin, 'base');
+  write(story, origin, 300);
+  const fork = await volumeOf(story, 'fork', base);
+  write(story, fork, 200);
+  await snapshotOf(story, fork, 'of the fork');
+  write(story, fork, 100);
+  await engine.deactivate(origin);
+  const { id } = await engine.startRestore({ ...REQUEST, volume: fork, snapshot: base, mode: 'snapshot' });
+  images.delete(origin);
+  return { volume: fork, restore: id };
+}
+
+const CASES = [
+  { what: 'a restore', begins: restoring, where: 'what is merged lies', disk: 1, loses: 0 },
+  // What the merges overwrite cannot be read, so the kernel gives up the snapshots that should have taken it.
+  { what: 'a restore', begins: restoring, where: 'the volume lies', disk: 0, loses: 3 },
+  { what: 'a promotion', begins: promoting, where: 'what is merged lies', disk: 1, loses: 0 },
+] as const;
+
+test.each(CASES)('$what goes on when the disk where $where answers again', async ({ begins, disk, loses }) => {
+  for (let seed = 1; seed <= SEEDS; seed += 1) {
+    const story = await begin(seed);
+    const { engine, world, random } = story;
+    const { volume, restore } = await begins(story);
+    await failMerges(story, disk);
+    expect((await engine.getRestore(restore))?.message).toMatch(/the kernel says 'merge-failed'/);
+    // The disk is back, and the driver has not noticed: users write meanwhile, also into what is not merged.
+    world.control.breakDisk(disk, false);
+    write(story, volume, random.below(100));
+    await heal(story);
+    expect(await engine.getRestore(restore)).toMatchObject({ phase: 'done', message: '' });
+    expect((await expectRight(story)).length).toBeLessThanOrEqual(loses);
+    write(story, volume, 100);
+    await expectRight(story);
+    expect(world.inspect.notices().filter(({ kind }) => !EXPECTED.includes(kind))).toEqual([]);
+  }
+});
