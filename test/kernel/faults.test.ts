@@ -375,8 +375,9 @@ const FAULTS: readonly (readonly [string, (scene: Scene) => Promise<void>])[] = 
   ['two records that contradict each other', contradiction],
   ['a disk that takes no writes while it is merged into', mergeFails],
   ['a store of exceptions that fails while it is fed', fedStoreFails],
-  ['a disk that is gone and comes back', diskGone],
   ['records that LVM cannot read on any disk', recordsUnreadable],
+  // Last: it has another name afterwards.
+  ['a disk that is gone and comes back', diskGone],
 ];
 
 test.each(FAULTS)('%s', { timeout: LIMIT_MS }, async (_name, run) => {
