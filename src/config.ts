@@ -39,6 +39,8 @@ export interface Config {
   readonly http: HttpAddress | undefined;
   /** How the kubelet learns of this driver; undefined: by somebody else, or not at all. */
   readonly registration: RegistrationConfig | undefined;
+  /** Where VolumeRestore objects are: `in-cluster`, or the path of a kubeconfig. Undefined: they are not looked for. */
+  readonly kubernetes: string | undefined;
 }
 
 export interface RegistrationConfig {
@@ -107,6 +109,13 @@ const schema = z.strictObject({
   logLevel: z.enum(LOG_LEVELS).default('info'),
   httpAddress: httpAddress.optional(),
   registrationSocket: socketPath.optional(),
+  kubernetes: z
+    .string()
+    .refine(
+      (value) => value === 'off' || value === 'in-cluster' || value.startsWith('/'),
+      'want off, in-cluster, or the absolute path of a kubeconfig',
+    )
+    .default('off'),
   kubeletSocket: socketPath.optional(),
 });
 
@@ -126,11 +135,12 @@ export function readConfig({ flags, env, file }: Sources): Config {
   const merged = { ...fileSettings(file), ...envSettings(env), ...defined(flags) };
   const result = schema.safeParse(merged);
   if (!result.success) return refuse(result.error);
-  const { reserve, httpAddress: http, registrationSocket, kubeletSocket, ...rest } = result.data;
+  const { reserve, httpAddress: http, registrationSocket, kubeletSocket, kubernetes, ...rest } = result.data;
   return {
     ...rest,
     reservePercent: reserve,
     http,
+    kubernetes: kubernetes === 'off' ? undefined : kubernetes,
     registration:
       registrationSocket === undefined
         ? undefined
@@ -219,6 +229,7 @@ function envSettings(env: Sources['env']): Settings {
     logLevel: env['SNAPMERGE_LOG_LEVEL'],
     httpAddress: env['SNAPMERGE_HTTP_ADDRESS'],
     registrationSocket: env['SNAPMERGE_REGISTRATION_SOCKET'],
+    kubernetes: env['SNAPMERGE_KUBERNETES'],
     kubeletSocket: env['SNAPMERGE_KUBELET_SOCKET'],
   });
 }

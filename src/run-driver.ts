@@ -2,10 +2,12 @@
 // other commands need not load what only the driver uses.
 
 import { serve } from './cli/serve.ts';
+import type { ServeOptions } from './cli/serve.ts';
 import { systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import { localExec } from './exec.ts';
 import { createLogger } from './log.ts';
+import type { Logger } from './log.ts';
 import { measuredExec } from './metrics/measured.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { localFiles } from './node/files.ts';
@@ -25,5 +27,17 @@ export async function runDriver(config: Config, version: string): Promise<void> 
     reservePercent: config.reservePercent,
     metrics,
   });
-  await serve({ config, openers, exec, files: localFiles, log, version, metrics, ending: ending.signal });
+  const kubernetes = await kubernetesOf(config, log);
+  await serve({ config, openers, exec, files: localFiles, log, version, metrics, kubernetes, ending: ending.signal });
+}
+
+/** What is only needed in a cluster is only loaded there. */
+async function kubernetesOf({ kubernetes: where, node }: Config, log: Logger): Promise<ServeOptions['kubernetes']> {
+  if (where === undefined) return undefined;
+  const [{ connectTo }, { runController }] = await Promise.all([
+    import('./kubernetes/http.ts'),
+    import('./kubernetes/controller.ts'),
+  ]);
+  const api = connectTo(where);
+  return (pools, ending) => runController({ api, pools, node, clock: systemClock, log, random: Math.random }, ending);
 }

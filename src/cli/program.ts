@@ -29,6 +29,7 @@ interface ServeFlags {
   readonly logLevel?: string;
   readonly httpAddress?: string;
   readonly registrationSocket?: string;
+  readonly kubernetes?: string;
   readonly kubeletSocket?: string;
   readonly checkConfig?: boolean;
 }
@@ -69,6 +70,7 @@ function serveCommand(env: Readonly<Record<string, string | undefined>>, actions
     .option('--log-level <level>', 'trace, debug, info, warn, error or silent (info)')
     .option('--http-address <address>', 'serve /healthz, /readyz and /metrics there: :PORT or ADDRESS:PORT (nowhere)')
     .option('--registration-socket <path>', "register with the kubelet by this socket in its plugins_registry (don't)")
+    .option('--kubernetes <where>', 'carry out VolumeRestore objects: off, in-cluster or a kubeconfig (off)')
     .option('--kubelet-socket <path>', 'the --socket as the kubelet sees it (the same)')
     .option('--check-config', 'say what the configuration amounts to, or what is wrong with it, and end')
     .allowExcessArguments()

@@ -15,7 +15,7 @@ import type { Files } from '../node/files.ts';
 import { createRegistration } from '../node/registration.ts';
 import type { Registration, RegistrationState } from '../node/registration.ts';
 import { startPools } from '../pools.ts';
-import type { PoolOpener } from '../pools.ts';
+import type { PoolOpener, Pools } from '../pools.ts';
 import { loadDefinitions } from '../proto.ts';
 import { startServer } from '../server.ts';
 import type { RunningServer, ServedService } from '../server.ts';
@@ -29,6 +29,8 @@ export interface ServeOptions {
   readonly log: Logger;
   readonly version: string;
   readonly metrics: Metrics;
+  /** Looks after VolumeRestores until the signal fires; undefined: nobody does. */
+  readonly kubernetes?: ((pools: Pools, ending: AbortSignal) => Promise<void>) | undefined;
   /** Fires when the driver is to end. */
   readonly ending: AbortSignal;
 }
@@ -46,6 +48,7 @@ export async function serve({
   log,
   version,
   metrics,
+  kubernetes,
   ending,
 }: ServeOptions): Promise<void> {
   log.info({ version, node: config.node, pools: config.pools }, 'starting');
@@ -82,10 +85,12 @@ export async function serve({
   await start(config.socket, services);
   // The kubelet calls back on the first socket before it is done with the second.
   if (registration !== undefined) await start(registration.socket, registration.services);
+  const looking = kubernetes?.(pools, ending);
   await fired(ending);
   log.info({}, 'ending');
   sockets.length = 0;
   for (const server of running.toReversed()) await server.stop(DRAIN_MS);
+  await looking;
   await pools.stop();
   await http?.stop();
   log.info({}, 'ended');

@@ -1,6 +1,5 @@
 // The restore service of proto/snapmerge.proto: parse, call the engine of the volume's pool, reply.
 
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { optionalName, optionalText, requiredText, timestamp } from '../csi/fields.ts';
 import {
@@ -10,11 +9,11 @@ import {
   requireAllPools,
   requireHere,
   restoreHandle,
+  restoreToken,
 } from '../csi/handles.ts';
 import type { Located } from '../csi/handles.ts';
 import type { Engine, Restore, RestoreMode, RestorePhase } from '../engine/engine.ts';
 import { fail } from '../errors.ts';
-import { idFromBytes } from '../ids.ts';
 import type { Pools } from '../pools.ts';
 import { stream, unary } from '../rpc.ts';
 import type { Reply, Service } from '../rpc.ts';
@@ -94,14 +93,9 @@ async function start(pools: Pools, request: z.output<typeof startRequest>): Prom
     keepSnapshot: request.keep_snapshot ?? true,
     safetySnapshotName: request.safety_snapshot_name === '' ? undefined : request.safety_snapshot_name,
     replace: request.replace,
-    token: request.name === '' ? undefined : tokenOf(request.volume_id, request.name),
+    token: request.name === '' ? undefined : restoreToken(request.volume_id, request.name),
   });
   return { restore: restoreReply(volume.engine, restore) };
-}
-
-/** The same name for the same volume is the same restore. */
-function tokenOf(volume: string, name: string): string {
-  return idFromBytes(createHash('sha256').update(`${volume}\0${name}`).digest());
 }
 
 function here(pools: Pools, text: string): Located<string> {

@@ -1,9 +1,10 @@
 // From the ids in requests to the engine and the entity they name. A handle carries the first characters of its volume
 // group's UUID, so one that lives on another node can be told from one that does not exist.
 
+import { createHash } from 'node:crypto';
 import type { Engine } from '../engine/engine.ts';
 import { fail, unreachable } from '../errors.ts';
-import { isSnapshotId, isVolumeId, parseHandle } from '../ids.ts';
+import { idFromBytes, isPoolName, isSnapshotId, isVolumeId, parseHandle } from '../ids.ts';
 import type { PoolName, SnapshotId, VolumeId } from '../ids.ts';
 import type { Pools } from '../pools.ts';
 
@@ -33,9 +34,13 @@ const RESTORE_HANDLE = /^([a-z0-9-]{1,32})\.([A-Za-z0-9]{6})\.(r-[0-9a-z]{10})$/
 /** Restores have handles of the same form. */
 export function locateRestore(pools: Pools, text: string): Found<string> {
   const [, pool, vg, id] = RESTORE_HANDLE.exec(text) ?? [];
-  if (pool === undefined || vg === undefined || id === undefined) return { at: 'nowhere' };
-  const engine = [...pools.engines().values()].find((one) => one.pool === pool && one.vg.startsWith(vg));
-  return engine === undefined ? { at: 'nowhere' } : { at: 'here', engine, id };
+  if (pool === undefined || vg === undefined || id === undefined || !isPoolName(pool)) return { at: 'nowhere' };
+  return locate(pools, pool, vg, id);
+}
+
+/** The token of the restore that was asked for under a name: the same name for the same volume is the same restore. */
+export function restoreToken(volumeHandle: string, name: string): string {
+  return idFromBytes(createHash('sha256').update(`${volumeHandle}\0${name}`).digest());
 }
 
 export function restoreHandle(engine: Engine, id: string): string {

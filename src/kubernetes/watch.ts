@@ -1,0 +1,101 @@
+// All VolumeRestores of the cluster, as the API server has them: listed, then watched from there, and listed again whenever
+// the watch cannot go on where it was.
+
+import { z } from 'zod';
+import { SnapmergeError, messageOf } from '../errors.ts';
+import type { Clock, Log } from '../ports.ts';
+import { RESTORES_PATH, checked } from './cluster.ts';
+import type { ApiServer, WatchEvent } from './http.ts';
+import { volumeRestore } from './objects.ts';
+import type { VolumeRestore } from './objects.ts';
+
+export interface WatchOptions {
+  readonly api: ApiServer;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Of each object that is there, was changed, or went. */
+  readonly changed: (key: string) => void;
+}
+
+export interface WatchedRestores {
+  readonly all: () => readonly VolumeRestore[];
+  readonly get: (key: string) => VolumeRestore | undefined;
+  /** Until the signal fires. */
+  readonly run: (signal: AbortSignal) => Promise<void>;
+}
+
+const FIRST_RETRY_MS = 500;
+const MOST_RETRY_MS = 15_000;
+
+const list = z.object({ metadata: z.object({ resourceVersion: z.string() }), items: z.array(z.unknown()) });
+const versioned = z.object({ metadata: z.object({ resourceVersion: z.string() }) });
+/** What a watch sends when the version that it was to begin at is no longer kept. */
+const refusal = z.object({ code: z.number().default(0), message: z.string().default('') });
+
+export function watchRestores({ api, clock, log, changed }: WatchOptions): WatchedRestores {
+  const known = new Map<string, VolumeRestore>();
+  /** Where to go on; undefined: list anew. */
+  let version: string | undefined;
+
+  const put = (object: unknown): string | undefined => {
+    const parsed = volumeRestore.safeParse(object);
+    if (!parsed.success) {
+      log.error({ error: z.prettifyError(parsed.error) }, 'VolumeRestore not understood');
+      return undefined;
+    }
+    const key = keyOf(parsed.data);
+    known.set(key, parsed.data);
+    changed(key);
+    return key;
+  };
+  const relist = async (): Promise<void> => {
+    const found = checked(list, await api.request({ method: 'GET', path: RESTORES_PATH }), RESTORES_PATH);
+    const there = new Set(found.items.map(put));
+    for (const key of known.keys()) {
+      if (there.has(key)) continue;
+      known.delete(key);
+      changed(key);
+    }
+    ({ resourceVersion: version } = found.metadata);
+  };
+  const take = ({ type, object }: WatchEvent): void => {
+    if (type === 'ERROR') {
+      log.info({ why: refusal.safeParse(object).data?.message }, 'VolumeRestores are listed anew');
+      version = undefined;
+      return;
+    }
+    const at = versioned.safeParse(object);
+    if (at.success && version !== undefined) version = at.data.metadata.resourceVersion;
+    if (type === 'BOOKMARK') return;
+    const key = put(object);
+    if (type !== 'DELETED' || key === undefined) return;
+    known.delete(key);
+    changed(key);
+  };
+  return {
+    all: () => [...known.values()],
+    get: (key) => known.get(key),
+    run: async (signal) => {
+      let failures = 0;
+      while (!signal.aborted) {
+        try {
+          if (version === undefined) await relist();
+          if (failures > 0) log.info({ failures }, 'API server is back');
+          failures = 0;
+          const from = { resourceVersion: version ?? '', allowWatchBookmarks: 'true' };
+          await api.watch(RESTORES_PATH, from, take, signal);
+        } catch (error) {
+          if (error instanceof SnapmergeError && error.kind === 'out-of-range') version = undefined;
+          const againMs = Math.min(FIRST_RETRY_MS * 2 ** failures, MOST_RETRY_MS);
+          failures += 1;
+          log.warn({ error: messageOf(error), againMs }, 'VolumeRestores cannot be watched');
+          await clock.sleep(againMs, signal);
+        }
+      }
+    },
+  };
+}
+
+export function keyOf({ metadata: { namespace, name } }: VolumeRestore): string {
+  return `${namespace}/${name}`;
+}
