@@ -62,6 +62,7 @@ export function createMonitor(ctx: Context): Monitor {
       const watched = [...ctx.watched].flatMap(([family, stores]) => stores.map((store) => ({ family, ...store })));
       if (watched.length === 0) return LONGEST_MS;
       last = await ctx.kernel.statuses();
+      const merging = familiesMerging(watched, last);
       let delayMs = LONGEST_MS;
       for (const one of watched) {
         const status = last.get(one.device);
@@ -69,11 +70,24 @@ export function createMonitor(ctx: Context): Monitor {
           delayMs = Math.min(delayMs, MERGING_MS);
           continue;
         }
+        if (one.kind === 'merge' && mergeFinished(status) && !merging.has(one.family)) ctx.goOn(one.family);
         delayMs = Math.min(delayMs, await consider(ctx, seen, one, status));
       }
       return Math.max(SHORTEST_MS, delayMs);
     },
   };
+}
+
+/** All merges of a family belong to one operation, which ends with the last of them: until then none of them is news. */
+function familiesMerging(
+  watched: readonly (WatchedStore & { readonly family: VolumeId })[],
+  statuses: ReadonlyMap<DeviceKey, SnapshotStatus>,
+): ReadonlySet<VolumeId> {
+  const unfinished = watched.filter(({ kind, device }) => {
+    const status = statuses.get(device);
+    return kind === 'merge' && status !== undefined && !mergeFinished(status);
+  });
+  return new Set(unfinished.map(({ family }) => family));
 }
 
 /** Deals with one store; returns when it must be looked at again. */
@@ -99,9 +113,7 @@ async function consider(
   }
   if (kind === 'merge') {
     noteRate(ctx, watched.device, toBytes(sectors(status.used - status.metadata)));
-    if (!mergeFinished(status)) return MERGING_MS;
-    ctx.goOn(family);
-    return SHORTEST_MS;
+    return mergeFinished(status) ? SHORTEST_MS : MERGING_MS;
   }
   const used = toBytes(status.used);
   const size = ctx.sizes.get(store) ?? (await sizeNow(ctx, store));
