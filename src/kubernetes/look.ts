@@ -272,19 +272,22 @@ export function uses({ metadata, spec, status }: Pod, claim: string): boolean {
   );
 }
 
-/** Of several that ask for the same volume the oldest comes first, until it has begun. */
+/** Of several that ask for the same volume the one that the node has been asked for comes first, then the oldest. */
 export function firstOf(others: readonly VolumeRestore[], object: VolumeRestore): string | undefined {
   const { metadata, spec } = object;
-  const isEarlier = (one: VolumeRestore['metadata']): boolean =>
-    one.creationTimestamp < metadata.creationTimestamp ||
-    (one.creationTimestamp === metadata.creationTimestamp && one.uid < metadata.uid);
+  const isEarlier = ({ metadata: one }: VolumeRestore): boolean => {
+    const isHeld = one.finalizers.includes(FINALIZER);
+    if (isHeld !== metadata.finalizers.includes(FINALIZER)) return isHeld;
+    if (one.creationTimestamp !== metadata.creationTimestamp) return one.creationTimestamp < metadata.creationTimestamp;
+    return one.uid < metadata.uid;
+  };
   return others
     .filter(
       (one) =>
         one.metadata.namespace === metadata.namespace &&
         one.spec.persistentVolumeClaimName === spec.persistentVolumeClaimName &&
         one.metadata.uid !== metadata.uid &&
-        isEarlier(one.metadata) &&
+        isEarlier(one) &&
         !hasBegun(one) &&
         !(isOver(one) && !one.metadata.finalizers.includes(FINALIZER)),
     )
