@@ -1,5 +1,5 @@
-// The driver as it is shipped: one JavaScript file and the .proto files beside it, and the same as an archive that a
-// guest unpacks at boot.
+// The driver as it is shipped: one JavaScript file to start, those that it loads when it needs them, and the .proto files
+// beside them, and the same as an archive that a guest unpacks at boot.
 
 import { readFile, readdir, mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -32,7 +32,13 @@ export const buildBundle = async (): Promise<Bundle> => {
   const built = await build({
     entryPoints: [join(ROOT, 'src/main.ts')],
     absWorkingDir: ROOT,
-    outfile: 'snapmerge.mjs',
+    // What is loaded when it is asked for (the driver, and its part for Kubernetes) lies in files of its own, so that the
+    // command line does not read it.
+    outdir: '.',
+    entryNames: 'snapmerge',
+    chunkNames: '[name]-[hash]',
+    outExtension: { '.js': '.mjs' },
+    splitting: true,
     write: false,
     bundle: true,
     platform: 'node',
