@@ -279,8 +279,11 @@ function refused(seen: Seen, { pods, inUse }: Here, { kind, message }: Refusal):
 
 function inUseMessage({ object: { spec } }: Seen, pods: readonly string[], message: string): string {
   if (pods.length === 0) return message;
-  const whose = spec.mode === 'NameSnapshot' ? 'the volume that is to be given up' : 'the volume';
-  return `${pods.length === 1 ? 'Pod' : 'Pods'} ${namesOf(pods)} ${pods.length === 1 ? 'uses' : 'use'} ${whose}: scale down or delete what they belong to, or use the mode OnActivate`;
+  const [isOne, isPromotion] = [pods.length === 1, spec.mode === 'NameSnapshot'];
+  const who = `${isOne ? 'Pod' : 'Pods'} ${namesOf(pods)} ${isOne ? 'uses' : 'use'}`;
+  const whose = isPromotion ? 'the volume that is to be given up' : 'the volume';
+  const instead = isPromotion ? '' : ', or use the mode OnActivate';
+  return `${who} ${whose}: scale down or delete what ${isOne ? 'it belongs' : 'they belong'} to${instead}`;
 }
 
 function namesOf(pods: readonly string[]): string {

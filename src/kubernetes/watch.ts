@@ -36,7 +36,13 @@ export function watchRestores({ api, clock, log, changed }: WatchOptions): Watch
   const known = new Map<string, VolumeRestore>();
   /** Where to go on; undefined: list anew. */
   let version: string | undefined;
+  /** Since the server last answered. */
+  let failures = 0;
 
+  const answered = (): void => {
+    if (failures > 0) log.info({ failures }, 'API server is back');
+    failures = 0;
+  };
   const put = (object: unknown): string | undefined => {
     const parsed = volumeRestore.safeParse(object);
     if (!parsed.success) {
@@ -57,8 +63,10 @@ export function watchRestores({ api, clock, log, changed }: WatchOptions): Watch
       changed(key);
     }
     ({ resourceVersion: version } = found.metadata);
+    answered();
   };
   const take = ({ type, object }: WatchEvent): void => {
+    answered();
     if (type === 'ERROR') {
       log.info({ why: refusal.safeParse(object).data?.message }, 'VolumeRestores are listed anew');
       version = undefined;
@@ -76,14 +84,12 @@ export function watchRestores({ api, clock, log, changed }: WatchOptions): Watch
     all: () => [...known.values()],
     get: (key) => known.get(key),
     run: async (signal) => {
-      let failures = 0;
       while (!signal.aborted) {
         try {
           if (version === undefined) await relist();
-          if (failures > 0) log.info({ failures }, 'API server is back');
-          failures = 0;
           const from = { resourceVersion: version ?? '', allowWatchBookmarks: 'true' };
           await api.watch(RESTORES_PATH, from, take, signal);
+          answered();
         } catch (error) {
           if (error instanceof SnapmergeError && error.kind === 'out-of-range') version = undefined;
           const againMs = Math.min(FIRST_RETRY_MS * 2 ** failures, MOST_RETRY_MS);

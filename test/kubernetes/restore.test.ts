@@ -80,11 +80,11 @@ test('a volume goes back, is used while it merges, and the object tells', async 
   expect(status.blockingPods).toBeUndefined();
   expect(metadata.finalizers).toEqual([]);
   const told = await api.events(namespace);
-  expect(told.map(({ kind, name, reason }) => [kind, name, reason]).toSorted()).toEqual([
-    ['PersistentVolumeClaim', 'shop', 'RestoreBegun'],
-    ['PersistentVolumeClaim', 'shop', 'RestoreSucceeded'],
-    ['VolumeRestore', 'back', 'RestoreBegun'],
-    ['VolumeRestore', 'back', 'RestoreSucceeded'],
+  expect(told.map(({ kind, name, reason }) => `${kind} ${name} ${reason}`).sort()).toEqual([
+    'PersistentVolumeClaim shop RestoreBegun',
+    'PersistentVolumeClaim shop RestoreSucceeded',
+    'VolumeRestore back RestoreBegun',
+    'VolumeRestore back RestoreSucceeded',
   ]);
   await a.unstage(volume);
 });
@@ -156,7 +156,7 @@ test('a snapshot that is not kept goes with its object', async () => {
 
 test('a fork takes over its origin, whose owner is told', async () => {
   const origin = await shop();
-  const [snapshot] = (await a.engine().listSnapshots()).filter((one) => one.volume === origin);
+  const snapshot = (await a.engine().listSnapshots()).find((one) => one.volume === origin);
   const fork = await a.claim(namespace, 'fork', snapshot?.id);
   await a.stage(fork);
   a.write(fork, 5);
@@ -217,9 +217,10 @@ test('what is taken back on the node has failed', async () => {
   await a.stage(volume);
   await api.restore(namespace, 'later', { ...FRIDAY, mode: 'OnActivate' });
   await api.until(namespace, 'later', 'Waiting', 'WaitsForActivation');
-  const [restore] = (await a.engine().listRestores()).filter((one) => one.volume === volume);
+  const restore = (await a.engine().listRestores()).find((one) => one.volume === volume);
   await a.engine().cancelRestore(restore?.id ?? '');
-  await api.until(namespace, 'later', 'Failed', 'Cancelled');
+  const { status } = await api.until(namespace, 'later', 'Failed', 'Cancelled');
+  expect(status.message).toContain("on node 'a'");
   await a.unstage(volume);
 });
 
