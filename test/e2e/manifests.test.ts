@@ -70,6 +70,8 @@ test.each([
   ['patch', 'persistentvolumeclaims:status', 'any'],
   ['patch', 'volumesnapshotcontents.snapshot.storage.k8s.io:status', 'any'],
   ['create', 'csistoragecapacities.storage.k8s.io', 'snapmerge-system'],
+  ['patch', 'volumerestores.snapmerge.io:status', 'any'],
+  ['create', 'volumesnapshotcontents.snapshot.storage.k8s.io', 'any'],
   ['update', 'leases.coordination.k8s.io/external-resizer-csi-snapmerge-io', 'snapmerge-system'],
 ])('the account may %s %s in %s namespace', async (verb, resource, namespace) => {
   expect(await canI(verb, resource, namespace)).toBe(true);
