@@ -22,7 +22,7 @@ import { GuestError } from './fault.ts';
 import { forwardSocket } from './forward.ts';
 import type { Forward } from './forward.ts';
 import { freePort } from './ports.ts';
-import { CONSOLE, guestArgv, poolDisk, stateDisk } from './qemu-argv.ts';
+import { CONSOLE, dataDisk, guestArgv, poolDisk, stateDisk } from './qemu-argv.ts';
 import { guestDir, isRunning, readState, writeState } from './state.ts';
 import type { GuestShape } from './state.ts';
 import { waitFor } from './wait.ts';
@@ -44,6 +44,12 @@ export interface GuestOptions {
   readonly tars?: readonly string[];
   /** Outlives this process; otherwise it ends with it, however that ends. */
   readonly detached?: boolean;
+  /** In 10.0.2.0/24, which every guest has for itself. */
+  readonly address?: string;
+  /** More rules of QEMU's user network, such as `hostfwd=...` and `guestfwd=...`. */
+  readonly forwards?: readonly string[];
+  /** An ext4 image: the guest has a copy of its own at /data, which outlives power cuts. */
+  readonly data?: string;
   /** Goes on with the disks that an earlier guest of this name left. */
   readonly keepDisks?: boolean;
 }
@@ -71,7 +77,7 @@ export interface Guest {
   readonly forward: (guestSocket: string, hostPath?: string) => Promise<Forward>;
 }
 
-const DEFAULTS = { disks: 2, diskSizeBytes: 4 * 1024 ** 3, memoryMiB: 1024, cpus: 1 } as const;
+const DEFAULTS = { disks: 2, diskSizeBytes: 4 * 1024 ** 3, memoryMiB: 1024, cpus: 1, address: '10.0.2.15' } as const;
 const STATE_DISK_BYTES = 256 * 1024 ** 2;
 
 const BOOT_TRIES = 3;
@@ -95,6 +101,9 @@ const shapeOf = (options: GuestOptions): GuestShape => ({
   driver: options.driver ?? false,
   tars: [...(options.tars ?? [])],
   detached: options.detached ?? false,
+  address: options.address ?? DEFAULTS.address,
+  forwards: [...(options.forwards ?? [])],
+  data: options.data ?? null,
 });
 
 const sparseFile = async (path: string, sizeBytes: number): Promise<void> => {
@@ -110,6 +119,7 @@ const makeDisks = async (shape: GuestShape): Promise<void> => {
   await ensureDebianPackages(['e2fsprogs']);
   await run(['mkfs.ext4', '-q', '-F', '-L', 'state', `${state}.tmp`]);
   await rename(`${state}.tmp`, state);
+  if (shape.data !== null) await run(['cp', '--sparse=always', '--reflink=auto', shape.data, dataDisk(dir)]);
 };
 
 const tailOf = async (path: string, lastBytes: number): Promise<string> => {

@@ -20,6 +20,7 @@ export const AGENT_PORT = 7000;
 export const CONSOLE = 'console.log';
 
 export const stateDisk = (dir: string): string => `${dir}/state.ext4`;
+export const dataDisk = (dir: string): string => `${dir}/data.ext4`;
 export const poolDisk = (dir: string, index: number): string => `${dir}/pool${index}.raw`;
 
 const ACCELERATION: Readonly<Record<Accelerator, readonly string[]>> = {
@@ -65,6 +66,7 @@ export const guestArgv = (shape: GuestShape, place: Placement): readonly string[
     `snapmerge.name=${shape.name}`,
     `snapmerge.udev=${shape.udev ? 1 : 0}`,
     `snapmerge.driver=${shape.driver ? 1 : 0}`,
+    `snapmerge.address=${shape.address}`,
   ];
   // A flush in the guest becomes one on this machine. Zeroes become holes, so that zeroing is quick and disks stay small.
   const durable = 'cache=writeback,discard=unmap,detect-zeroes=unmap';
@@ -87,11 +89,16 @@ export const guestArgv = (shape: GuestShape, place: Placement): readonly string[
     '-serial',
     'chardev:console',
     '-netdev',
-    `user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:${place.port}-:${AGENT_PORT}`,
+    [
+      'user,id=net,restrict=on',
+      `hostfwd=tcp:127.0.0.1:${place.port}-${shape.address}:${AGENT_PORT}`,
+      ...shape.forwards.map(value),
+    ].join(','),
     '-device',
     'virtio-net-pci,netdev=net,romfile=',
     ...disk('root', place.rootDisk, 'snapshot=on,cache=unsafe'),
     ...disk('state', stateDisk(dir), durable),
+    ...(shape.data === null ? [] : disk('data', dataDisk(dir), durable)),
     ...pools.flat(),
     ...served.flat(),
     ...tars.flat(),

@@ -19,6 +19,9 @@ const Shape = z.object({
   driver: z.boolean(),
   tars: z.array(z.string()),
   detached: z.boolean(),
+  address: z.string().default('10.0.2.15'),
+  forwards: z.array(z.string()).default([]),
+  data: z.string().nullable().default(null),
 });
 
 const State = z.object({ shape: Shape, pid: z.number().nullable(), port: z.number().nullable() });

@@ -15,19 +15,20 @@ mount --make-rshared /
 ln -sf /proc/mounts /etc/mtab
 ln -sfn /proc/self/fd /dev/fd
 
-udev=1 driver=0
+udev=1 driver=0 address=10.0.2.15
 for word in $(cat /proc/cmdline); do
   case $word in
   snapmerge.name=*) hostname "${word#*=}" ;;
   snapmerge.udev=*) udev=${word#*=} ;;
   snapmerge.driver=*) driver=${word#*=} ;;
+  snapmerge.address=*) address=${word#*=} ;;
   esac
 done
 
 # Other targets and file systems are loaded by the kernel when they are first used.
 modprobe -a virtio_net dm_mod dm_snapshot loop
 ip link set lo up
-ip address add 10.0.2.15/24 dev eth0
+ip address add "$address/24" dev eth0
 ip link set eth0 up
 
 if [ "$udev" = 1 ]; then
@@ -48,6 +49,10 @@ for block in /sys/block/vd*; do
     mkdir -p /var/lib/snapmerge-guest
     mount -t ext4 -o barrier=1 "$device" /var/lib/snapmerge-guest || say 'the state disk cannot be mounted'
     ;;
+  data)
+    mkdir -p /data
+    mount -t ext4 -o barrier=1 "$device" /data || say 'the data disk cannot be mounted'
+    ;;
   tar*) tar -xf "$device" -C / || say "the tar on $serial cannot be unpacked" ;;
   pool*)
     mkdir -p /run/guest/disks
@@ -58,6 +63,8 @@ done
 
 [ "$udev" = 0 ] || udevadm settle --timeout=60 || say 'udev did not settle'
 [ "$driver" = 0 ] || /run/guest/driver.sh start
+# What this guest is for, when a tar has brought it along.
+[ ! -x /usr/local/sbin/guest-start ] || /usr/local/sbin/guest-start || say 'guest-start failed'
 
 (while :; do
   perl /run/guest/agent.pl 7000
