@@ -15,18 +15,27 @@ export interface ClusterBinaries {
   /** The definitions of VolumeSnapshot and its kin, as YAML files. */
   readonly snapshotCrdDir: string;
   readonly path: (program: Program) => string;
+  /** As its images are tagged, such as `v6.3.0`. */
+  readonly sidecarVersion: (name: Sidecar) => string;
 }
 
 export type Program =
-  | 'csi-provisioner'
-  | 'csi-resizer'
-  | 'csi-snapshotter'
+  | Sidecar
   | 'kube-apiserver'
   | 'kube-controller-manager'
   | 'kube-scheduler'
   | 'kubectl'
   | 'kubelet'
   | 'snapshot-controller';
+
+/** The modules that the sidecars come from. */
+const SIDECARS = {
+  'csi-provisioner': 'github.com/kubernetes-csi/external-provisioner/v6',
+  'csi-resizer': 'github.com/kubernetes-csi/external-resizer/v2',
+  'csi-snapshotter': 'github.com/kubernetes-csi/external-snapshotter/v8',
+} as const;
+
+export type Sidecar = keyof typeof SIDECARS;
 
 const MODULE_DIR = join(import.meta.dirname, 'go');
 const SNAPSHOT_API = 'github.com/kubernetes-csi/external-snapshotter/client/v8';
@@ -41,10 +50,11 @@ const linkerFlags = (version: string): string => {
   return ['-s', '-w', ...settings].join(' ');
 };
 
-const versionIn = (goMod: string): string => {
-  const version = /\sk8s\.io\/kubernetes (v\d+\.\d+\.\d+)\b/.exec(goMod)?.[1];
+const versionOf = (goMod: string, module: string): string => {
+  const lines = goMod.split('\n').map((line) => line.trim().split(' '));
+  const version = lines.find(([path = '', version = '']) => path === module && version.startsWith('v'))?.[1];
   if (version === undefined)
-    throw new ToolError(`Cannot build Kubernetes: ${MODULE_DIR}/go.mod names no version of it`);
+    throw new ToolError(`Cannot build '${module}': ${MODULE_DIR}/go.mod names no version of it`);
   return version;
 };
 
@@ -52,7 +62,7 @@ export const clusterBinaries = async (): Promise<ClusterBinaries> => {
   const [goMod, goSum] = await Promise.all(
     ['go.mod', 'go.sum'].map((name) => readFile(join(MODULE_DIR, name), 'utf8')),
   );
-  const version = versionIn(goMod ?? '');
+  const version = versionOf(goMod ?? '', 'k8s.io/kubernetes');
   const key = hashOf(RECIPE_VERSION, goMod ?? '', goSum ?? '');
   const label = `building Kubernetes ${version} and the CSI sidecars (once; some ten minutes on 2 cores)`;
   const dir = await cached('kubernetes', key, label, async (path) => {
@@ -66,5 +76,11 @@ export const clusterBinaries = async (): Promise<ClusterBinaries> => {
     ).trim();
     await cp(join(module, 'config/crd'), join(path, 'crd'), { recursive: true, mode: 0 });
   });
-  return { dir, version, snapshotCrdDir: join(dir, 'crd'), path: (name) => join(dir, name) };
+  return {
+    dir,
+    version,
+    snapshotCrdDir: join(dir, 'crd'),
+    path: (name) => join(dir, name),
+    sidecarVersion: (name) => versionOf(goMod ?? '', SIDECARS[name]),
+  };
 };

@@ -16,7 +16,7 @@ import { SIGNING_KEY, TOKENS, kubeconfigOf, writeCredentials } from './credentia
 import type { User } from './credentials.ts';
 import { daemonPid, daemonReady, startDaemon, stopDaemon } from './daemon.ts';
 import { etcdCommand } from './etcd.ts';
-import { NETWORK, startNetwork } from './network.ts';
+import { NETWORK, openNetwork, startNetwork } from './network.ts';
 import type { Network } from './network.ts';
 
 export interface ControlPlaneOptions {
@@ -53,8 +53,10 @@ export interface ControlPlane {
 
 /** Inside of the cluster's network. */
 export const API_PORT = 6443;
-/** Services have addresses here; the first, 10.0.2.97, is the API's own as pods see it. */
+/** Services have addresses here; the first is the API's own. */
 const SERVICE_RANGE = '10.0.2.96/28';
+/** Where pods and kubelets find the API, at the usual port of https. */
+export const API_SERVICE_ADDRESS = '10.0.2.97';
 const ETCD_URL = 'http://127.0.0.1:2379';
 const START_LIMIT_MS = 180_000;
 const NAME = /^[a-z0-9][a-z0-9-]{0,40}$/;
@@ -252,4 +254,17 @@ export const startControlPlane = async (options: ControlPlaneOptions): Promise<C
       return plane;
     });
   });
+};
+
+/** One that another process started. */
+export const openControlPlane = async (name: string): Promise<ControlPlane> => {
+  const dir = clusterDir(name);
+  if ((await daemonPid(dir, NETWORK)) === undefined)
+    throw new ToolError(`Cannot reach cluster '${name}': it is not running`);
+  const [network, binaries, port] = await Promise.all([
+    openNetwork(dir),
+    clusterBinaries(),
+    readFile(join(dir, 'port'), 'utf8').then(Number),
+  ]);
+  return planeOf({ name, dir, network, binaries, detached: true, port });
 };

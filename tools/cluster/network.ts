@@ -7,7 +7,8 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ensureDebianPackages } from '../debian-packages.ts';
 import { attempt, run } from '../run.ts';
-import { daemonReady, startDaemon } from './daemon.ts';
+import { ToolError } from '../fault.ts';
+import { daemonPid, daemonReady, startDaemon } from './daemon.ts';
 
 export interface Network {
   /** The argv that runs a command inside. */
@@ -79,4 +80,11 @@ export const startNetwork = async (dir: string, detached: boolean): Promise<Netw
     return code === 0 && links.length === 1 && links[0]?.includes('LOWER_UP') === true ? true : undefined;
   });
   return network;
+};
+
+/** The network of a cluster that another process started. */
+export const openNetwork = async (dir: string): Promise<Network> => {
+  const pid = await daemonPid(dir, NETWORK);
+  if (pid === undefined) throw new ToolError(`Cannot reach the network of the cluster in '${dir}': it is not there`);
+  return networkOf(dir, pid, true);
 };
