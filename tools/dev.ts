@@ -19,6 +19,10 @@ const verbs: Readonly<Record<string, Verb>> = {
     summary: "build the driver's image as an OCI archive, without a container engine",
     run: async (args) => (await import('./image/image.ts')).image(args),
   },
+  e2e: {
+    summary: 'run the tests of a real Kubernetes cluster',
+    run: async (args) => (await import('./e2e/e2e.ts')).e2e(args),
+  },
   up: {
     summary: 'boot a guest with a pool and the driver, print the path of its CSI socket',
     run: async (args) => (await import('./up.ts')).up(args),

@@ -3,9 +3,9 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { z } from 'zod';
-import { removeControlPlane, startControlPlane } from '../../tools/cluster/control-plane.ts';
-import type { ControlPlane } from '../../tools/cluster/control-plane.ts';
-import { attempt } from '../../tools/run.ts';
+import { removeControlPlane, startControlPlane } from '../../../tools/cluster/control-plane.ts';
+import type { ControlPlane } from '../../../tools/cluster/control-plane.ts';
+import { attempt } from '../../../tools/run.ts';
 
 const BUILD_LIMIT_MS = 40 * 60_000;
 const NAME = 'manifests-test';

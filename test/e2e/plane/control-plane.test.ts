@@ -5,9 +5,9 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { API_PORT, removeControlPlane, startControlPlane } from '../../tools/cluster/control-plane.ts';
-import type { ControlPlane } from '../../tools/cluster/control-plane.ts';
-import { attempt } from '../../tools/run.ts';
+import { API_PORT, removeControlPlane, startControlPlane } from '../../../tools/cluster/control-plane.ts';
+import type { ControlPlane } from '../../../tools/cluster/control-plane.ts';
+import { attempt } from '../../../tools/run.ts';
 
 const BUILD_LIMIT_MS = 40 * 60_000;
 const NAME = 'control-plane-test';
