@@ -14,6 +14,7 @@ import type { z } from 'zod';
 import { SnapmergeError, messageOf } from './errors.ts';
 import type { ErrorKind } from './errors.ts';
 import type { Logger } from './log.ts';
+import { namedObjects } from './object-names.ts';
 
 export interface CallContext {
   /** `CreateVolume`, without the service. */
@@ -82,7 +83,7 @@ function statusOf(error: unknown): { readonly code: status; readonly details: st
   return { code: codeOf(error), details };
 }
 
-/** The only fields of a request that are ever logged; secrets and mount options are not among them. */
+/** The only fields of a request that are ever logged, with the names of objects; secrets and mount options are not. */
 const LOGGED_FIELDS = [
   'name',
   'volume_id',
@@ -101,7 +102,16 @@ export function loggedFields(request: unknown): Readonly<Record<string, string>>
     const value = entries.get(field);
     return typeof value === 'string' && value !== '' ? [[field, value.slice(0, 512)]] : [];
   });
-  return Object.fromEntries(logged);
+  return {
+    ...Object.fromEntries(logged),
+    ...namedObjects(texts(entries.get('parameters')), texts(entries.get('volume_context'))),
+  };
+}
+
+function texts(value: unknown): Readonly<Record<string, string>> {
+  if (typeof value !== 'object' || value === null) return {};
+  const entries: readonly (readonly [string, unknown])[] = Object.entries(value);
+  return Object.fromEntries(entries.flatMap(([key, text]) => (typeof text === 'string' ? [[key, text]] : [])));
 }
 
 export interface RpcOptions {

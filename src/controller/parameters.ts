@@ -5,6 +5,7 @@ import type { FsType } from '../csi/fstype.ts';
 import { fail } from '../errors.ts';
 import { isPoolName } from '../ids.ts';
 import type { PoolName } from '../ids.ts';
+import { METADATA_KEYS } from '../object-names.ts';
 import type { Layout, OnFull, VolumeParameters } from '../parameters.ts';
 import { MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, isPowerOfTwo, kib, parseQuantity } from '../units.ts';
 import type { Bytes } from '../units.ts';
@@ -20,21 +21,8 @@ export interface ReadParameters {
   readonly volume: VolumeParameters;
 }
 
-const STANDARD = 'csi.storage.k8s.io/';
-const FS_TYPE = `${STANDARD}fstype`;
+const FS_TYPE = 'csi.storage.k8s.io/fstype';
 const ALLOWED = ['pool', 'layout', 'chunkSize', 'snapshotReserve', 'onFull', 'scratch', FS_TYPE] as const;
-/** What external-provisioner and external-snapshotter add on request (--extra-create-metadata): for people, of no effect. */
-const METADATA: ReadonlySet<string> = new Set(
-  [
-    'pvc/name',
-    'pvc/namespace',
-    'pv/name',
-    'volumesnapshot/name',
-    'volumesnapshot/namespace',
-    'volumesnapshotcontent/name',
-  ].map((key) => STANDARD + key),
-);
-
 export function readVolumeParameters(given: Readonly<Record<string, string>>): ReadParameters {
   const known = new Map(Object.entries(given));
   refuseUnknown([...known.keys()], ALLOWED);
@@ -63,7 +51,7 @@ export function refuseMutableParameters(given: Readonly<Record<string, string>>)
 }
 
 function refuseUnknown(keys: readonly string[], allowed: readonly string[]): void {
-  const unknown = keys.filter((key) => !allowed.includes(key) && !METADATA.has(key));
+  const unknown = keys.filter((key) => !allowed.includes(key) && !METADATA_KEYS.has(key));
   if (unknown.length === 0) return;
   const names = unknown.map((key) => `'${key}'`).join(', ');
   const list = allowed.length === 0 ? 'none' : allowed.join(', ');

@@ -12,6 +12,7 @@ import { isThisNode, requireThisNode, topology, topologyRequirement } from '../c
 import type { Engine, Volume } from '../engine/engine.ts';
 import { SnapmergeError, fail } from '../errors.ts';
 import type { PoolName } from '../ids.ts';
+import { claimContext } from '../object-names.ts';
 import type { VolumeSource } from '../parameters.ts';
 import type { Pools } from '../pools.ts';
 import { unary } from '../rpc.ts';
@@ -159,7 +160,7 @@ async function create(pools: Pools, nodeName: string, request: CreateVolumeReque
     parameters: parameters.volume,
     source: found?.source,
   });
-  return { volume: volumeReply(engine, volume, nodeName, fsType) };
+  return { volume: volumeReply(engine, volume, nodeName, fsType, claimContext(request.parameters)) };
 }
 
 /** Only a limit was given: as much as the default, unless that is too much. The engine refuses what a source does not fit in. */

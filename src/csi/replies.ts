@@ -17,11 +17,18 @@ export function handleOf({ pool, vg }: At, id: VolumeId | SnapshotId): string {
   return handleText(pool, vg, id);
 }
 
-export function volumeReply(at: At, volume: Volume, nodeName: string, fsType?: FsType): Reply {
+/** `context`: what the volume carries to the node beside its file system. */
+export function volumeReply(
+  at: At,
+  volume: Volume,
+  nodeName: string,
+  fsType?: FsType,
+  context: Readonly<Record<string, string>> = {},
+): Reply {
   return {
     volume_id: handleOf(at, volume.id),
     capacity_bytes: volume.size.toString(),
-    volume_context: fsType === undefined ? {} : { [FS_TYPE_CONTEXT]: fsType },
+    volume_context: { ...context, ...(fsType === undefined ? {} : { [FS_TYPE_CONTEXT]: fsType }) },
     content_source: volume.source === undefined ? null : sourceReply(at, volume.source),
     accessible_topology: [topologyOf(nodeName)],
   };
