@@ -1,5 +1,6 @@
 // The controller of VolumeRestores, in each node's driver: it watches all of them, and works on those whose volume is on this
-// node, on those whose volume nobody can place, and on what a node has left that is gone.
+// node, on those whose volume nobody can place, and on what a node has left that is gone. Beside it, snapshots that no node
+// takes are looked for.
 
 import { messageOf, SnapmergeError } from '../errors.ts';
 import type { Pools } from '../pools.ts';
@@ -9,6 +10,7 @@ import type { ApiServer } from './http.ts';
 import { createQueue } from './queue.ts';
 import { round } from './round.ts';
 import { isOver } from './status.ts';
+import { watchUnclaimed } from './unclaimed.ts';
 import { watchRestores } from './watch.ts';
 
 export interface ControllerOptions {
@@ -60,5 +62,6 @@ export async function runController(options: ControllerOptions, signal: AbortSig
     }
   };
   log.info({ node }, 'VolumeRestores are watched');
-  await Promise.all([restores.run(signal), queue.run(signal), resync()]);
+  const unclaimed = watchUnclaimed({ api, cluster, pools, node, clock, log, random }, signal);
+  await Promise.all([restores.run(signal), queue.run(signal), resync(), unclaimed]);
 }
