@@ -85,7 +85,9 @@ const LATER_MS = 5_000;
 const FIRST_MINUTE_MS = 60_000;
 /** What every driver of the cluster asks after. */
 const SHARED_MS = 10_000;
-const ELSEWHERE_MS = 60_000;
+/** What another node works on: only whether that is still there. */
+const ELSEWHERE_MS = 300_000;
+const LEAVING_MS = 30_000;
 const RETRY_FOLLOW_UP_MS = 10_000;
 
 export function decide(seen: Seen): Decision {
@@ -113,7 +115,7 @@ function elsewhere(
   isHeld: boolean,
 ): Decision {
   // A node that is only away for a while finishes what it has begun, and is the only one who can take back the rest.
-  if (exists) return { ...NOTHING, againMs: ELSEWHERE_MS };
+  if (exists) return { ...NOTHING, againMs: isLeaving ? LEAVING_MS : ELSEWHERE_MS };
   if (isLeaving || isOver(seen.object)) return { ...NOTHING, finalizer: false };
   const problem = waits(
     'NodeGone',

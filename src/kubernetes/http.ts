@@ -1,7 +1,15 @@
 // Requests to the API server: plain JSON in and out, with the address, the trust and the credentials of a kubeconfig or of
 // the pod's service account. Kinds of error instead of status codes; what an answer means is for its reader to check.
+//
+// By Node's own http and not by the library's client: that parses with WebAssembly, which a Node without a compiler at run time
+// (--jitless) does not have, and makes a new connection for each request.
 
-import { HttpMethod, IsomorphicFetchHttpLibrary, KubeConfig, RequestContext, Watch } from '@kubernetes/client-node';
+import http from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import https from 'node:https';
+import type { RequestOptions } from 'node:https';
+import { createInterface } from 'node:readline';
+import { KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
 import { SnapmergeError, messageOf } from '../errors.ts';
 import type { ErrorKind } from '../errors.ts';
@@ -37,87 +45,103 @@ export interface ApiServer {
   ) => Promise<void>;
 }
 
+/** For an answer. */
 const LIMIT_MS = 30_000;
+/** Nothing new, not even that nothing is new: the connection may have died. The next watch begins where this one ended. */
+const QUIET_MS = 60_000;
 
 /** `in-cluster`, or the path of a kubeconfig. */
 export function connectTo(where: string): ApiServer {
   const config = new KubeConfig();
   if (where === 'in-cluster') config.loadFromCluster();
   else config.loadFromFile(where);
-  const http = new IsomorphicFetchHttpLibrary();
-  // The library makes a pool of connections for each request: one that is kept spares a handshake each time.
-  let kept: ReturnType<RequestContext['getDispatcher']>;
+  const connections: Connections = { http: new http.Agent(KEPT), https: new https.Agent(KEPT) };
+  const send = sender(config, connections);
   return {
-    request: async ({ method, path, query = {}, body }) => {
-      const server = config.getCurrentCluster()?.server ?? '';
-      const context = new RequestContext(`${server}${path}`, HttpMethod[method]);
-      for (const [key, value] of Object.entries(query)) context.setQueryParam(key, value);
+    request: async (request) => {
+      const limit = AbortSignal.timeout(LIMIT_MS);
       try {
-        await config.applySecurityAuthentication(context);
-        kept ??= context.getDispatcher();
-        if (kept !== undefined) context.setDispatcher(kept);
-        context.setHeaderParam('Accept', 'application/json');
-        if (body !== undefined) {
-          const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
-          context.setHeaderParam('Content-Type', type);
-          context.setBody(JSON.stringify(body));
-        }
-        context.setSignal(AbortSignal.timeout(LIMIT_MS));
-        const response = await http.send(context).toPromise();
-        const text = await response.body.text();
-        if (response.httpStatusCode < 300) return JSON.parse(text);
-        throw refusal(response.httpStatusCode, text, `${method} ${path}`);
+        const response = await send(request, limit);
+        const text = await textOf(response);
+        if (isFine(response)) return JSON.parse(text);
+        throw refusal(response, text, request);
       } catch (error) {
-        if (error instanceof SnapmergeError) throw error;
-        // A certificate authority that was changed is read anew with a new pool.
-        kept = undefined;
-        throw unreachableServer(error);
+        throw error instanceof SnapmergeError ? error : unreachableServer(error);
       }
     },
     watch: async (path, query, take, signal) => {
-      if (signal.aborted) return;
-      await new Promise<void>((resolve, reject) => {
-        const end = (error: unknown): void => {
-          if (error === null || error === undefined || signal.aborted || isQuiet(error)) resolve();
-          else reject(refusalOf(error, path));
-        };
-        const each = (type: string, object: unknown): void => take({ type, object });
-        const begin = async (): Promise<void> => {
-          const request = await new Watch(config).watch(path, { ...query }, each, end);
-          if (signal.aborted) request.abort();
-          signal.addEventListener('abort', () => request.abort(), { once: true });
-        };
-        begin().catch(end);
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+      const request: Request = { method: 'GET', path, query: { ...query, watch: 'true' } };
+      try {
+        const response = await send(request, signal, LIMIT_MS);
+        if (!isFine(response)) throw refusal(response, await textOf(response), request);
+        response.setTimeout(QUIET_MS, () => response.destroy());
+        for await (const line of createInterface(response)) {
+          const event = parsed(watchEvent, line);
+          if (event !== undefined) take(event);
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        throw error instanceof SnapmergeError ? error : unreachableServer(error);
+      }
     },
   };
 }
 
-/** The library ends a watch on which nothing has come for half a minute; the next one begins where it ended. */
-function isQuiet(error: unknown): boolean {
-  return error instanceof Error && error.name === 'TimeoutError';
+const watchEvent = z.object({ type: z.string(), object: z.unknown() });
+
+/** Spares a handshake for each request, which is most of what one costs. */
+const KEPT = { keepAlive: true, maxSockets: 8, timeout: 90_000 };
+
+interface Connections {
+  readonly http: http.Agent;
+  readonly https: https.Agent;
 }
 
-function refusalOf(error: unknown, path: string): SnapmergeError {
-  const code = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
-  return typeof code === 'number' ? refusal(code, '', `watch ${path}`) : unreachableServer(error);
+/** Resolves with the head of the answer. */
+type Send = (request: Request, signal: AbortSignal, headLimitMs?: number) => Promise<IncomingMessage>;
+
+function sender(config: KubeConfig, connections: Connections): Send {
+  return async ({ method, path, query = {}, body }, signal, headLimitMs) => {
+    const cluster = config.getCurrentCluster();
+    const url = new URL(`${cluster?.server ?? ''}${path}`);
+    for (const [key, value] of Object.entries(query)) url.searchParams.set(key, value);
+    const options: RequestOptions = { method, signal };
+    // Read anew each time, because tokens are changed. With another authority another connection is made.
+    await config.applyToHTTPSOptions(options);
+    const isSecure = url.protocol === 'https:';
+    if (cluster?.proxyUrl === undefined) options.agent = isSecure ? connections.https : connections.http;
+    const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+    const content = body === undefined ? {} : { 'content-type': type };
+    const headers = { ...options.headers, accept: 'application/json', ...content };
+    const { request } = isSecure ? https : http;
+    return new Promise((resolve, reject) => {
+      const sent = request(url, { ...options, headers }, resolve);
+      sent.once('error', reject);
+      if (headLimitMs !== undefined) sent.setTimeout(headLimitMs, () => sent.destroy(new Error('it does not answer')));
+      sent.end(body === undefined ? undefined : JSON.stringify(body));
+    });
+  };
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const part of response) if (Buffer.isBuffer(part)) parts.push(part);
+  return Buffer.concat(parts).toString();
+}
+
+function isFine({ statusCode = 0 }: IncomingMessage): boolean {
+  return statusCode >= 200 && statusCode < 300;
 }
 
 function unreachableServer(error: unknown): SnapmergeError {
-  const cause = error instanceof Error && error.cause !== undefined ? `: ${messageOf(error.cause)}` : '';
-  return new SnapmergeError('unavailable', `Cannot reach the API server: ${messageOf(error)}${cause}`, {
-    cause: error,
-  });
+  return new SnapmergeError('unavailable', `Cannot reach the API server: ${messageOf(error)}`, { cause: error });
 }
 
-function refusal(code: number, text: string, what: string): SnapmergeError {
-  const { message, reason, details } = statusIn(text);
+function refusal({ statusCode = 0 }: IncomingMessage, text: string, { method, path }: Request): SnapmergeError {
+  const { message, reason, details } = parsed(status, text) ?? NO_STATUS;
   const isGoing = details.causes.some((cause) => cause.reason === 'NamespaceTerminating');
-  return new SnapmergeError(
-    isGoing ? 'cancelled' : kindOf(code, reason),
-    `Cannot ${what}: ${code} ${message === '' ? text : message}`,
-  );
+  const kind = isGoing ? 'cancelled' : kindOf(statusCode, reason);
+  return new SnapmergeError(kind, `Cannot ${method} ${path}: ${statusCode} ${message === '' ? text : message}`);
 }
 
 function kindOf(code: number, reason: string): ErrorKind {
@@ -149,10 +173,10 @@ const status = z.object({
 });
 const NO_STATUS = status.parse({});
 
-function statusIn(text: string): z.output<typeof status> {
+function parsed<S extends z.ZodType>(schema: S, text: string): z.output<S> | undefined {
   try {
-    return status.parse(JSON.parse(text));
+    return schema.parse(JSON.parse(text));
   } catch {
-    return NO_STATUS;
+    return undefined;
   }
 }

@@ -273,7 +273,7 @@ test('a node that is gone lets go of its objects', async () => {
   await api.remove(restorePath(namespace, 'later'));
   expect((await api.look(namespace, 'later'))?.metadata.finalizers).toEqual([FINALIZER]);
   await api.remove('/api/v1/nodes/c');
-  // The next look of the others is a minute away; a change is seen at once.
+  // The next look of the others is half a minute away; a change is seen at once.
   await api.patch(restorePath(namespace, 'later'), { metadata: { annotations: { look: 'again' } } });
   await api.untilGone(namespace, 'later');
   await api.restore(namespace, 'never', FRIDAY);

@@ -111,8 +111,13 @@ describe('on another node', () => {
   const gone = { ...away, exists: false };
 
   test('it is that node that works on it, also when it is deleted', () => {
-    expect(inShort(seenOf(objectOf(), away))).toEqual(['as it was', undefined, undefined, 60_000]);
-    expect(inShort(seenOf(objectOf({ held: true, leaving: true }), away))[1]).toBeUndefined();
+    expect(inShort(seenOf(objectOf(), away))).toEqual(['as it was', undefined, undefined, 300_000]);
+    expect(inShort(seenOf(objectOf({ held: true, leaving: true }), away))).toEqual([
+      'as it was',
+      undefined,
+      undefined,
+      30_000,
+    ]);
   });
 
   test('which is gone: said, and let go when it is deleted or over', () => {
