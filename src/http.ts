@@ -36,8 +36,13 @@ export function healthPages({ alive, ready }: Health): Pages {
   const page = (problems: Problems): Page =>
     problems.length === 0
       ? { status: 200, contentType: TEXT, body: 'ok\n' }
-      : { status: 503, contentType: TEXT, body: `${problems.join('\n')}\n` };
+      : { status: 503, contentType: TEXT, body: `${problems.map(inOneLine).join('\n')}\n` };
   return { '/healthz': async () => page(await alive()), '/readyz': async () => page(await ready()) };
+}
+
+/** What a command said may have several. */
+function inOneLine(problem: string): string {
+  return problem.replaceAll(/\s*\n\s*/g, ' | ');
 }
 
 /** `precondition` when the address cannot be listened on. */

@@ -20,8 +20,8 @@ test('ok, or every problem on a line', async () => {
   const pages = healthPages({ alive: async () => [], ready: async () => problems });
   expect(await get(pages, '/healthz')).toEqual({ status: 200, body: 'ok\n' });
   expect(await get(pages, '/readyz?verbose')).toEqual({ status: 200, body: 'ok\n' });
-  problems.push("pool 'a': gone", "pool 'b': gone");
-  expect(await get(pages, '/readyz')).toEqual({ status: 503, body: "pool 'a': gone\npool 'b': gone\n" });
+  problems.push("pool 'a': gone", "pool 'b': gone\nfor good");
+  expect(await get(pages, '/readyz')).toEqual({ status: 503, body: "pool 'a': gone\npool 'b': gone | for good\n" });
 });
 
 test('other pages, other methods, and a page that fails', async () => {
