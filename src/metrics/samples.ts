@@ -19,7 +19,10 @@ export const GAUGES = {
     labels: ['pool'],
   },
   snapmerge_pool_metadata_size_bytes: { help: "Room for LVM's metadata.", labels: ['pool'] },
-  snapmerge_pool_metadata_free_bytes: { help: 'Of it, what is free.', labels: ['pool'] },
+  snapmerge_pool_metadata_free_bytes: {
+    help: 'Of it, what is free: half of it at most, because LVM keeps two texts.',
+    labels: ['pool'],
+  },
   snapmerge_pool_disks: { help: 'Disks of the volume group, by whether they are there.', labels: ['pool', 'state'] },
   snapmerge_images: {
     help: 'Volumes, forks and snapshots; ghosts are deleted ones that something still reads through.',

@@ -47,7 +47,7 @@ export const CASES: readonly AlertCase[] = [
   {
     alert: 'SnapmergePoolMetadataNearlyFull',
     series: {
-      [`snapmerge_pool_metadata_free_bytes{${AT}}`]: '60x4 20x40',
+      [`snapmerge_pool_metadata_free_bytes{${AT}}`]: '50x4 9x40',
       [`snapmerge_pool_metadata_size_bytes{${AT}}`]: '100x50',
     },
     quietAt: '19m',
