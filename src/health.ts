@@ -18,20 +18,25 @@ export interface PoolAnswers {
   readonly starting: Problems;
 }
 
-/** Asks every pool anew: LVM and the kernel, some tenths of a second each. */
-export async function askPools(pools: Pools): Promise<PoolAnswers> {
+/** Pools that do not run, asking nobody. */
+export function startsOf(pools: Pools): PoolAnswers {
   const waiting = [...pools.waiting()];
-  const failed = waiting.flatMap(([pool, why]) => (why === undefined ? [] : [`pool '${pool}': ${why}`]));
+  return {
+    problems: waiting.flatMap(([pool, why]) => (why === undefined ? [] : [`pool '${pool}': ${why}`])),
+    starting: waiting.flatMap(([pool, why]) => (why === undefined ? [`pool '${pool}' is being started`] : [])),
+  };
+}
+
+/** Asks every pool anew: LVM and the kernel, some tenths of a second each. */
+async function askPools(pools: Pools): Promise<PoolAnswers> {
+  const { problems, starting } = startsOf(pools);
   const answers = await Promise.all(
     [...pools.engines()].map(async ([pool, engine]) => {
       const health = await engine.health();
       return health.ready ? [] : health.problems.map((problem) => `pool '${pool}': ${problem}`);
     }),
   );
-  return {
-    problems: [...failed, ...answers.flat()],
-    starting: waiting.flatMap(([pool, why]) => (why === undefined ? [`pool '${pool}' is being started`] : [])),
-  };
+  return { problems: [...problems, ...answers.flat()], starting };
 }
 
 export interface HealthOptions {

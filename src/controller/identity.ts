@@ -1,8 +1,8 @@
-// CSI Identity: name, version, capabilities, and whether every pool answers now.
+// CSI Identity: name, version, capabilities, and whether there is a pool to be served.
 
 import { z } from 'zod';
 import { fail } from '../errors.ts';
-import { askPools } from '../health.ts';
+import { startsOf } from '../health.ts';
 import type { Pools } from '../pools.ts';
 import { unary } from '../rpc.ts';
 import type { Service } from '../rpc.ts';
@@ -23,13 +23,18 @@ export function identityService(pools: Pools, version: string): Service {
         { volume_expansion: { type: 'ONLINE' } },
       ],
     })),
-    Probe: unary(z.unknown(), async () => ({ ready: { value: await ready(pools) } })),
+    Probe: unary(z.unknown(), async () => ({ ready: { value: ready(pools) } })),
   };
 }
 
-/** False while pools are being started; what does not answer is an error, as the standard asks. */
-async function ready(pools: Pools): Promise<boolean> {
-  const { problems, starting } = await askPools(pools);
-  if (problems.length > 0) fail('precondition', `Cannot serve all pools: ${problems.join('; ')}`);
+/**
+ * False while pools are being started, an error where none can be. A pool that cannot, or does not answer any more, is no
+ * reason to have the others given up: sidecars end themselves at such an error. What is wrong is told by /readyz and in
+ * the health of each volume.
+ */
+function ready(pools: Pools): boolean {
+  const { problems, starting } = startsOf(pools);
+  if (pools.engines().size === 0 && starting.length === 0)
+    fail('precondition', `Cannot serve any pool: ${problems.join('; ')}`);
   return starting.length === 0;
 }
