@@ -40,6 +40,8 @@ export interface Cluster {
   readonly create: (path: string, body: unknown) => Promise<void>;
   /** That object and none made since under its name; gone already is done. */
   readonly deleteSnapshot: (snapshot: VolumeSnapshot) => Promise<void>;
+  /** Writes onto a claim which node is to make its volume; `busy` if the claim has changed since it was read. */
+  readonly selectNode: (namespace: string, name: string, resourceVersion: string, node: string) => Promise<void>;
   readonly tell: (subject: Subject, event: EventText) => Promise<void>;
 }
 
@@ -100,6 +102,11 @@ export function createCluster(api: ApiServer, nowMs: () => number, instance: str
     deleteSnapshot: async ({ metadata: { namespace, name, uid } }) => {
       const path = `${SNAPSHOT_GROUP}/namespaces/${namespace}/volumesnapshots/${name}`;
       await unlessMissing(async () => api.request({ method: 'DELETE', path, body: { preconditions: { uid } } }));
+    },
+    selectNode: async (namespace, name, resourceVersion, node) => {
+      const path = `/api/v1/namespaces/${namespace}/persistentvolumeclaims/${name}`;
+      const annotations = { 'volume.kubernetes.io/selected-node': node };
+      await api.request({ method: 'PATCH', path, body: { metadata: { resourceVersion, annotations } } });
     },
     tell: async (subject, event) => {
       const path = `/api/v1/namespaces/${subject.namespace}/events`;

@@ -1,12 +1,13 @@
 // The controller of VolumeRestores, in each node's driver: it watches all of them, and works on those whose volume is on this
 // node, on those whose volume nobody can place, and on what a node has left that is gone. Beside it, snapshots that no node
-// takes are looked for.
+// takes are looked for, and claims that are made from what this node holds are placed.
 
 import { messageOf, SnapmergeError } from '../errors.ts';
 import type { Pools } from '../pools.ts';
 import type { Clock, Log } from '../ports.ts';
 import { createCluster } from './cluster.ts';
 import type { ApiServer } from './http.ts';
+import { runPlacement } from './placement.ts';
 import { createQueue } from './queue.ts';
 import { round } from './round.ts';
 import { isOver } from './status.ts';
@@ -63,5 +64,6 @@ export async function runController(options: ControllerOptions, signal: AbortSig
   };
   log.info({ node }, 'VolumeRestores are watched');
   const unclaimed = watchUnclaimed({ api, cluster, pools, node, clock, log, random }, signal);
-  await Promise.all([restores.run(signal), queue.run(signal), resync(), unclaimed]);
+  const placement = runPlacement({ api, cluster, pools, node, clock, log }, signal);
+  await Promise.all([restores.run(signal), queue.run(signal), resync(), unclaimed, placement]);
 }

@@ -1,5 +1,5 @@
-// All VolumeRestores of the cluster, as the API server has them: listed, then watched from there, and listed again whenever
-// the watch cannot go on where it was.
+// All objects of a kind in the cluster, as the API server has them: listed, then watched from there, and listed again
+// whenever the watch cannot go on where it was.
 
 import { z } from 'zod';
 import { SnapmergeError, messageOf } from '../errors.ts';
@@ -17,9 +17,21 @@ export interface WatchOptions {
   readonly changed: (key: string) => void;
 }
 
-export interface WatchedRestores {
-  readonly all: () => readonly VolumeRestore[];
-  readonly get: (key: string) => VolumeRestore | undefined;
+interface Named {
+  readonly metadata: { readonly namespace: string; readonly name: string };
+}
+
+/** What is watched. */
+export interface Kind<T extends Named> {
+  /** As messages call it. */
+  readonly name: string;
+  readonly path: string;
+  readonly schema: z.ZodType<T>;
+}
+
+export interface Watched<T> {
+  readonly all: () => readonly T[];
+  readonly get: (key: string) => T | undefined;
   /** Until the signal fires. */
   readonly run: (signal: AbortSignal) => Promise<void>;
 }
@@ -32,8 +44,17 @@ const versioned = z.object({ metadata: z.object({ resourceVersion: z.string() })
 /** What a watch sends when the version that it was to begin at is no longer kept. */
 const refusal = z.object({ code: z.number().default(0), message: z.string().default('') });
 
-export function watchRestores({ api, clock, log, changed }: WatchOptions): WatchedRestores {
-  const known = new Map<string, VolumeRestore>();
+const RESTORES: Kind<VolumeRestore> = { name: 'VolumeRestore', path: RESTORES_PATH, schema: volumeRestore };
+
+export function watchRestores(options: WatchOptions): Watched<VolumeRestore> {
+  return watchAll(RESTORES, options);
+}
+
+export function watchAll<T extends Named>(
+  { name, path, schema }: Kind<T>,
+  { api, clock, log, changed }: WatchOptions,
+): Watched<T> {
+  const known = new Map<string, T>();
   /** Where to go on; undefined: list anew. */
   let version: string | undefined;
   /** Since the server last answered. */
@@ -44,9 +65,9 @@ export function watchRestores({ api, clock, log, changed }: WatchOptions): Watch
     failures = 0;
   };
   const put = (object: unknown): string | undefined => {
-    const parsed = volumeRestore.safeParse(object);
+    const parsed = schema.safeParse(object);
     if (!parsed.success) {
-      log.error({ error: z.prettifyError(parsed.error) }, 'VolumeRestore not understood');
+      log.error({ kind: name, error: z.prettifyError(parsed.error) }, 'object not understood');
       return undefined;
     }
     const key = keyOf(parsed.data);
@@ -55,7 +76,7 @@ export function watchRestores({ api, clock, log, changed }: WatchOptions): Watch
     return key;
   };
   const relist = async (): Promise<void> => {
-    const found = checked(list, await api.request({ method: 'GET', path: RESTORES_PATH }), RESTORES_PATH);
+    const found = checked(list, await api.request({ method: 'GET', path }), path);
     const there = new Set(found.items.map(put));
     for (const key of known.keys()) {
       if (there.has(key)) continue;
@@ -68,7 +89,7 @@ export function watchRestores({ api, clock, log, changed }: WatchOptions): Watch
   const take = ({ type, object }: WatchEvent): void => {
     answered();
     if (type === 'ERROR') {
-      log.info({ why: refusal.safeParse(object).data?.message }, 'VolumeRestores are listed anew');
+      log.info({ kind: name, why: refusal.safeParse(object).data?.message }, 'objects are listed anew');
       version = undefined;
       return;
     }
@@ -88,13 +109,13 @@ export function watchRestores({ api, clock, log, changed }: WatchOptions): Watch
         try {
           if (version === undefined) await relist();
           const from = { resourceVersion: version ?? '', allowWatchBookmarks: 'true' };
-          await api.watch(RESTORES_PATH, from, take, signal);
+          await api.watch(path, from, take, signal);
           answered();
         } catch (error) {
           if (error instanceof SnapmergeError && error.kind === 'out-of-range') version = undefined;
           const againMs = Math.min(FIRST_RETRY_MS * 2 ** failures, MOST_RETRY_MS);
           failures += 1;
-          log.warn({ error: messageOf(error), againMs }, 'VolumeRestores cannot be watched');
+          log.warn({ kind: name, error: messageOf(error), againMs }, 'objects cannot be watched');
           await clock.sleep(againMs, signal);
         }
       }
@@ -102,6 +123,6 @@ export function watchRestores({ api, clock, log, changed }: WatchOptions): Watch
   };
 }
 
-export function keyOf({ metadata: { namespace, name } }: VolumeRestore): string {
+function keyOf({ metadata: { namespace, name } }: Named): string {
   return `${namespace}/${name}`;
 }

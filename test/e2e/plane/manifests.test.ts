@@ -67,6 +67,7 @@ const canI = async (verb: string, what: string, namespace: string): Promise<bool
 test.each([
   ['create', 'persistentvolumes', 'any'],
   ['update', 'persistentvolumeclaims', 'any'],
+  ['patch', 'persistentvolumeclaims', 'any'],
   ['patch', 'persistentvolumeclaims:status', 'any'],
   ['patch', 'volumesnapshotcontents.snapshot.storage.k8s.io:status', 'any'],
   ['create', 'csistoragecapacities.storage.k8s.io', 'snapmerge-system'],
