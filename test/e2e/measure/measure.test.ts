@@ -1,0 +1,137 @@
+// What docs/benchmarks.md says of the cluster: ratios within one run, because a machine that emulates its nodes has no times
+// of its own. Not part of a test run: `./dev e2e --keep measure`.
+
+import { expect, test } from 'vitest';
+import { guests, kubectl } from '../room/cluster.ts';
+import { DRIVER_NAMESPACE, driverPods } from '../room/driver.ts';
+import { podWithClaims, snapshotsOf } from '../room/generated.ts';
+import { openRoom, TEST_LIMIT_MS } from '../room/room.ts';
+
+const room = openRoom('measure');
+const ROUNDS = 3;
+const PARALLEL = 30;
+const IDLE_MS = 60_000;
+
+const secondsOf = async (work: () => Promise<void>): Promise<number> => {
+  const startMs = performance.now();
+  await work();
+  return (performance.now() - startMs) / 1000;
+};
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+const report = (line: string): void => void process.stdout.write(`measure: ${line}\n`);
+
+const hostPathPod = (name: string, node: string): string =>
+  JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name },
+    spec: {
+      terminationGracePeriodSeconds: 1,
+      nodeSelector: { 'kubernetes.io/hostname': node },
+      containers: [
+        {
+          name: 'main',
+          image: 'busybox:1.37',
+          command: ['sleep', '86400'],
+          volumeMounts: [{ name: 'data', mountPath: '/data' }],
+        },
+      ],
+      volumes: [{ name: 'data', hostPath: { path: `/var/tmp/${name}`, type: 'DirectoryOrCreate' } }],
+    },
+  });
+
+test(
+  'from a claim to a running pod, from a snapshot to ready',
+  async () => {
+    const [{ node } = { node: '' }] = await driverPods();
+    const plain: number[] = [];
+    const claimed: number[] = [];
+    const snapshots: number[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const claim = { name: `claim-${round}`, size: '64Mi', volumeMode: 'Filesystem' as const };
+      plain.push(
+        await secondsOf(async () => {
+          await room.create(hostPathPod(`plain-${round}`, node));
+          await room.ready(`plain-${round}`);
+        }),
+      );
+      claimed.push(
+        await secondsOf(async () => {
+          await room.create(podWithClaims(`claimed-${round}`, node, [claim]));
+          await room.ready(`claimed-${round}`);
+        }),
+      );
+      snapshots.push(
+        await secondsOf(async () => {
+          await room.create(snapshotsOf([claim.name]));
+          await room.field(`volumesnapshot/${claim.name}-snapshot`, '.status.readyToUse', 'true');
+        }),
+      );
+      await room.kubectl('delete', 'pod', '--all', '--timeout=300s');
+    }
+    report(`seconds: pod on hostPath ${plain.map((s) => s.toFixed(1)).join(' ')}`);
+    report(`seconds: claim to running pod ${claimed.map((s) => s.toFixed(1)).join(' ')}`);
+    report(`seconds: snapshot to ready ${snapshots.map((s) => s.toFixed(1)).join(' ')}`);
+    report(`claim to running pod, against hostPath: ${(median(claimed) / median(plain)).toFixed(2)}`);
+    report(`snapshot to ready, against a pod on hostPath: ${(median(snapshots) / median(plain)).toFixed(2)}`);
+    expect(median(plain)).toBeGreaterThan(0);
+  },
+  6 * TEST_LIMIT_MS,
+);
+
+interface Usage {
+  readonly cpuSeconds: number;
+  readonly memoryMiB: number;
+}
+
+/** Of a whole pod of the driver, as its control group counts. */
+const usageOf = async (pod: string, node: string): Promise<Usage> => {
+  const uid = await kubectl([
+    'get',
+    'pod',
+    pod,
+    `--namespace=${DRIVER_NAMESPACE}`,
+    '--output=jsonpath={.metadata.uid}',
+  ]);
+  const { nodes } = await guests();
+  const guest = nodes.find(({ name }) => name === node)?.guest;
+  if (guest === undefined) throw new Error(`Cannot measure: there is no node '${node}'`);
+  const script =
+    'cd /sys/fs/cgroup && cd "$(find kubepods -type d -name "*pod$1" | head -n 1)" && cat cpu.stat memory.stat';
+  const text = await guest.output(['sh', '-c', script, 'sh', uid]);
+  const field = (name: string): number => Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(text)?.[1]);
+  return { cpuSeconds: field('usage_usec') / 1e6, memoryMiB: field('anon') / 1024 ** 2 };
+};
+
+test(
+  'what the DaemonSet takes, idle and with thirty operations at once',
+  async () => {
+    const [{ node, pod } = { node: '', pod: '' }] = await driverPods();
+    const during = async (work: () => Promise<void>) => {
+      const before = await usageOf(pod, node);
+      const seconds = await secondsOf(work);
+      const after = await usageOf(pod, node);
+      return { share: (after.cpuSeconds - before.cpuSeconds) / seconds, seconds, memoryMiB: after.memoryMiB };
+    };
+    const idle = await during(() => new Promise((resolve) => setTimeout(resolve, IDLE_MS)));
+    const claims = Array.from({ length: PARALLEL }, (_, index) => ({
+      name: `many-${index}`,
+      size: '16Mi',
+      volumeMode: 'Filesystem' as const,
+    }));
+    const busy = await during(async () => {
+      await room.create(podWithClaims('many', node, claims));
+      await room.condition('pod/many', 'Ready', 1800);
+    });
+    await room.remember();
+    for (const [name, { share, seconds, memoryMiB }] of Object.entries({ idle, busy })) {
+      report(
+        `${name}: ${(share * 100).toFixed(1)} % of a processor over ${seconds.toFixed(0)} s, ${memoryMiB.toFixed(0)} MiB`,
+      );
+    }
+    expect(busy.share).toBeGreaterThan(idle.share);
+  },
+  6 * TEST_LIMIT_MS,
+);
