@@ -27,7 +27,7 @@ FILE: test files, or parts of their names. All of them when none is named.`;
 /** Everything that a run writes. */
 const LOGS = 'dist/e2e';
 /** Of these, so that a slow start is told from a broken one. */
-const ROLLOUT_LIMIT = '600s';
+const ROLLOUT_LIMIT = '1200s';
 const NAMESPACE = 'snapmerge-system';
 
 interface SuitePart {

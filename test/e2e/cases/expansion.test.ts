@@ -19,7 +19,7 @@ test(
     await room.kubectl('patch', 'pvc/shop', `--patch=${more}`);
     await room.field('pvc/shop', '.status.capacity.storage', '512Mi');
 
-    const [, line = ''] = (await room.exec('shop', 'df', '-k', '/data')).trim().split('\n');
+    const [, line = ''] = (await room.exec('shop', 'df', '-kP', '/data')).trim().split('\n');
     expect(Number(line.split(/\s+/)[1])).toBeGreaterThan(400 * 1024);
     expect(await room.exec('shop', 'cat', '/data/order')).toBe('kept\n');
     expect(await room.value('pod/shop', '.status.containerStatuses[0].state.running.startedAt')).toBe(started);

@@ -10,7 +10,7 @@ const order = (pod: string): Promise<string> => room.exec(pod, 'cat', '/data/ord
 const write = (pod: string, text: string): Promise<string> =>
   room.exec(pod, 'sh', '-c', `echo ${text} >/data/order && sync`);
 const kibOf = async (pod: string): Promise<number> => {
-  const [, line = ''] = (await room.exec(pod, 'df', '-k', '/data')).trim().split('\n');
+  const [, line = ''] = (await room.exec(pod, 'df', '-kP', '/data')).trim().split('\n');
   return Number(line.split(/\s+/)[1]);
 };
 
