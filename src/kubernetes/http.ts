@@ -112,10 +112,11 @@ function sender(config: KubeConfig, connections: Connections): Send {
     if (cluster?.proxyUrl === undefined) options.agent = isSecure ? connections.https : connections.http;
     const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
     const content = body === undefined ? {} : { 'content-type': type };
-    const headers = { ...options.headers, accept: 'application/json', ...content };
     const { request } = isSecure ? https : http;
     return new Promise((resolve, reject) => {
-      const sent = request(url, { ...options, headers }, resolve);
+      const sent = request(url, options, resolve);
+      for (const [name, value] of Object.entries({ accept: 'application/json', ...content }))
+        sent.setHeader(name, value);
       sent.once('error', reject);
       if (headLimitMs !== undefined) sent.setTimeout(headLimitMs, () => sent.destroy(new Error('it does not answer')));
       sent.end(body === undefined ? undefined : JSON.stringify(body));
