@@ -71,7 +71,8 @@ export async function startUsers(guest: Guest, draw: Draw, op: Operation): Promi
     const mine = 'volume' in op && op.volume.name === name;
     const isRestored = op.do === 'restore' && op.mode !== 'snapshot';
     if (mine && (isRestored || op.do === 'deactivate' || op.do === 'write')) continue;
-    const plan = planOf(draw, image.blocks.length);
+    const own = mine && op.do === 'snapshot' ? op.unflushed : undefined;
+    const plan = planOf(draw, image.blocks.length, own);
     users.push(await startUser(guest, name, deviceKey(id, 'top'), plan));
   }
   const begun = await waitFor(START_LIMIT_MS, () => (users.every(({ flushed }) => flushed() > 0) ? true : undefined));
@@ -79,13 +80,22 @@ export async function startUsers(guest: Guest, draw: Draw, op: Operation): Promi
   return users;
 }
 
-function planOf({ random, fresh }: Draw, blocks: number): readonly Write[] {
-  const first = random.below(blocks - REGION_BLOCKS);
+/** `own`: what the operation writes by itself; of two writes to one block at once nobody could say which came last. */
+function planOf({ random, fresh }: Draw, blocks: number, own: Write | undefined): readonly Write[] {
+  const drawn = random.below(blocks - REGION_BLOCKS);
+  const first = own === undefined ? drawn : besides(own, drawn, blocks);
   return Array.from({ length: WRITES }, () => {
     const length = 1 + random.below(MOST_BLOCKS_A_WRITE);
     const at = first + random.below(REGION_BLOCKS - length);
     return { at, tags: Array.from({ length }, () => fresh.tag++) };
   });
+}
+
+/** Where the region has to begin so that it does not meet the write. */
+function besides({ at, tags }: Write, first: number, blocks: number): number {
+  const end = at + tags.length;
+  if (first >= end || first + REGION_BLOCKS <= at) return first;
+  return end + REGION_BLOCKS <= blocks ? end : at - REGION_BLOCKS;
 }
 
 async function startUser(guest: Guest, name: string, device: DeviceKey, plan: readonly Write[]): Promise<User> {
