@@ -29,7 +29,7 @@ test(
 );
 
 test(
-  'xfs, and a fork of it on the same node',
+  'xfs, where the class says so',
   async () => {
     await room.apply('xfs.yaml');
     await room.ready('archive');
