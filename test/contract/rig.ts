@@ -13,8 +13,8 @@ export interface Rig {
   readonly kernel: Kernel;
   readonly lvm: Lvm;
   readonly host: Host;
-  /** Every block of a device. */
-  readonly read: (device: DeviceKey) => Promise<readonly number[]>;
+  /** Every block of each of these devices. */
+  readonly read: (...devices: readonly DeviceKey[]) => Promise<readonly (readonly number[])[]>;
   /** Writes blocks one by one and makes them durable. */
   readonly write: (device: DeviceKey, blocks: readonly BlockWrite[]) => Promise<void>;
   /** Time for merges to get on a little, but not to their end. */

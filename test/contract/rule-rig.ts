@@ -95,7 +95,7 @@ export function createRuleRig(rig: Rig, waits: Waits): RuleRig {
       model.splice(block, tags.length, ...tags);
     },
     wrong: async (name, model) => {
-      const content = await rig.read(key(name));
+      const [content = []] = await rig.read(key(name));
       return model.filter((want, index) => content[index] !== want).length + Math.abs(content.length - model.length);
     },
     status: async (name) => {

@@ -44,6 +44,8 @@ export interface Scenario {
   nextName: number;
   nextId: number;
   clockMs: number;
+  /** What the driver has changed so far: a number that only grows. */
+  effects: number;
 }
 
 export function createScenario(rig: Rig, options: ScenarioOptions): Scenario {
@@ -56,15 +58,21 @@ export function createScenario(rig: Rig, options: ScenarioOptions): Scenario {
     nextName: 1,
     nextId: 1,
     clockMs: 1_000_000,
+    effects: 0,
   };
   return Object.assign(scenario, { engine: newEngine(scenario) });
 }
 
 export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
   const { rig, options } = scenario;
+  const { lvm, host } = rig;
   let looking = !options.looksAfterSteps;
+  const effect = <T>(done: Promise<T>): Promise<T> => {
+    scenario.effects += 1;
+    return done;
+  };
   const apply = async (step: Step): Promise<void> => {
-    await rig.kernel.apply(step);
+    await effect(rig.kernel.apply(step));
     if (looking) return;
     looking = true;
     await engine.look();
@@ -73,9 +81,16 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
   const engine = createPoolEngine({
     pool: poolName('test'),
     vg: rig.vg,
-    lvm: rig.lvm,
+    lvm: {
+      ...lvm,
+      create: (...args) => effect(lvm.create(...args)),
+      remove: (...args) => effect(lvm.remove(...args)),
+      extend: (...args) => effect(lvm.extend(...args)),
+      shrink: (...args) => effect(lvm.shrink(...args)),
+      retag: (...args) => effect(lvm.retag(...args)),
+    },
     kernel: { ...rig.kernel, apply },
-    host: rig.host,
+    host: { zero: (...args) => effect(host.zero(...args)) },
     clock: { nowMs: () => (scenario.clockMs += 1), sleep: () => Promise.resolve() },
     drawId: () => idOf(scenario.nextId++),
     log: options.log ?? silentLog,
@@ -84,6 +99,11 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
   });
   return engine;
 }
+
+/** A restore may wait for a merge that waits for another. */
+const FINISH_ROUNDS = 20;
+/** A merge that is done is heard of in one round and acted upon in the next. */
+const QUIET_ROUNDS = 2;
 
 export type Operation = (s: Scenario) => Promise<string | undefined>;
 
@@ -160,9 +180,14 @@ export const write: Operation = async (s) => {
     writes.push({ block, tags });
   }
   // The monitor's time is not real here: it looks after every write, as it would many times a second.
-  for (const one of writes) {
-    await s.rig.write(deviceKey(volume.id, 'top'), [one]);
-    if (s.options.looksAfterWrites) await s.engine.look();
+  const device = deviceKey(volume.id, 'top');
+  if (s.options.looksAfterWrites) {
+    for (const one of writes) {
+      await s.rig.write(device, [one]);
+      await s.engine.look();
+    }
+  } else {
+    await s.rig.write(device, writes);
   }
   return `write ${volume.id}: ${writes.map(({ block, tags }) => `${block}+${tags.length}`).join(' ')}`;
 };
@@ -332,10 +357,12 @@ export const background: Operation = async (s) => {
 };
 
 export const finish: Operation = async (s) => {
-  for (let round = 0; round < 20; round += 1) {
+  for (let round = 0, quiet = 0; round < FINISH_ROUNDS && quiet < QUIET_ROUNDS; round += 1) {
+    const before = s.effects;
     await s.rig.finishMerges();
     await s.engine.look();
     await s.engine.settle();
+    quiet = s.effects === before ? quiet + 1 : 0;
   }
   return 'all merges done';
 };
@@ -409,8 +436,9 @@ export async function check(s: Scenario): Promise<readonly string[]> {
   const want = wanted(s.model);
   await s.engine.show(new Set(want.keys()));
   const wrong: string[] = [];
-  for (const [id, blocks] of want) {
-    const shown = await s.rig.read(deviceKey(id, shownBy(s, id)));
+  const contents = await s.rig.read(...[...want.keys()].map((id) => deviceKey(id, shownBy(s, id))));
+  for (const [index, [id, blocks]] of [...want].entries()) {
+    const shown = contents[index] ?? [];
     const volume = [...s.model.volumes.values()].find((one) => one.id === id);
     const line = (volume === undefined ? undefined : learnTail(volume, shown)) ?? difference(id, shown, blocks);
     if (line !== undefined) wrong.push(line);

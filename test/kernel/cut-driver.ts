@@ -5,12 +5,9 @@ import type { Step } from '../../src/dm/step.ts';
 import { stepText } from '../../src/dm/step.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import type { Exec } from '../../src/exec.ts';
-import { output } from '../../src/exec.ts';
-import { nodeOf } from '../../src/dm/observed.ts';
-import { mergeFinished } from '../../src/dm/status.ts';
 import type { Host } from '../../src/host.ts';
 import type { DeviceKey } from '../../src/ids.ts';
-import { poolName } from '../../src/ids.ts';
+import { dmUuid, poolName } from '../../src/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { silentLog } from '../../src/ports.ts';
 import type { Bytes } from '../../src/units.ts';
@@ -18,8 +15,9 @@ import type { Hooks, Node } from '../contract/crash-operation.ts';
 import type { CrashRig } from '../contract/crash-rig.ts';
 import type { Guest } from '../vm/guest.ts';
 import { waitFor } from '../vm/wait.ts';
+import { readBlocks, writeBlocks } from './blocks.ts';
 import { guestExec } from './guest-exec.ts';
-import { openPorts, readBlocks, writeBlocks } from './rig.ts';
+import { mergesUnderWay, openPorts } from './rig.ts';
 
 /** What throws from every call once the power has gone. */
 export class PowerCut extends Error {}
@@ -107,46 +105,26 @@ export async function startDriver({ guest, leastHeadroom, nowMs, drawId }: Drive
   };
   const host: Host = { zero: (...a) => effect(`zero ${a.slice(0, 3).join(' ')}`, () => ports.host.zero(...a)) };
 
-  const nodes = async (devices: readonly DeviceKey[]): Promise<ReadonlyMap<DeviceKey, string>> => {
-    const observed = await ports.kernel.observe();
-    return new Map(
-      devices.map((key) => {
-        const found = observed.devices.get(key);
-        if (found === undefined) throw new Error(`Cannot find device '${key}' in the guest`);
-        return [key, nodeOf(found.majorMinor)];
-      }),
-    );
-  };
-  const nodeOfDevice = async (key: DeviceKey): Promise<string> => (await nodes([key])).get(key) ?? '';
+  const target = (key: DeviceKey): string => dmUuid(ports.vg, key);
   const speed = (percent: string): Promise<unknown> =>
     exec(['sh', '-c', `echo ${percent} > /sys/module/dm_snapshot/parameters/snapshot_copy_throttle`]);
-  const isMerging = async (): Promise<boolean> => {
-    const { devices } = await ports.kernel.observe();
-    return [...devices.values()].some(
-      ({ live, status }) =>
-        live?.some(({ type }) => type === 'snapshot-merge') === true &&
-        (status === undefined || !mergeFinished(status)),
-    );
-  };
 
   const rig: CrashRig = {
     kernel,
     lvm,
     read: async (devices) => {
-      const paths = await nodes(devices);
-      return new Map(
-        await Promise.all([...paths].map(async ([key, path]) => [key, await readBlocks(guest, path)] as const)),
-      );
+      const contents = await readBlocks(guest, devices.map(target));
+      return new Map(devices.map((key, index) => [key, contents[index] ?? []]));
     },
-    write: async (device, at, tags) => writeBlocks(exec, await nodeOfDevice(device), [{ block: at, tags }], 'leave'),
-    flush: async (device) => void (await output(exec, ['sync', await nodeOfDevice(device)])),
+    write: async (device, at, tags) => writeBlocks(exec, target(device), [{ block: at, tags }], 'leave'),
+    flush: (device) => writeBlocks(exec, target(device), [], 'flush'),
     merge: async (chunks) => {
       if (chunks !== undefined) {
         await exec(['sleep', String(MERGE_PAUSE_MS / 1000)]);
         return;
       }
       await speed(FULL_SPEED);
-      const done = await waitFor(MERGE_LIMIT_MS, async () => ((await isMerging()) ? undefined : true));
+      const done = await waitFor(MERGE_LIMIT_MS, async () => ((await mergesUnderWay(guest)) === 0 ? true : undefined));
       if (done === undefined) throw new Error('a merge is stuck');
       await speed(SLOW);
     },

@@ -34,6 +34,7 @@ import type { CutMachine } from './cut-machine.ts';
 import type { Lengths, Point } from './cut-point.ts';
 import { drawPoint, pointText } from './cut-point.ts';
 import { startUsers, withUsers } from './cut-users.ts';
+import { mergesUnderWay } from './rig.ts';
 
 export interface CutOptions {
   readonly seed: number;
@@ -75,7 +76,6 @@ const AGAIN_SHARE = 0.35;
 const MOST_CUTS_OF_A_START = 2;
 /** How long a disk may take to come to the chosen change when the driver has nothing more to do. */
 const MERGE_WAIT_MS = 3_000;
-/** For a question to a machine whose disks may have stopped. */
 const STATUS_LIMIT_MS = 1_500;
 /** An engine that has lost its guest gets an error from every call. */
 const WORK_LIMIT_MS = 30_000;
@@ -252,6 +252,9 @@ async function cutWhile(
 ): Promise<'in a merge' | 'elsewhere' | 'not cut'> {
   const { driver, machine, random, totals, story } = run;
   const effects = driver.node.rig.effects();
+  // Asked of a machine whose disks may have stopped.
+  const isMerging = async (): Promise<boolean> =>
+    (await mergesUnderWay(machine.guest, { timeoutMs: STATUS_LIMIT_MS })) > 0;
   const stopped = arm(run, point).then(() => 'stopped' as const);
   const worked = work().then(
     () => 'done' as const,
@@ -259,11 +262,11 @@ async function cutWhile(
   );
   let outcome = await Promise.race([stopped, worked]);
   // A merge goes on although the driver has nothing more to do.
-  if (outcome === 'done' && !driver.hasEnded() && (await merges(run)) > 0)
+  if (outcome === 'done' && !driver.hasEnded() && (await isMerging()))
     outcome = await Promise.race([stopped, pause(random.below(MERGE_WAIT_MS), 'done' as const)]);
   if (outcome !== 'stopped' && outcome !== 'done' && !driver.hasEnded()) throw outcome;
   const ended = outcome === 'done' && !driver.hasEnded();
-  const inMerge = (await merges(run)) > 0;
+  const inMerge = await isMerging();
   if (ended && !inMerge && what === 'start') {
     // It had less to do; a boot more would show nothing.
     disarm(run);
@@ -306,16 +309,6 @@ function disarm({ driver, machine }: Run): void {
   void driver.stopAfter(Number.POSITIVE_INFINITY);
   void machine.stopAfter(Number.POSITIVE_INFINITY);
   driver.onMerge(() => undefined);
-}
-
-/** Merges that have begun and not ended, as the kernel says although its disks may have stopped. */
-async function merges({ machine: { guest } }: Run): Promise<number> {
-  const argv = ['dmsetup', 'status', '--noflush', '--target', 'snapshot-merge'];
-  const { stdout } = await guest.exec(argv, { timeoutMs: STATUS_LIMIT_MS });
-  const found = Buffer.from(stdout)
-    .toString()
-    .matchAll(/ snapshot-merge (\d+)\/\d+ (\d+)/g);
-  return [...found].filter(([, used, metadata]) => used !== metadata).length;
 }
 
 function pause<T>(ms: number, value: T): Promise<T> {

@@ -3,11 +3,11 @@
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createRandom } from '../contract/random.ts';
+import { readBlocks, writeBlocks } from './blocks.ts';
 import type { CutMachine } from './cut-machine.ts';
 import { startCutMachine } from './cut-machine.ts';
 import { runCuts } from './cut-run.ts';
 import { guestExec } from './guest-exec.ts';
-import { readBlocks, writeBlocks } from './rig.ts';
 
 const NAME = 'cuts';
 const CUTS = Number(process.env['SNAPMERGE_CUTS'] ?? 24);
@@ -46,7 +46,7 @@ test('the disks lose what was not flushed, and nothing else', { timeout: LIMIT_M
   const before = { block: SPARE_BLOCK, tags: [1, 1] };
   await writeBlocks(exec, disk, [before], 'flush');
   await writeBlocks(exec, disk, [{ block: SPARE_BLOCK, tags: [2] }], 'leave');
-  const shown = async () => (await readBlocks(guest, disk, { from: SPARE_BLOCK, count: 2 })).join();
+  const shown = async () => (await readBlocks(guest, [disk], { from: SPARE_BLOCK, count: 2 })).join();
   expect(await shown()).toBe('2,1');
   expect(await machine.cut('everything', createRandom(1))).toEqual({ uncovered: 1, lost: 1 });
   await machine.boot();

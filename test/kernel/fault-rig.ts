@@ -16,8 +16,9 @@ import type { Fault } from '../vm/medium.ts';
 import { idOf } from '../contract/ids.ts';
 import { startCutMachine } from './cut-machine.ts';
 import type { CutMachine } from './cut-machine.ts';
+import { readBlocks, writeBlocks } from './blocks.ts';
 import { guestExec } from './guest-exec.ts';
-import { VG, openPorts, readBlocks, writeBlocks } from './rig.ts';
+import { VG, openPorts } from './rig.ts';
 
 /** A volume with a snapshot, and a fork of that; all staged. */
 export interface Kin {
@@ -144,7 +145,7 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
     read: async (id, block) => {
       if (isSnapshotId(id)) await driver.engine.show(new Set([id]));
       try {
-        return (await readBlocks(guest, await nodeFor(id), { from: block, count: 1 }))[0];
+        return (await readBlocks(guest, [await nodeFor(id)], { from: block, count: 1 }))[0]?.[0];
       } finally {
         if (isSnapshotId(id)) await driver.engine.show(new Set());
       }

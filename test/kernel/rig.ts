@@ -1,74 +1,28 @@
 // A guest as a rig for the scenarios that the simulation runs too: the engine and its adapters run here, their commands
-// in the guest. Blocks are written and read back with O_DIRECT, because devices over the same bytes have page caches of
-// their own.
+// in the guest.
 
 import { setTimeout as wait } from 'node:timers/promises';
 import { createHost } from '../../src/blockdev.ts';
 import { createKernel } from '../../src/dm/dmsetup.ts';
 import { nodeOf } from '../../src/dm/observed.ts';
-import { mergeFinished } from '../../src/dm/status.ts';
 import { installUdevRules, udevRuns } from '../../src/dm/udev.ts';
-import { output } from '../../src/exec.ts';
 import type { Exec } from '../../src/exec.ts';
 import type { DeviceKey } from '../../src/ids.ts';
 import { dmUuid, poolName } from '../../src/ids.ts';
 import { createLvm } from '../../src/lvm/commands.ts';
-import type { BlockWrite, Rig } from '../contract/rig.ts';
-import { BLOCK_BYTES } from '../contract/rig.ts';
+import type { Rig } from '../contract/rig.ts';
 import type { Underway, Waits } from '../contract/waits.ts';
+import type { ExecOptions } from '../vm/channel.ts';
 import type { Guest } from '../vm/guest.ts';
+import { readBlocks, writeBlocks } from './blocks.ts';
 import { guestExec } from './guest-exec.ts';
 
 export const VG = 'pool';
-const TAG_BYTES = 8;
 const MERGE_POLL_MS = 100;
 const MERGE_POLLS = 3000;
 /** What has not ended by then waits: the slowest of these commands takes a quarter of a second under emulation. */
 const WAIT_LIMIT_MS = 3000;
 const END_LIMIT_MS = 120_000;
-
-/**
- * Standard input: lines of a block number and its tags, one write a line. Direct, so that it reaches device-mapper as one
- * I/O over several chunks, which has to be split there; O_DIRECT wants its memory aligned.
- */
-const WRITER = String.raw`
-use strict; use Fcntl qw(:DEFAULT O_DIRECT); use IO::Handle;
-sysopen(my $device, $ARGV[0], O_RDWR | O_DIRECT) or die "open: $!";
-my $memory = "\0" x (1 << 21);
-my $start = -unpack('J', pack('p', $memory)) % 4096;
-while (my $line = <STDIN>) {
-  my ($block, @tags) = split ' ', $line;
-  my $data = join '', map { pack('Q<', $_) x 512 } @tags;
-  substr($memory, $start, length $data) = $data;
-  sysseek($device, $block * 4096, 0) or die "seek: $!";
-  my $done = syswrite($device, $memory, length $data, $start);
-  die "write: $!" unless defined $done && $done == length $data;
-}
-if ($ARGV[1] eq 'flush') { $device->sync or die "sync: $!" }
-`;
-
-/** Blocks of this device node, one write a line; flushed, or only acknowledged. */
-export async function writeBlocks(
-  exec: Exec,
-  path: string,
-  writes: readonly BlockWrite[],
-  then: 'flush' | 'leave',
-): Promise<void> {
-  const lines = writes.map(({ block, tags }) => `${block} ${tags.join(' ')}\n`).join('');
-  await output(exec, ['perl', '-e', WRITER, path, then], { stdin: lines });
-}
-
-/** Blocks of this device node, past all caches: all of them unless told. */
-export async function readBlocks(
-  guest: Guest,
-  path: string,
-  part?: { readonly from: number; readonly count: number },
-): Promise<readonly number[]> {
-  const size = part === undefined ? ['bs=512k'] : [`bs=${BLOCK_BYTES}`, `skip=${part.from}`, `count=${part.count}`];
-  const { code, stdout, stderr } = await guest.exec(['dd', `if=${path}`, 'iflag=direct', 'status=none', ...size]);
-  if (code !== 0) throw new Error(`Cannot read '${path}': ${Buffer.from(stderr).toString()}`);
-  return tagsOf(Buffer.from(stdout));
-}
 
 /** The ports of a driver that has just started, over this way to run commands. */
 export async function openPorts(exec: Exec, nowMs: () => number = Date.now) {
@@ -93,6 +47,17 @@ export async function emptyPool(guest: Guest): Promise<void> {
   }
   const left = (await guest.output(['lvs', '--noheadings', '-o', 'lv_full_name', VG])).trim();
   if (left !== '') await guest.output(['lvremove', '-qq', '--yes', ...left.split(/\s+/)]);
+}
+
+const LIST_MERGES = ['dmsetup', 'status', '--noflush', '--target', 'snapshot-merge'];
+
+/** Merges that have begun and not ended, as the kernel says. */
+export async function mergesUnderWay(guest: Guest, options: ExecOptions = {}): Promise<number> {
+  const { stdout } = await guest.exec(LIST_MERGES, options);
+  const found = Buffer.from(stdout)
+    .toString()
+    .matchAll(/ snapshot-merge (?:(\d+)\/\d+ (\d+)|.*)/g);
+  return [...found].filter(([, used, metadata]) => used === undefined || used !== metadata).length;
 }
 
 /** Lets go whatever waits at a suspended device, so that nothing is left of a case that failed half-way. */
@@ -120,16 +85,7 @@ export async function guestRig(guest: Guest): Promise<Rig> {
   const exec = guestExec(guest);
   let parts = await openPorts(exec);
 
-  const pathOf = async (key: DeviceKey): Promise<string> => {
-    const list = await guest.output(['dmsetup', 'info', '-c', '--noheadings', '--separator', ' ', '-o', 'uuid,minor']);
-    const uuid = dmUuid(parts.vg, key);
-    const minor = list
-      .split('\n')
-      .find((line) => line.startsWith(`${uuid} `))
-      ?.split(' ')[1];
-    if (minor === undefined) throw new Error(`Cannot find device '${key}' in the guest`);
-    return `/dev/dm-${minor}`;
-  };
+  const target = (key: DeviceKey): string => dmUuid(parts.vg, key);
 
   return {
     get vg() {
@@ -144,18 +100,12 @@ export async function guestRig(guest: Guest): Promise<Rig> {
     get host() {
       return parts.host;
     },
-    read: async (key) => readBlocks(guest, await pathOf(key)),
-    write: async (key, writes) => writeBlocks(exec, await pathOf(key), writes, 'flush'),
+    read: async (...keys) => readBlocks(guest, keys.map(target)),
+    write: (key, writes) => writeBlocks(exec, target(key), writes, 'flush'),
     pause: () => Promise.resolve(),
     finishMerges: async () => {
       for (let poll = 0; poll < MERGE_POLLS; poll += 1) {
-        const { devices } = await parts.kernel.observe();
-        const merging = [...devices.values()].filter(
-          ({ live, status }) =>
-            live?.some(({ type }) => type === 'snapshot-merge') === true &&
-            (status === undefined || !mergeFinished(status)),
-        );
-        if (merging.length === 0) return;
+        if ((await mergesUnderWay(guest)) === 0) return;
         await guest.exec(['sleep', String(MERGE_POLL_MS / 1000)]);
       }
       throw new Error('Cannot wait any longer for the merges');
@@ -208,15 +158,4 @@ function underway(work: Promise<void>): Underway {
       return outcome;
     },
   };
-}
-
-/** One number a block; -2 for a block that is not one tag throughout. */
-function tagsOf(data: Buffer): readonly number[] {
-  const tags: number[] = [];
-  for (let at = 0; at + BLOCK_BYTES <= data.length; at += BLOCK_BYTES) {
-    const block = data.subarray(at, at + BLOCK_BYTES);
-    const whole = block.subarray(0, BLOCK_BYTES - TAG_BYTES).equals(block.subarray(TAG_BYTES));
-    tags.push(whole ? Number(block.readBigUInt64LE(0)) : -2);
-  }
-  return tags;
 }

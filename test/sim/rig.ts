@@ -13,10 +13,13 @@ export function simRig(world: World, vg: Rig['vg']): Rig {
     kernel: world.kernel,
     lvm: world.lvm,
     host: world.host,
-    read: (device) => {
-      const blocks = world.inspect.content(device);
-      if (blocks === undefined) throw new Error(`Cannot read '${device}': it is not there`);
-      return Promise.resolve(blocks);
+    read: (...devices) => {
+      const contents = devices.map((device) => {
+        const blocks = world.inspect.content(device);
+        if (blocks === undefined) throw new Error(`Cannot read '${device}': it is not there`);
+        return blocks;
+      });
+      return Promise.resolve(contents);
     },
     write: (device, writes) => {
       for (const { block, tags } of writes) {

@@ -1,7 +1,7 @@
 // The root disk of the guest: a small trixie with LVM, file systems, test tools and Node. It holds nothing of this
 // repository: init and agent come with the initramfs, the driver as a tar at boot, so this is built rarely.
 
-import { copyFile, mkdir, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readFile, readdir, rename, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached, hashOf } from '../cache.ts';
 import { ensureDebianPackages } from '../debian-packages.ts';
@@ -43,7 +43,17 @@ const PACKAGES = [
 const DISK_SIZE_BYTES = 4 * 1024 ** 3;
 
 /** Changes with the steps below that the other parts of the key do not show. */
-const RECIPE_VERSION = '1';
+const RECIPE_VERSION = '2';
+
+/** Mostly comments, 112 KiB of them, which every command of LVM reads: a quarter of its time under emulation (measured). */
+const LVM_CONF = 'etc/lvm/lvm.conf';
+
+const withoutComments = (text: string): string =>
+  text
+    .split('\n')
+    .filter((line) => !/^\s*(#|$)/.test(line))
+    .map((line) => `${line}\n`)
+    .join('');
 
 const CONFIG: Readonly<Record<string, string>> = {
   'etc/hostname': 'snapmerge\n',
@@ -67,6 +77,7 @@ const build = async (dir: string): Promise<void> => {
   await copyFile(join(root, 'usr/bin/busybox'), join(dir, 'busybox'));
 
   for (const [path, content] of Object.entries(CONFIG)) await writeFile(join(root, path), content);
+  await writeFile(join(root, LVM_CONF), withoutComments(await readFile(join(root, LVM_CONF), 'utf8')));
   await mkdir(join(root, 'usr/local/bin'), { recursive: true });
   await copyFile(process.execPath, join(root, 'usr/local/bin/node'));
   await rm(join(root, 'boot'), { recursive: true });

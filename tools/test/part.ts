@@ -8,6 +8,8 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { messageOf } from '../../src/errors.ts';
+import type { CpuTime } from './cpu-time.ts';
+import { watchCpuTime } from './cpu-time.ts';
 import type { Part } from './suites.ts';
 
 export interface Counts {
@@ -19,6 +21,8 @@ export interface Counts {
 export interface PartResult extends Counts {
   readonly name: string;
   readonly seconds: number;
+  /** Of processors, by the part and all its guests. */
+  readonly cpuSeconds: number;
   readonly logPath: string;
 }
 
@@ -59,13 +63,13 @@ export async function runPart(part: Part, { dir, say, ending }: Run): Promise<Pa
     if (line.trim() !== '') lines.push(line);
     if (TELLING.test(line)) tell(line);
   };
-  const ended = await runChild(commandOf(part, reportPath), logPath, ending, take);
+  const { ended, cpuSeconds } = await runChild(commandOf(part, reportPath), logPath, ending, take);
   clearInterval(life);
   const counts = await countsOf(part, ended, lines, reportPath);
   await rm(reportPath, { force: true });
   if (counts.failed > 0) for (const line of lines.slice(-SHOWN_LINES)) tell(`| ${line}`);
   tell(`${counts.passed} passed, ${counts.failed} failed in ${seconds()} s`);
-  return { name: part.name, ...counts, seconds: seconds(), logPath };
+  return { name: part.name, ...counts, seconds: seconds(), cpuSeconds, logPath };
 }
 
 function commandOf({ argv, counting }: Part, reportPath: string): readonly string[] {
@@ -73,18 +77,25 @@ function commandOf({ argv, counting }: Part, reportPath: string): readonly strin
   return [...argv, '--reporter=verbose', '--reporter=json', `--outputFile=${reportPath}`];
 }
 
-/** True when it ended with 0. */
+interface Ended {
+  /** True when it ended with 0. */
+  readonly ended: boolean;
+  readonly cpuSeconds: number;
+}
+
 async function runChild(
   [file = '', ...args]: readonly string[],
   logPath: string,
   ending: AbortSignal,
   take: (line: string) => void,
-): Promise<boolean> {
+): Promise<Ended> {
   const log = createWriteStream(logPath);
   const keep = (line: string): void => {
     log.write(`${line}\n`);
     take(line);
   };
+  let cpu: CpuTime | undefined;
+  const endedWell = (ended: boolean): Ended => ({ ended, cpuSeconds: cpu?.seconds() ?? 0 });
   try {
     const child = spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -92,14 +103,16 @@ async function runChild(
       timeout: PART_LIMIT_MS,
       signal: ending,
     });
+    if (child.pid !== undefined) cpu = watchCpuTime(child.pid);
     for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', keep);
     const [code, signal]: unknown[] = await once(child, 'close');
     if (code !== 0) keep(typeof code === 'number' ? `ended with code ${code}` : `ended by ${JSON.stringify(signal)}`);
-    return code === 0;
+    return endedWell(code === 0);
   } catch (error) {
     keep(`Cannot run '${file}': ${messageOf(error)}`);
-    return false;
+    return endedWell(false);
   } finally {
+    cpu?.stop();
     log.end();
   }
 }

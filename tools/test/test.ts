@@ -47,12 +47,14 @@ export const test = async (names: readonly string[]): Promise<number> => {
   const suites = names.length === 0 ? SUITES : SUITES.filter(({ name }) => names.includes(name));
   await mkdir(LOGS, { recursive: true });
   const results = await runAll(suites.flatMap(({ parts }) => parts));
-  for (const { name, passed, failed, skipped, seconds, logPath } of results) {
+  for (const { name, passed, failed, skipped, seconds, cpuSeconds, logPath } of results) {
     const where = failed > 0 ? `   see ${logPath}` : '';
     process.stdout.write(
-      `${name.padEnd(10)} ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds} s${where}\n`,
+      `${name.padEnd(10)} ${passed} passed, ${failed} failed, ${skipped} skipped in ${seconds} s, ${cpuSeconds} s of processor time${where}\n`,
     );
   }
+  const cpuSeconds = results.reduce((sum, one) => sum + one.cpuSeconds, 0);
+  process.stdout.write(`${cpuSeconds} s of processor time in all\n`);
   const { passed, failed, skipped } = results.reduce(add, { passed: 0, failed: 0, skipped: 0 });
   process.stdout.write(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
   return failed === 0 ? 0 : 1;
