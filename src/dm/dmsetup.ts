@@ -11,7 +11,7 @@ import type { Extent, Kernel, Observed } from './kernel.ts';
 import type { DeviceIndex } from './observed.ts';
 import { assemble, indexOf, nodeOf } from './observed.ts';
 import type { DeviceRow } from './parse.ts';
-import { DEVICE_FIELDS, SEPARATOR, parseDevices, parseSnapshotStatus, parseTargets } from './parse.ts';
+import { DEVICE_FIELDS, SEPARATOR, parseCreated, parseDevices, parseSnapshotStatus, parseTargets } from './parse.ts';
 import type { SnapshotStatus } from './status.ts';
 import type { Step } from './step.ts';
 import { stepText } from './step.ts';
@@ -138,6 +138,26 @@ export function createKernel(options: KernelOptions): Kernel {
     }
   }
 
+  /** What it prints has the number, so that a table over the device needs no listing. */
+  async function create(key: DeviceKey, args: readonly string[]): Promise<void> {
+    const [name, uuid] = [dmName(pool, key), dmUuid(vgUuid, key)];
+    const majorMinor = parseCreated(
+      await output(exec, ['dmsetup', 'create', name, '--uuid', uuid, '--verbose', ...args]),
+    );
+    if (majorMinor === undefined) return;
+    const row = {
+      name,
+      uuid,
+      majorMinor,
+      openCount: 0,
+      live: false,
+      inactive: false,
+      suspended: false,
+      readOnly: false,
+    };
+    index = { ...index, devices: new Map([...index.devices, [key, row]]) };
+  }
+
   async function load(step: Step & { readonly do: 'load' | 'swap' }): Promise<void> {
     const lines = await tableLines(step.table);
     const { name } = await deviceRow(step.device);
@@ -196,17 +216,11 @@ export function createKernel(options: KernelOptions): Kernel {
           () => forgetStores(step.stores),
           async () => await lvm.deactivate(step.stores),
         );
-      case 'create': {
-        const uuid = dmUuid(vgUuid, step.device);
-        await output(exec, ['dmsetup', 'create', dmName(pool, step.device), '--uuid', uuid, '--notable', ...quiet]);
-        return;
-      }
+      case 'create':
+        return await create(step.device, ['--notable', ...quiet]);
       case 'make': {
         const lines = await tableLines(step.table);
-        const names = [dmName(pool, step.device), '--uuid', dmUuid(vgUuid, step.device)];
-        const flags = [...(step.readOnly ? ['--readonly'] : []), ...quiet];
-        await output(exec, ['dmsetup', 'create', ...names, ...flags, '--table', lines]);
-        return;
+        return await create(step.device, [...(step.readOnly ? ['--readonly'] : []), ...quiet, '--table', lines]);
       }
       case 'load':
         return await load(step);

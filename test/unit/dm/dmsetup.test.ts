@@ -77,7 +77,7 @@ describe('steps', () => {
     [{ do: 'remove', device: view }, `dmsetup remove --noudevsync ${VIEW_NAME}`],
     [
       { do: 'create', device: view },
-      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} --notable --noudevsync`,
+      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} --verbose --notable --noudevsync`,
     ],
     [linear(view), `dmsetup load ${VIEW_NAME} --table 0 8 linear 253:0 16`],
   ])('%o', async (step, line) => {
