@@ -16,7 +16,7 @@ interface Parts {
 const slow = { timeout: LIMIT_MS };
 const MIB = 1024 ** 2;
 /** More than the first store of a snapshot is: twice a 64th of the guest's pool. */
-const SIZE = 320;
+const SIZE = 96;
 const FILL = 'lvcreate -qq -Wn -Zn -n theirs -l 100%FREE pool';
 const EMPTY = 'lvremove -qq -y pool/theirs';
 

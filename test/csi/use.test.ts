@@ -23,7 +23,7 @@ let csi: Caller;
 let w: Workload;
 
 beforeAll(async () => {
-  guest = await startGuest({ name: NAME, driver: true, tars: await driverTars(NAME) });
+  guest = await startGuest({ name: NAME, diskSizeBytes: 1024 * MIB, driver: true, tars: await driverTars(NAME) });
   await driverListens(guest);
   socket = await guest.forward(CSI_SOCKET);
   csi = createCaller(socket.path);
@@ -32,6 +32,14 @@ beforeAll(async () => {
 
 afterEach(async () => {
   await w.clear();
+  console.log(
+    'XX ' +
+      (
+        await w.sh(
+          'P=$(cat /run/snapmerge/driver.pid); awk \'{print "driver own", $14+$15, "children", $16+$17}\' /proc/$P/stat; head -1 /proc/stat',
+        )
+      ).replaceAll('\n', ' '),
+  );
 }, LIMIT_MS);
 
 afterAll(async () => {
@@ -181,14 +189,17 @@ test.each(['striped', 'raid1'])(
   },
 );
 
+/** Several times what the first store of a snapshot has room for. */
+const BUSY = 384;
+
 test('a writer at full speed does not outrun the monitor', slow, async () => {
-  const id = await w.volume('busy', { mib: 512, access: 'block', parameters: { snapshotReserve: '1%' } });
+  const id = await w.volume('busy', { mib: BUSY, access: 'block', parameters: { snapshotReserve: '1%' } });
   const device = await w.use(id, { access: 'block' });
   await random(device, 64);
   const before = await rawSum(device);
   const good = await w.snapshot('good', id);
-  await w.sh(`dd if=/dev/zero of=${device} bs=4M count=128 oflag=direct conv=notrunc status=none; sync`);
-  const fork = await w.volume('look', { mib: 512, access: 'block', snapshot: good });
+  await w.sh(`dd if=/dev/zero of=${device} bs=4M count=${BUSY / 4} oflag=direct conv=notrunc status=none; sync`);
+  const fork = await w.volume('look', { mib: BUSY, access: 'block', snapshot: good });
   expect(await rawSum(await w.use(fork, { access: 'block', readOnly: true }))).toBe(before);
   expect(await w.sh('grep -c "extended a store" /var/log/snapmerge.log')).not.toBe('0\n');
 });
