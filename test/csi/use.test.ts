@@ -32,14 +32,6 @@ beforeAll(async () => {
 
 afterEach(async () => {
   await w.clear();
-  console.log(
-    'XX ' +
-      (
-        await w.sh(
-          'P=$(cat /run/snapmerge/driver.pid); awk \'{print "driver own", $14+$15, "children", $16+$17}\' /proc/$P/stat; head -1 /proc/stat',
-        )
-      ).replaceAll('\n', ' '),
-  );
 }, LIMIT_MS);
 
 afterAll(async () => {
