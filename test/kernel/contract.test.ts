@@ -10,15 +10,18 @@ import { createScenario } from '../contract/scenario.ts';
 import { CONTRACT } from '../contract/suite.ts';
 import type { Guest } from '../vm/guest.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
-import { emptyPool, guestRig, guestWaits, makePool } from './rig.ts';
+import type { GuestRig } from './rig.ts';
+import { guestRig, guestWaits, makePool } from './rig.ts';
 
 const NAME = 'contract';
 const LIMIT_MS = 900_000;
 let guest: Guest | undefined;
+let rig: GuestRig | undefined;
 
 beforeAll(async () => {
   guest = await startGuest({ name: NAME, diskSizeBytes: 1 << 30 });
   await makePool(guest);
+  rig = await guestRig(guest);
 }, LIMIT_MS);
 
 afterAll(async () => {
@@ -27,8 +30,8 @@ afterAll(async () => {
 }, LIMIT_MS);
 
 test.each(CONTRACT)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
-  if (guest === undefined) throw new Error('Cannot run without a guest');
-  const scenario = createScenario(await guestRig(guest), {
+  if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
+  const scenario = createScenario(rig, {
     random: createRandom(1),
     unit: kib(512),
     leastHeadroom: mib(64),
@@ -41,17 +44,16 @@ test.each(CONTRACT)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
   try {
     await expect(run(scenario)).resolves.toBeUndefined();
   } finally {
-    await emptyPool(guest);
+    await rig.empty();
   }
   expect((await guest.output(['dmsetup', 'ls'])).trim()).toBe('No devices found');
 });
 
 test.each(RULES)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
-  if (guest === undefined) throw new Error('Cannot run without a guest');
+  if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
   try {
-    const rig = await guestRig(guest);
     await expect(run(createRuleRig(rig, guestWaits(guest, rig)))).resolves.toBeUndefined();
   } finally {
-    await emptyPool(guest);
+    await rig.empty();
   }
 });

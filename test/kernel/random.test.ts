@@ -7,7 +7,7 @@ import type { Scenario } from '../contract/scenario.ts';
 import { check, createScenario, finish, newEngine, randomOperation } from '../contract/scenario.ts';
 import { kib, mib } from '../../src/units.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
-import { emptyPool, guestRig, makePool } from './rig.ts';
+import { guestRig, makePool } from './rig.ts';
 
 const SEEDS = Number(process.env['SNAPMERGE_SEEDS'] ?? 12);
 const OPERATIONS = Number(process.env['SNAPMERGE_OPERATIONS'] ?? 40);
@@ -46,9 +46,10 @@ async function runSeeds(name: string, udev: boolean, seeds: readonly number[]): 
   const guest = await startGuest({ name, diskSizeBytes: 1 << 30, udev });
   try {
     await makePool(guest);
+    const rig = await guestRig(guest);
     for (const seed of seeds) {
       const random = createRandom(seed);
-      const scenario = createScenario(await guestRig(guest), {
+      const scenario = createScenario(rig, {
         random,
         unit: random.chance(0.5) ? kib(512) : mib(4),
         leastHeadroom: mib(64),
@@ -59,7 +60,7 @@ async function runSeeds(name: string, udev: boolean, seeds: readonly number[]): 
       });
       await runSeed(scenario, seed);
       totals.seeds += 1;
-      await emptyPool(guest);
+      await rig.empty();
     }
   } finally {
     await guest.stop();

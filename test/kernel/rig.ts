@@ -6,6 +6,7 @@ import { createHost } from '../../src/blockdev.ts';
 import { createKernel } from '../../src/dm/dmsetup.ts';
 import { nodeOf } from '../../src/dm/observed.ts';
 import { installUdevRules, udevRuns } from '../../src/dm/udev.ts';
+import type { Kernel } from '../../src/dm/kernel.ts';
 import type { Exec } from '../../src/exec.ts';
 import type { DeviceKey } from '../../src/ids.ts';
 import { dmUuid, poolName } from '../../src/ids.ts';
@@ -30,8 +31,8 @@ export async function openPorts(exec: Exec, nowMs: () => number = Date.now) {
   const { vgUuid } = await lvm.report();
   const udev = await udevRuns(exec);
   if (udev) await installUdevRules(exec, [vgUuid]);
-  const kernel = createKernel({ exec, lvm, pool: poolName('test'), vgName: VG, vgUuid, udev });
-  return { vg: vgUuid, lvm, kernel, host: createHost({ exec, vgName: VG, vgUuid }) };
+  const newKernel = (): Kernel => createKernel({ exec, lvm, pool: poolName('test'), vgName: VG, vgUuid, udev });
+  return { vg: vgUuid, lvm, kernel: newKernel(), newKernel, host: createHost({ exec, vgName: VG, vgUuid }) };
 }
 
 /** Small extents, so that a family's contents are read in a moment. Made once; the disks survive every cut. */
@@ -40,8 +41,8 @@ export async function makePool(guest: Guest): Promise<void> {
   await guest.output(['vgcreate', '-qq', ...options, VG, '/dev/vdc', '/dev/vdd']);
 }
 
-/** What comes next starts on an empty pool: devices go from the top down, so a few rounds take them all. */
-export async function emptyPool(guest: Guest): Promise<void> {
+/** Devices go from the top down, so a few rounds take them all. */
+async function emptyPool(guest: Guest): Promise<void> {
   for (let round = 0; round < 20 && (await guest.output(['dmsetup', 'ls'])).trim() !== 'No devices found'; round += 1) {
     await guest.output(['dmsetup', 'remove_all']);
   }
@@ -80,8 +81,13 @@ export async function releaseAll(guest: Guest): Promise<void> {
   }
 }
 
+export interface GuestRig extends Rig {
+  /** The pool is as good as new: nothing of it, or of devices, is left, and nothing is remembered. */
+  readonly empty: () => Promise<void>;
+}
+
 /** Opens the pool of a guest that has just booted. */
-export async function guestRig(guest: Guest): Promise<Rig> {
+export async function guestRig(guest: Guest): Promise<GuestRig> {
   const exec = guestExec(guest);
   let parts = await openPorts(exec);
 
@@ -120,6 +126,10 @@ export async function guestRig(guest: Guest): Promise<Rig> {
       parts = await openPorts(exec);
     },
     notices: () => [],
+    empty: async () => {
+      await emptyPool(guest);
+      parts = { ...parts, kernel: parts.newKernel() };
+    },
   };
 }
 

@@ -6,15 +6,18 @@ import { createRuleRig } from '../contract/rule-rig.ts';
 import { TAILS } from '../contract/rules-tails.ts';
 import type { Guest } from '../vm/guest.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
-import { emptyPool, guestRig, guestWaits, makePool, releaseAll } from './rig.ts';
+import type { GuestRig } from './rig.ts';
+import { guestRig, guestWaits, makePool, releaseAll } from './rig.ts';
 
 const NAME = 'tails';
 const LIMIT_MS = 600_000;
 let guest: Guest | undefined;
+let rig: GuestRig | undefined;
 
 beforeAll(async () => {
   guest = await startGuest({ name: NAME, diskSizeBytes: 1 << 30 });
   await makePool(guest);
+  rig = await guestRig(guest);
 }, LIMIT_MS);
 
 afterAll(async () => {
@@ -23,12 +26,11 @@ afterAll(async () => {
 }, LIMIT_MS);
 
 test.each(TAILS)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
-  if (guest === undefined) throw new Error('Cannot run without a guest');
-  const rig = await guestRig(guest);
+  if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
   try {
     await expect(run(createRuleRig(rig, guestWaits(guest, rig)))).resolves.toBeUndefined();
   } finally {
     await releaseAll(guest);
-    await emptyPool(guest);
+    await rig.empty();
   }
 });
