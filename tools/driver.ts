@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Guest } from '../test/vm/guest.ts';
-import { waitFor } from '../test/vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../test/vm/wait.ts';
 import { buildBundle } from './bundle.ts';
 import { cached, hashOf } from './cache.ts';
 import { ToolError } from './fault.ts';
@@ -45,7 +45,11 @@ export const driverTars = async (nodeName: string): Promise<readonly string[]> =
 /** Until the driver listens; with its log when it does not. */
 export const driverListens = async (guest: Guest): Promise<void> => {
   const found = await step('starting the driver', () =>
-    waitFor(START_LIMIT_MS, async () => ((await guest.exec(['test', '-S', CSI_SOCKET])).code === 0 ? true : undefined)),
+    waitFor(
+      START_LIMIT_MS,
+      async () => ((await guest.exec(['test', '-S', CSI_SOCKET])).code === 0 ? true : undefined),
+      LOOK_IN_GUEST_EVERY_MS,
+    ),
   );
   if (found === true) return;
   const log = await guest.exec(['tail', '-n', '20', '/var/log/snapmerge.log']);

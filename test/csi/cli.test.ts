@@ -7,7 +7,7 @@ import { CSI_SOCKET } from '../../tools/forwarding.ts';
 import type { Guest } from '../vm/guest.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
 import type { Forward } from '../vm/forward.ts';
-import { waitFor } from '../vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import type { Caller } from './caller.ts';
 import { createCaller } from './caller.ts';
 import type { Workload } from './workload.ts';
@@ -135,19 +135,27 @@ test('a restore is cut off in the middle, shown by hand, and goes on to its end'
   for (const [handle, part, sum] of views) expect(await w.rawSum(await deviceOf(handle, part))).toBe(sum);
   await w.random(await deviceOf(made.shop, 'top'), 8);
   const written = await w.rawSum(await deviceOf(made.shop, 'top'));
-  const merged = await waitFor(WAIT_MS, async () => {
-    const [, used, metadata] = / snapshot-merge (\d+)\/\d+ (\d+)/.exec(await w.sh('dmsetup status')) ?? [];
-    return used !== undefined && used === metadata ? true : undefined;
-  });
+  const merged = await waitFor(
+    WAIT_MS,
+    async () => {
+      const [, used, metadata] = / snapshot-merge (\d+)\/\d+ (\d+)/.exec(await w.sh('dmsetup status')) ?? [];
+      return used !== undefined && used === metadata ? true : undefined;
+    },
+    LOOK_IN_GUEST_EVERY_MS,
+  );
   expect(merged).toBe(true);
 
   await w.sh('rm /run/snapmerge/csi.sock; /run/guest/driver.sh start');
   await driverListens(guest);
   const list = z.object({ restores: z.array(z.object({ phase: z.string() })) });
-  const done = await waitFor(WAIT_MS, async () => {
-    const { restores } = await csi.call('ListRestores', {}, list);
-    return restores[0]?.phase === 'RESTORE_PHASE_DONE' ? true : undefined;
-  });
+  const done = await waitFor(
+    WAIT_MS,
+    async () => {
+      const { restores } = await csi.call('ListRestores', {}, list);
+      return restores[0]?.phase === 'RESTORE_PHASE_DONE' ? true : undefined;
+    },
+    LOOK_IN_GUEST_EVERY_MS,
+  );
   expect(done).toBe(true);
   expect(await w.rawSum(await deviceOf(made.shop, 'top'))).toBe(written);
   expect(await w.rawSum(await deviceOf(made.fork, 'top'))).toBe(shows.fork);

@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { waitFor } from '../vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import type { Caller } from './caller.ts';
 import { LIMIT_MS, stagingOf } from './workload.ts';
 import type { Workload } from './workload.ts';
@@ -50,11 +50,15 @@ async function stuckVolume({ csi, w }: Parts, parameters: Readonly<Record<string
 
 /** Until the volume's health says so; undefined: until it says nothing. */
 async function says(csi: Caller, id: string, words: string | undefined): Promise<string> {
-  const said = await waitFor(LIMIT_MS, async () => {
-    const { volume_health: now } = await csi.call('ControllerGetVolumeHealth', { volume_id: id }, health);
-    const text = now.health_statuses.map(({ message }) => message).join();
-    return (words === undefined ? text === '' : text.includes(words)) ? text : undefined;
-  });
+  const said = await waitFor(
+    LIMIT_MS,
+    async () => {
+      const { volume_health: now } = await csi.call('ControllerGetVolumeHealth', { volume_id: id }, health);
+      const text = now.health_statuses.map(({ message }) => message).join();
+      return (words === undefined ? text === '' : text.includes(words)) ? text : undefined;
+    },
+    LOOK_IN_GUEST_EVERY_MS,
+  );
   if (said === undefined) throw new Error(`The health of '${id}' never said '${words}'`);
   return said;
 }
@@ -150,10 +154,14 @@ export function fullStoreTests(parts: () => Parts): void {
     expect(await ended({ csi, w })).toBe('0');
     await w.sh(EMPTY);
     const lists = z.object({ entries: z.array(z.object({ snapshot: z.object({ ready_to_use: z.boolean() }) })) });
-    const lost = await waitFor(LIMIT_MS, async () => {
-      const { entries } = await csi.call('ListSnapshots', { snapshot_id: good }, lists);
-      return entries[0]?.snapshot.ready_to_use === false ? true : undefined;
-    });
+    const lost = await waitFor(
+      LIMIT_MS,
+      async () => {
+        const { entries } = await csi.call('ListSnapshots', { snapshot_id: good }, lists);
+        return entries[0]?.snapshot.ready_to_use === false ? true : undefined;
+      },
+      LOOK_IN_GUEST_EVERY_MS,
+    );
     expect(lost).toBe(true);
     const fork = await csi.refusal('CreateVolume', {
       name: 'too late',

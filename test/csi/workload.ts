@@ -3,7 +3,7 @@
 
 import { z } from 'zod';
 import type { Guest } from '../vm/guest.ts';
-import { waitFor } from '../vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import type { Caller } from './caller.ts';
 import { Refused } from './caller.ts';
 
@@ -126,23 +126,31 @@ export function createWorkload(guest: Guest, { call, tell }: Caller): Workload {
       (await call('StartRestore', { volume_id: volume, snapshot_id: snapshot, ...more }, restoreReply)).restore
         .restore_id,
     restoreDone: async (id) => {
-      const done = await waitFor(WAIT_LIMIT_MS, async () => {
-        const { restore } = await call('GetRestore', { restore_id: id }, restoreReply);
-        return restore.phase === 'RESTORE_PHASE_DONE' ? true : undefined;
-      });
+      const done = await waitFor(
+        WAIT_LIMIT_MS,
+        async () => {
+          const { restore } = await call('GetRestore', { restore_id: id }, restoreReply);
+          return restore.phase === 'RESTORE_PHASE_DONE' ? true : undefined;
+        },
+        LOOK_IN_GUEST_EVERY_MS,
+      );
       if (done !== true) throw new Error(`Restore '${id}' does not come to its end`);
     },
     killDriver: async () => {
       await sh('kill -KILL $(cat /run/snapmerge/driver.pid)');
-      const ready = await waitFor(WAIT_LIMIT_MS, async () => {
-        try {
-          return (await call('Probe', {}, probeReply)).ready?.value === true ? true : undefined;
-        } catch (error) {
-          // A connection to the old process may end in the middle of a call.
-          if (error instanceof Refused && error.code === 'UNAVAILABLE') return undefined;
-          throw error;
-        }
-      });
+      const ready = await waitFor(
+        WAIT_LIMIT_MS,
+        async () => {
+          try {
+            return (await call('Probe', {}, probeReply)).ready?.value === true ? true : undefined;
+          } catch (error) {
+            // A connection to the old process may end in the middle of a call.
+            if (error instanceof Refused && error.code === 'UNAVAILABLE') return undefined;
+            throw error;
+          }
+        },
+        LOOK_IN_GUEST_EVERY_MS,
+      );
       if (ready !== true) throw new Error('The driver does not start again');
     },
     clear: async () => {
@@ -152,7 +160,11 @@ export function createWorkload(guest: Guest, { call, tell }: Caller): Workload {
       for (const { volume } of (await call('ListVolumes', {}, volumesReply)).entries) {
         await tell('DeleteVolume', { volume_id: volume.volume_id });
       }
-      const empty = await waitFor(WAIT_LIMIT_MS, async () => ((await left()) === '' ? true : undefined));
+      const empty = await waitFor(
+        WAIT_LIMIT_MS,
+        async () => ((await left()) === '' ? true : undefined),
+        LOOK_IN_GUEST_EVERY_MS,
+      );
       if (empty !== true) throw new Error(`Left over: ${await left()}`);
     },
   };

@@ -1,7 +1,7 @@
 // The third part of the demo: back to an older snapshot while newer ones stay, a change of mind, a restore that waits for the
 // next mount, and a fork that takes over its origin's storage while a database on it is at work.
 
-import { waitFor } from '../vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import type { CsiClient } from './client.ts';
 import type { Parts } from './restore.ts';
 
@@ -89,20 +89,26 @@ export async function historyStory({ story, csi, node }: Parts): Promise<void> {
 
 /** A volume whose restore waits for another merge is given to nobody before. */
 async function mountWhenFree(csi: CsiClient, volume: string): Promise<void> {
-  const mounted = await waitFor(LIMIT_MS, async () => {
-    try {
-      return await csi.mount(volume);
-    } catch (error) {
-      if (error instanceof Error && error.message.includes('still merging')) return undefined;
-      throw error;
-    }
-  });
+  const mounted = await waitFor(
+    LIMIT_MS,
+    async () => {
+      try {
+        return await csi.mount(volume);
+      } catch (error) {
+        if (error instanceof Error && error.message.includes('still merging')) return undefined;
+        throw error;
+      }
+    },
+    LOOK_IN_GUEST_EVERY_MS,
+  );
   if (mounted === undefined) throw new Error('Cannot mount the volume: the merge before does not end');
 }
 
 async function untilDone(csi: CsiClient, restore: string): Promise<void> {
-  const done = await waitFor(LIMIT_MS, async () =>
-    (await csi.getRestore(restore)).phase === 'RESTORE_PHASE_DONE' ? true : undefined,
+  const done = await waitFor(
+    LIMIT_MS,
+    async () => ((await csi.getRestore(restore)).phase === 'RESTORE_PHASE_DONE' ? true : undefined),
+    LOOK_IN_GUEST_EVERY_MS,
   );
   if (done !== true) throw new Error('Cannot wait any longer for the merge');
 }

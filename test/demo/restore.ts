@@ -2,7 +2,7 @@
 // power cut in the middle of it.
 
 import type { Guest } from '../vm/guest.ts';
-import { waitFor } from '../vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import type { CsiClient, RestoreState } from './client.ts';
 import type { DemoNode } from './node.ts';
 import type { Story } from './story.ts';
@@ -95,10 +95,14 @@ export async function restoreStory({ story, csi, node, guest, damageMiB }: Parts
   await story.step('The driver carries on by itself to the end', async () => {
     const first = await csi.getRestore(begun.restore_id);
     story.say(`after boot: ${mib(first.remaining_bytes)} of ${mib(first.total_bytes)} MiB left`);
-    const done = await waitFor(MERGE_LIMIT_MS, async () => {
-      const state = await csi.getRestore(begun.restore_id);
-      return state.phase === 'RESTORE_PHASE_DONE' ? state : undefined;
-    });
+    const done = await waitFor(
+      MERGE_LIMIT_MS,
+      async () => {
+        const state = await csi.getRestore(begun.restore_id);
+        return state.phase === 'RESTORE_PHASE_DONE' ? state : undefined;
+      },
+      LOOK_IN_GUEST_EVERY_MS,
+    );
     story.check('the restore is done', done !== undefined);
   });
   await story.step('Mount and look again', async () => {

@@ -14,7 +14,7 @@ import type { Bytes } from '../../src/units.ts';
 import type { Hooks, Node } from '../contract/crash-operation.ts';
 import type { CrashRig } from '../contract/crash-rig.ts';
 import type { Guest } from '../vm/guest.ts';
-import { waitFor } from '../vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import { readBlocks, writeBlocks } from './blocks.ts';
 import { guestExec } from './guest-exec.ts';
 import { mergesUnderWay, openPorts } from './rig.ts';
@@ -124,7 +124,11 @@ export async function startDriver({ guest, leastHeadroom, nowMs, drawId }: Drive
         return;
       }
       await speed(FULL_SPEED);
-      const done = await waitFor(MERGE_LIMIT_MS, async () => ((await mergesUnderWay(guest)) === 0 ? true : undefined));
+      const done = await waitFor(
+        MERGE_LIMIT_MS,
+        async () => ((await mergesUnderWay(guest)) === 0 ? true : undefined),
+        LOOK_IN_GUEST_EVERY_MS,
+      );
       if (done === undefined) throw new Error('a merge is stuck');
       await speed(SLOW);
     },

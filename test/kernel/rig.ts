@@ -15,12 +15,12 @@ import type { Rig } from '../contract/rig.ts';
 import type { Underway, Waits } from '../contract/waits.ts';
 import type { ExecOptions } from '../vm/channel.ts';
 import type { Guest } from '../vm/guest.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import { readBlocks, writeBlocks } from './blocks.ts';
 import { guestExec } from './guest-exec.ts';
 
 export const VG = 'pool';
-const MERGE_POLL_MS = 100;
-const MERGE_POLLS = 3000;
+const MERGE_LIMIT_MS = 300_000;
 /** What has not ended by then waits: the slowest of these commands takes a quarter of a second under emulation. */
 const WAIT_LIMIT_MS = 3000;
 const END_LIMIT_MS = 120_000;
@@ -110,11 +110,12 @@ export async function guestRig(guest: Guest): Promise<GuestRig> {
     write: (key, writes) => writeBlocks(exec, target(key), writes, 'flush'),
     pause: () => Promise.resolve(),
     finishMerges: async () => {
-      for (let poll = 0; poll < MERGE_POLLS; poll += 1) {
-        if ((await mergesUnderWay(guest)) === 0) return;
-        await guest.exec(['sleep', String(MERGE_POLL_MS / 1000)]);
-      }
-      throw new Error('Cannot wait any longer for the merges');
+      const done = await waitFor(
+        MERGE_LIMIT_MS,
+        async () => ((await mergesUnderWay(guest)) === 0 ? true : undefined),
+        LOOK_IN_GUEST_EVERY_MS,
+      );
+      if (done === undefined) throw new Error('Cannot wait any longer for the merges');
     },
     // The logic runs here, so a killed driver is one that is forgotten in the middle of nothing.
     killDriver: async () => {
