@@ -117,6 +117,8 @@ function createRun(kernel: Kernel, log: Log): Run {
     try {
       await work();
     } catch (error) {
+      const last = touched.at(-1);
+      if (last?.do === 'resume') swapped ||= await hasGoneOn(kernel, last.device);
       if (swapped) throw new AfterSwap(messageOf(error), { cause: error });
       await standDown(kernel, touched, log);
       throw error;
@@ -127,16 +129,27 @@ function createRun(kernel: Kernel, log: Log): Run {
     guarded,
     apply: async (steps, all, observed) => {
       for (const step of steps) {
+        // Before it is done: a step may fail although it has happened.
+        touched.push(step);
         await guarded(async () => {
           if (step.do === 'remove' && measured.size === 0) await measure(kernel, all, observed, measured);
           await kernel.apply(step);
         });
-        touched.push(step);
         swapped ||= step.do === 'resume';
         log.info({ step: stepText(step) }, 'step');
       }
     },
   };
+}
+
+/** Whether a resume has happened although it failed; what cannot be found out is taken for done. */
+async function hasGoneOn(kernel: Kernel, key: DeviceKey): Promise<boolean> {
+  try {
+    const device = (await kernel.observe('without-statuses')).devices.get(key);
+    return device?.live !== undefined && !device.suspended && device.inactive === undefined;
+  } catch {
+    return true;
+  }
 }
 
 /**
@@ -165,7 +178,8 @@ async function standDown(kernel: Kernel, touched: readonly Step[], log: Log): Pr
 }
 
 function undone(step: Step): readonly Step[] {
-  if (step.do === 'suspend') return [{ do: 'resume', device: step.device }];
+  // A resume that failed leaves its device suspended, also one that was not before.
+  if (step.do === 'suspend' || step.do === 'resume') return [{ do: 'resume', device: step.device }];
   if (step.do === 'open') return [{ do: 'close', device: step.device }];
   if (step.do === 'create' || step.do === 'make') return [{ do: 'remove', device: step.device }];
   return [];

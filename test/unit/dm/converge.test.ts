@@ -8,6 +8,7 @@ import { plan } from '../../../src/dm/plan.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { stepText } from '../../../src/dm/step.ts';
 import type { DeviceKey } from '../../../src/ids.ts';
+import { deviceKey } from '../../../src/ids.ts';
 import { silentLog } from '../../../src/ports.ts';
 import { ALL, fork, observedOf, reportOf, restoring, shop, wantedOf } from '../inspect/family.ts';
 
@@ -25,11 +26,11 @@ const neighbours = {
   beforeFreeze: () => Promise.resolve(),
 };
 
-/** Every step that was tried; one failed, and perhaps one kind of step afterwards. */
-async function tried(failing: number, failingAfter?: Step['do']): Promise<readonly Step[]> {
+/** Every step that was tried; one failed, and perhaps one kind of step afterwards. `later`: what is found from then on. */
+async function tried(failing: number, failingAfter?: Step['do'], later = before): Promise<readonly Step[]> {
   const all: Step[] = [];
   const kernel: Kernel = {
-    observe: () => Promise.resolve(before),
+    observe: () => Promise.resolve(all.length > failing ? later : before),
     statuses: () => Promise.resolve(new Map()),
     apply: (step) => {
       all.push(step);
@@ -49,13 +50,12 @@ test('there is a table of a live device that is loaded before the freeze, and on
 });
 
 test.each(steps.slice(0, swapsAt).map((step, index) => ({ index, text: stepText(step) })))(
-  'step $index fails: nothing that was loaded is shown, all that was suspended goes on ($text)',
+  'step $index fails, perhaps having happened: nothing that was loaded is shown, all that was suspended goes on ($text)',
   async ({ index }) => {
     const loaded = new Set<DeviceKey>();
     const suspended = new Set<DeviceKey>();
     const shown: string[] = [];
-    for (const [at, step] of (await tried(index)).entries()) {
-      if (at === index) continue;
+    for (const step of await tried(index)) {
       if (step.do === 'load') loaded.add(step.device);
       if (step.do === 'clear' || step.do === 'remove') loaded.delete(step.device);
       if (step.do === 'suspend') suspended.add(step.device);
@@ -77,4 +77,23 @@ test('a table that cannot be emptied is not shown', async () => {
   expect(loaded.size).toBeGreaterThan(0);
   expect(resumed.filter((key) => loaded.has(key))).toEqual([]);
   expect(resumed.length).toBeGreaterThan(0);
+});
+
+test('the first resume fails, and nothing is shown anew: all goes on as it was', async () => {
+  const late = (await tried(swapsAt)).slice(swapsAt + 1);
+  const suspended = steps.flatMap((step) => (step.do === 'suspend' ? [step.device] : []));
+  const kinds = late.map((step) => step.do);
+  expect(kinds.lastIndexOf('clear')).toBeLessThan(kinds.indexOf('resume'));
+  expect(late.flatMap((step) => (step.do === 'resume' ? [step.device] : []))).toEqual(
+    expect.arrayContaining(suspended),
+  );
+});
+
+test('the first resume fails although it happened: nothing is taken back, and the plan is made again', async () => {
+  const level = wanted.devices.find(({ key }) => key === deviceKey(shop, 'level1'));
+  const [found] = level === undefined ? [] : observedOf({ ...wanted, devices: [level] }).devices.values();
+  const later = { ...before, devices: new Map(before.devices) };
+  if (found !== undefined) later.devices.set(found.key, found);
+  const late = (await tried(swapsAt, 'activate', later)).slice(swapsAt + 1);
+  expect(late.map((step) => step.do)).toEqual(['activate']);
 });
