@@ -8,7 +8,7 @@ import type { Bytes } from '../units.ts';
 import { bytes, minBytes, sectors, toSectors } from '../units.ts';
 import { storeBytesFor } from './cow.ts';
 import type { Family, Node } from './family.ts';
-import { chainOf } from './family.ts';
+import { ancestorsOf, chainOf, parentOf } from './family.ts';
 import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
 import { imageSize, isLost } from '../lvm/record.ts';
 import type { CowMode, Ref, Table, Target } from './table.ts';
@@ -103,13 +103,9 @@ function neededNodes(family: Family, inUse: InUse): ReadonlySet<EntityId> {
 }
 
 function parentsFirst(family: Family, needed: ReadonlySet<EntityId>): readonly Node[] {
-  const depth = (node: Node): number => {
-    const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
-    return parent === undefined ? 0 : 1 + depth(parent);
-  };
   return [...needed]
     .flatMap((id) => family.nodes.get(id) ?? [])
-    .map((node) => ({ node, depth: depth(node) }))
+    .map((node) => ({ node, depth: ancestorsOf(family, node).length }))
     .sort((a, b) => a.depth - b.depth || (a.node.id < b.node.id ? -1 : 1))
     .map(({ node }) => node);
 }
@@ -245,7 +241,7 @@ export function waitsWhenFull(family: Family, node: Node): boolean {
 
 /** Whether what its parent shows is written, and the old contents come here. */
 export function isFed(family: Family, node: Node): boolean {
-  const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+  const parent = parentOf(family, node);
   return parent !== undefined && (node.level !== undefined || fedBy(family, parent)?.id === node.id);
 }
 
@@ -262,7 +258,7 @@ interface Image {
 
 /** What a node reads through: its parent's view, or a level of its restore, followed by zeroes where its window ends. */
 function parentImage(family: Family, node: Node): Image {
-  const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+  const parent = parentOf(family, node);
   if (parent === undefined) return { ref: undefined, devices: [] };
   const ref = onDevice(parentDevice(parent, node.level));
   const { entity, window, merging } = node.record;

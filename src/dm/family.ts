@@ -216,7 +216,7 @@ function checkMerges(nodes: ReadonlyMap<EntityId, Node>): void {
     checkPromotion(nodes, node);
     const into = node.record.merging;
     if (into === undefined) continue;
-    const parent = node.parent === undefined ? undefined : nodes.get(node.parent);
+    const parent = parentOf({ nodes }, node);
     if (parent?.record.store !== into) {
       contradiction(node.record.family, `'${node.id}' is being merged into store '${into}', which is not its parent's`);
     }
@@ -239,7 +239,7 @@ function link(family: VolumeId, homes: ReadonlyMap<EntityId, StoreRecord>): Read
   const chains = chainsOf(family, homes);
   const anchors = anchorsOf(family, homes);
   const parents = new Map<EntityId, { parent: EntityId | undefined; level: number | undefined }>();
-  for (const record of homes.values()) parents.set(record.entity.id, parentOf(record, homes, chains, anchors));
+  for (const record of homes.values()) parents.set(record.entity.id, hungOn(record, homes, chains, anchors));
 
   const readers = new Map<EntityId, EntityId[]>();
   for (const [child, { parent }] of parents) {
@@ -287,7 +287,7 @@ function anchorsOf(family: VolumeId, homes: ReadonlyMap<EntityId, StoreRecord>):
   return anchors;
 }
 
-function parentOf(
+function hungOn(
   record: StoreRecord,
   homes: ReadonlyMap<EntityId, StoreRecord>,
   chains: Chains,
@@ -330,6 +330,23 @@ function checkNoCycle(family: VolumeId, nodes: ReadonlyMap<EntityId, Node>): voi
       at = nodes.get(at.parent);
     }
   }
+}
+
+/** What an image reads through directly. */
+export function parentOf({ nodes }: Pick<Family, 'nodes'>, { parent }: Node): Node | undefined {
+  return parent === undefined ? undefined : nodes.get(parent);
+}
+
+/** All that an image reads through, the nearest first; records that hang in a circle have been refused. */
+export function ancestorsOf(family: Pick<Family, 'nodes'>, node: Node): readonly Node[] {
+  const above: Node[] = [];
+  for (let at = parentOf(family, node); at !== undefined; at = parentOf(family, at)) above.push(at);
+  return above;
+}
+
+/** The volume whose image this is, or was once: itself, or the nearest that it reads through. */
+export function nearestVolume(family: Pick<Family, 'nodes'>, node: Node): Node | undefined {
+  return [node, ...ancestorsOf(family, node)].find(({ record }) => record.entity.kind === 'volume');
 }
 
 /**

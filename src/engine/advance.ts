@@ -4,6 +4,7 @@
 import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
 import { isFed, mergeDevices } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
+import { parentOf } from '../dm/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
 import type { StoreName, VolumeId } from '../ids.ts';
@@ -162,7 +163,7 @@ function isDone(status: SnapshotStatus | undefined): boolean {
 async function finishAbsorption(ctx: Context, family: Family, reader: Node): Promise<boolean> {
   const statuses = await ctx.kernel.statuses();
   if (!isDone(statuses.get(deviceKey(reader.id, 'view')))) return false;
-  const ghost = reader.parent === undefined ? undefined : family.nodes.get(reader.parent);
+  const ghost = parentOf(family, reader);
   if (ghost === undefined) return false;
   await moveInto(ctx, family, ghost.record.store, reader.record);
   ctx.log.info({ reader: reader.id, ghost: ghost.id }, 'absorption done');
@@ -292,7 +293,7 @@ async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Pr
 
 async function shrinkDormant(ctx: Context, report: PoolReport, family: Family): Promise<void> {
   for (const node of family.nodes.values()) {
-    const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+    const parent = parentOf(family, node);
     const fed = parent === undefined || isFed(family, node);
     if (!fed) await shrinkMeasured(ctx, report, node);
   }

@@ -1,6 +1,7 @@
 // Expansion: room first, zeroed, then one commit that makes the size true, then longer tables.
 
 import type { Family, Node } from '../dm/family.ts';
+import { parentOf } from '../dm/family.ts';
 import { fedBy } from '../dm/desired.ts';
 import { fail } from '../errors.ts';
 import type { StoreName, VolumeId } from '../ids.ts';
@@ -69,7 +70,7 @@ function refuseMerging(node: Node, id: VolumeId): void {
  * and be fed no more: a hidden snapshot takes the place next to the volume first.
  */
 function feederLost(family: Family, node: Node, size: Bytes): Node | undefined {
-  const parent = node.parent === undefined ? undefined : family.nodes.get(node.parent);
+  const parent = parentOf(family, node);
   if (parent === undefined || size <= (node.record.window ?? size)) return undefined;
   const isFed =
     fedBy(family, parent)?.id === node.id && parent.record.entity.kind === 'volume' && !parent.record.deleted;

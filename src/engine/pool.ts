@@ -2,7 +2,8 @@
 // and extensions.
 
 import { desired } from '../dm/desired.ts';
-import type { Family, Forest, Node } from '../dm/family.ts';
+import type { Family, Forest } from '../dm/family.ts';
+import { ancestorsOf } from '../dm/family.ts';
 import type { Kernel, Observed } from '../dm/kernel.ts';
 import { ofFamily } from '../dm/converge.ts';
 import { plan } from '../dm/plan.ts';
@@ -312,7 +313,7 @@ function present(ctx: Context, monitor: Monitor, state: PoolState, entity: Found
 function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: VolumeId): Health {
   const found = livingNode(state.forest, id);
   if (found === undefined) return { state: 'healthy' };
-  for (let at: Node | undefined = found.node; at !== undefined; at = parentOf(found.family, at)) {
+  for (const at of [found.node, ...ancestorsOf(found.family, found.node)]) {
     for (const [key, { state }] of monitor.last()) {
       if (entityOf(key) !== at.id || state === 'counts') continue;
       return { state: 'degraded', reason: `The kernel says '${state}' of '${at.id}', which the volume reads through` };
@@ -324,10 +325,6 @@ function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: Volu
     return { state: 'degraded', reason };
   }
   return healthOf(found.family, found.node, state.report, ctx.stuck.get(found.family.id));
-}
-
-function parentOf(family: Family, node: Node): Node | undefined {
-  return node.parent === undefined ? undefined : family.nodes.get(node.parent);
 }
 
 async function listVolumes(ctx: Context, monitor: Monitor): Promise<readonly Volume[]> {

@@ -1,6 +1,7 @@
 // Records -> what the use cases answer with. Pure.
 
 import type { Family, Node } from '../dm/family.ts';
+import { ancestorsOf } from '../dm/family.ts';
 import type { VolumeId } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { Entity, Name, RestoreMark, RestoreWish, RestoredMark } from '../lvm/record.ts';
@@ -120,11 +121,7 @@ function presentMark(
 export function healthOf(family: Family, node: Node, report: PoolReport, stuck: string | undefined): Health {
   if (stuck !== undefined) return { state: 'degraded', reason: stuck };
   const stores = new Map(report.stores.map((store) => [store.store, store]));
-  for (
-    let at: Node | undefined = node;
-    at !== undefined;
-    at = at.parent === undefined ? undefined : family.nodes.get(at.parent)
-  ) {
+  for (const at of [node, ...ancestorsOf(family, node)]) {
     const { store } = at.record;
     if (isLost(at.record))
       return { state: 'degraded', reason: `The contents of store '${store}' of '${at.id}' are lost` };

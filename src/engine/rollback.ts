@@ -3,7 +3,7 @@
 
 import { absorbing } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
-import { chainNumbers } from '../dm/family.ts';
+import { chainNumbers, nearestVolume, parentOf } from '../dm/family.ts';
 import { fail } from '../errors.ts';
 import type { SnapshotId, VolumeId } from '../ids.ts';
 import type { Place, RestoreMode } from '../lvm/record.ts';
@@ -81,7 +81,7 @@ function pathBetween(family: Family, volume: Node, target: Node): readonly Node[
   for (let at: Node | undefined = target; at?.id !== volume.id;) {
     if (at === undefined || at.record.entity.kind === 'volume') return undefined;
     path.unshift(at);
-    at = at.parent === undefined ? undefined : family.nodes.get(at.parent);
+    at = parentOf(family, at);
   }
   return path.length === 0 ? undefined : path;
 }
@@ -130,7 +130,7 @@ function keptOnTheWay(
 
 function promotion(family: Family, fork: Node, request: RollbackRequest): Rollback {
   const { entity } = fork.record;
-  const target = fork.parent === undefined ? undefined : family.nodes.get(fork.parent);
+  const target = parentOf(family, fork);
   if (target?.record.entity.kind === 'volume') {
     fail(
       'precondition',
@@ -142,7 +142,7 @@ function promotion(family: Family, fork: Node, request: RollbackRequest): Rollba
     fail('invalid', `${doing(request)}: it is a fork of snapshot '${target.id}', not of '${request.snapshot}'`);
   }
   if (isScratch(fork)) fail('precondition', `${doing(request)}: a scratch fork has no storage that lasts`);
-  const base = originOf(family, target);
+  const base = nearestVolume(family, target);
   if (base === undefined) {
     fail(
       'precondition',
@@ -169,14 +169,6 @@ function promotion(family: Family, fork: Node, request: RollbackRequest): Rollba
       ]
     : [];
   return { volume: fork, target, base, path, kept };
-}
-
-function originOf(family: Family, snapshot: Node): Node | undefined {
-  let at: Node | undefined = snapshot;
-  while (at !== undefined && at.record.entity.kind === 'snapshot') {
-    at = at.parent === undefined ? undefined : family.nodes.get(at.parent);
-  }
-  return at;
 }
 
 /** Everything from the origin to the fork is given up; what else reads through it has to go first. */

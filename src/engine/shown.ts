@@ -7,6 +7,7 @@ import { storeBytesFor } from '../dm/cow.ts';
 import type { Desired, InUse } from '../dm/desired.ts';
 import { absorbing, desired, isFed } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
+import { nearestVolume } from '../dm/family.ts';
 import type { Observed } from '../dm/kernel.ts';
 import { heldStores, lengthOf } from '../dm/table.ts';
 import { reach } from '../dm/tails.ts';
@@ -112,13 +113,7 @@ function watchedStores(family: Family, wanted: Desired): readonly WatchedStore[]
 
 /** The volume whose writes a store takes: its own, or that of what it hangs on. */
 function writerOf(family: Family, node: Node): EntityId {
-  let at = node;
-  while (at.record.entity.kind === 'snapshot') {
-    const parent = at.parent === undefined ? undefined : family.nodes.get(at.parent);
-    if (parent === undefined) break;
-    at = parent;
-  }
-  return at.id;
+  return nearestVolume(family, node)?.id ?? node.id;
 }
 
 function neighboursOf(ctx: Context, family: Family, wanted: Desired): Neighbours {
