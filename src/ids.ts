@@ -134,6 +134,7 @@ export function storeOf(key: DeviceKey): StoreName | undefined {
   const text = key.slice(0, STORE_PREFIX.length + 10);
   return isStoreName(text) ? text : undefined;
 }
+
 /** What a device belongs to: a volume, a snapshot or a store. */
 export function ownerOf(key: DeviceKey): EntityId | StoreName | undefined {
   return storeOf(key) ?? entityOf(key);

@@ -12,7 +12,7 @@ import { stepText } from '../dm/step.ts';
 import { heldStores, sameTable, tableText } from '../dm/table.ts';
 import type { Table } from '../dm/table.ts';
 import type { DeviceKey, EntityId, StoreName } from '../ids.ts';
-import { deviceKey } from '../ids.ts';
+import { deviceKey, ownerOf } from '../ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
 import { imageSize } from '../lvm/record.ts';
 import { formatBytes } from '../units.ts';
@@ -215,9 +215,10 @@ export function strayFindings(
   for (const family of forest.families.values()) {
     for (const key of ofFamily(observed, family).devices.keys()) known.add(key);
   }
-  const inTrouble = (key: DeviceKey): boolean =>
-    forest.troubles.some((trouble) => [...trouble.entities, ...trouble.stores].some((id) => key.startsWith(`${id}-`)));
-  const devices = [...observed.devices.keys()].filter((key) => !known.has(key) && !inTrouble(key));
+  const inTrouble = new Set<string | undefined>(
+    forest.troubles.flatMap(({ entities, stores: of }) => [...entities, ...of]),
+  );
+  const devices = [...observed.devices.keys()].filter((key) => !known.has(key) && !inTrouble.has(ownerOf(key)));
   const gone = [...observed.stores.keys()].filter((store: StoreName) => !stores.has(store));
   return [
     ...devices.map((key) => finding('left-over', key, 'is there, and no record names what it shows')),
