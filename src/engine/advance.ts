@@ -19,7 +19,7 @@ import { lostTag, mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
-import { commit, extendStore, commitRecord, copiesOf, settle, storeReport } from './stores.ts';
+import { commit, commitRecord, copiesOf, extendStore, settle, shrinkStore, storeReport } from './stores.ts';
 import { confirmLosses, convergeFamily, fullIn } from './shown.ts';
 import { readPool } from './context.ts';
 import { beginFailedAnew } from './failed-merges.ts';
@@ -287,7 +287,7 @@ async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Pr
     const status = statuses.get(device);
     if (status?.state !== 'counts') continue;
     const size = fittingSize(toBytes(status.used), report.extent);
-    if (size < storeReport(report, store).size) await ctx.lvm.shrink(store, size);
+    if (size < storeReport(report, store).size) await shrinkStore(ctx, store, size);
   }
 }
 

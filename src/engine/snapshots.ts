@@ -14,7 +14,17 @@ import type { Bytes } from '../units.ts';
 import { fittingSize } from '../dm/cow.ts';
 import type { Context, FamilyState, PoolState } from './context.ts';
 import { convergeFamily, refuseFull } from './shown.ts';
-import { copiesOf, decide, drawStore, firstCowSize, needRoom, prepareStore, storeReport, withToken } from './stores.ts';
+import {
+  copiesOf,
+  decide,
+  drawStore,
+  firstCowSize,
+  needRoom,
+  prepareStore,
+  shrinkStore,
+  storeReport,
+  withToken,
+} from './stores.ts';
 import { livingNodes, readFamily, readPool, refuseTroubledName, withFamilyOf } from './context.ts';
 import type { Snapshot } from './engine.ts';
 import { presentSnapshot } from './present.ts';
@@ -129,5 +139,5 @@ export async function shrinkMeasured(ctx: Context, report: PoolReport, node: Nod
   const used = ctx.measured.get(store);
   if (used === undefined || entity.kind !== 'snapshot') return;
   const size = fittingSize(used, report.extent);
-  if (size < storeReport(report, store).size) await ctx.lvm.shrink(store, size);
+  if (size < storeReport(report, store).size) await shrinkStore(ctx, store, size);
 }

@@ -144,6 +144,13 @@ export async function extendStore(ctx: Context, store: StoreName, size: Bytes): 
   ctx.sizes.set(store, size);
 }
 
+/** Smaller, durably, before its extents are given to another: no cut may bring back a store that they belonged to. */
+export async function shrinkStore(ctx: Context, store: StoreName, size: Bytes): Promise<void> {
+  await ctx.lvm.shrink(store, size);
+  ctx.sizes.set(store, size);
+  await ctx.lvm.flush();
+}
+
 /** Runs `work` with a fresh token whose stores no sweep takes for rubbish. */
 export async function withToken<T>(ctx: Context, token: string, work: () => Promise<T>): Promise<T> {
   ctx.underWay.add(token);
