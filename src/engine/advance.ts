@@ -7,7 +7,7 @@ import type { Family, Node } from '../dm/family.ts';
 import { parentOf } from '../dm/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
-import type { StoreName, VolumeId } from '../ids.ts';
+import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import { assert } from '../errors.ts';
 import { ofFamily } from '../dm/converge.ts';
 import { nested } from '../dm/tails.ts';
@@ -199,19 +199,22 @@ async function beginAbsorption(
 ): Promise<boolean> {
   const size = imageSize(reader.record);
   const window = reader.record.window ?? size;
-  if (ghost.record.place.kind === 'root') {
-    if (window < size)
-      return (await bareGhost(ctx, report, ghost, window, size)) && startMerge(ctx, family, ghost, reader);
-  } else if (size !== imageSize(ghost.record) || window < size) {
-    // A store of exceptions is taken over only whole and at its own size: beyond it there would be no zeroes, but what
-    // the images below show there, or exceptions of a time when it was larger.
-    return false;
-  }
-  return (await makeRoom(ctx, report, family, ghost, reader)) && startMerge(ctx, family, ghost, reader);
+  const isRoot = ghost.record.place.kind === 'root';
+  // A store of exceptions is taken over only whole and at its own size: beyond it there would be no zeroes, but what the
+  // images below show there, or exceptions of a time when it was larger.
+  if (!isRoot && (size !== imageSize(ghost.record) || window < size)) return false;
+  // Only what is shown has a status.
+  await convergeFamily(ctx, family, { pinned: [reader.id] });
+  const statuses = await ctx.kernel.statuses();
+  if (!isSound(ctx, reader, statuses)) return false;
+  const isReady =
+    isRoot && window < size
+      ? await bareGhost(ctx, report, ghost, window, size)
+      : await makeRoom(ctx, { report, family, statuses }, ghost, reader);
+  return isReady && startMerge(ctx, family, ghost, reader);
 }
 
 async function startMerge(ctx: Context, family: Family, ghost: Node, reader: Node): Promise<boolean> {
-  if (!(await isSound(ctx, family, reader))) return false;
   // The merge begins with a freeze.
   await ctx.keepAhead(family.id);
   if (fullIn(ctx, family.id) !== undefined) {
@@ -223,10 +226,11 @@ async function startMerge(ctx: Context, family: Family, ghost: Node, reader: Nod
   return true;
 }
 
+type Statuses = ReadonlyMap<DeviceKey, SnapshotStatus>;
+
 /** A merge over an invalid store would show the bare parent without a word. */
-async function isSound(ctx: Context, family: Family, reader: Node): Promise<boolean> {
-  await convergeFamily(ctx, family, { pinned: [reader.id] });
-  const status = (await ctx.kernel.statuses()).get(deviceKey(reader.id, 'view'));
+function isSound(ctx: Context, reader: Node, statuses: Statuses): boolean {
+  const status = statuses.get(deviceKey(reader.id, 'view'));
   if (status?.state === 'counts') return true;
   ctx.log.error(
     { reader: reader.id, state: status?.state ?? 'not shown' },
@@ -252,11 +256,14 @@ async function bareGhost(ctx: Context, report: PoolReport, ghost: Node, window: 
 }
 
 /** Makes the ghost's store large enough for all that the reader's will bring. */
-async function makeRoom(ctx: Context, report: PoolReport, family: Family, ghost: Node, reader: Node): Promise<boolean> {
+async function makeRoom(
+  ctx: Context,
+  { report, family, statuses }: Omit<FamilyState, 'node' | 'forest'> & { readonly statuses: Statuses },
+  ghost: Node,
+  reader: Node,
+): Promise<boolean> {
   const { chunk, store, entity } = ghost.record;
   if (chunk === undefined) return true;
-  await convergeFamily(ctx, family, { pinned: [reader.id] });
-  const statuses = await ctx.kernel.statuses();
   const usedBy = (node: Node): Bytes => {
     const status = statuses.get(deviceKey(node.id, 'view'));
     return status?.state === 'counts' ? toBytes(status.used) : storeReport(report, node.record.store).size;
