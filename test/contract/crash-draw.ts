@@ -14,8 +14,6 @@ import { BLOCK_BYTES } from './rig.ts';
 
 const UNIT = kib(512);
 const UNIT_BLOCKS = Number(UNIT) / BLOCK_BYTES;
-const MAX_VOLUMES = 5;
-const MAX_SNAPSHOTS = 6;
 const CHUNKS = [kib(4), kib(8), kib(16), kib(32)];
 
 /** What one run hands out: names and tags that were never used before. */
@@ -24,7 +22,19 @@ export interface Fresh {
   tag: number;
 }
 
+/** What a story is like. */
+export interface Habits {
+  readonly maxVolumes: number;
+  readonly maxSnapshots: number;
+  readonly maxMembers: number;
+  /** The share of new volumes that are begun although there is one already: everything else grows families. */
+  readonly newFamilies: number;
+  /** How often each operation is drawn, in proportion. */
+  readonly weights: readonly (readonly [number, Maker])[];
+}
+
 interface Draw {
+  readonly habits: Habits;
   readonly random: Random;
   readonly fresh: Fresh;
   readonly model: Model;
@@ -39,14 +49,16 @@ export function drawOperation(
   fresh: Fresh,
   model: Model,
   shown: ReadonlyMap<string, Shown>,
+  habits: Habits = USUAL,
 ): Operation {
   const volumes = [...shown].flatMap(([name, { id }]) => (isVolumeId(id) ? [{ name, id }] : []));
   const snapshots = [...shown].flatMap(([name, { id }]) => (isSnapshotId(id) ? [{ name, id }] : []));
-  const draw: Draw = { random, fresh, model, volumes, snapshots };
-  const total = WEIGHTS.reduce((sum, [weight]) => sum + weight, 0);
+  const draw: Draw = { habits, random, fresh, model, volumes, snapshots };
+  const { weights } = habits;
+  const total = weights.reduce((sum, [weight]) => sum + weight, 0);
   for (let tries = 0; tries < 100; tries += 1) {
     let at = random.below(total);
-    const op = WEIGHTS.find(([weight]) => (at -= weight) < 0)?.[1](draw);
+    const op = weights.find(([weight]) => (at -= weight) < 0)?.[1](draw);
     if (op !== undefined) return op;
   }
   return { do: 'background', chunks: undefined };
@@ -60,29 +72,36 @@ function parameters({ random }: Draw, scratch = false): VolumeParameters {
 const isActive = (model: Model, name: string): boolean => volumeIn(model, name).active;
 const sizeOf = (model: Model, name: string): Bytes => bytes((model.get(name)?.blocks.length ?? 0) * BLOCK_BYTES);
 
+function isRoomFor(kind: 'volume' | 'snapshot', { habits, volumes, snapshots }: Draw): boolean {
+  if (volumes.length + snapshots.length >= habits.maxMembers) return false;
+  return kind === 'volume' ? volumes.length < habits.maxVolumes : snapshots.length < habits.maxSnapshots;
+}
+
 const create: Maker = (d) => {
-  if (d.volumes.length >= MAX_VOLUMES) return undefined;
+  if (!isRoomFor('volume', d)) return undefined;
+  const { newFamilies } = d.habits;
+  if (newFamilies < 1 && d.volumes.length > 0 && !d.random.chance(newFamilies)) return undefined;
   const size = bytes(UNIT * BigInt(1 + d.random.below(2)));
   return { do: 'create', name: `V${d.fresh.name++}`, size, parameters: parameters(d), from: undefined };
 };
 
 const fork: Maker = (d) => {
   const from = d.random.pick(d.snapshots);
-  if (from === undefined || d.volumes.length >= MAX_VOLUMES) return undefined;
+  if (from === undefined || !isRoomFor('volume', d)) return undefined;
   const size = bytes(sizeOf(d.model, from.name) + (d.random.chance(0.3) ? UNIT : 0n));
   return { do: 'create', name: `F${d.fresh.name++}`, size, parameters: parameters(d, d.random.chance(0.1)), from };
 };
 
 const clone: Maker = (d) => {
   const from = d.random.pick(d.volumes);
-  if (from === undefined || d.volumes.length >= MAX_VOLUMES) return undefined;
+  if (from === undefined || !isRoomFor('volume', d)) return undefined;
   const size = sizeOf(d.model, from.name);
   return { do: 'create', name: `C${d.fresh.name++}`, size, parameters: parameters(d), from };
 };
 
 const snapshot: Maker = (d) => {
   const volume = d.random.pick(d.volumes);
-  if (volume === undefined || d.snapshots.length >= MAX_SNAPSHOTS) return undefined;
+  if (volume === undefined || !isRoomFor('snapshot', d)) return undefined;
   const unflushed = isActive(d.model, volume.name) && d.random.chance(0.5) ? someWrite(d, volume.name) : undefined;
   return { do: 'snapshot', volume, name: `S${d.fresh.name++}`, unflushed };
 };
@@ -159,18 +178,38 @@ export function someWrite({ random, fresh, model }: Pick<Draw, 'random' | 'fresh
 const background: Maker = ({ random, model }) =>
   model.size === 0 ? undefined : { do: 'background', chunks: random.chance(0.4) ? undefined : 1 + random.below(6) };
 
-const WEIGHTS: readonly (readonly [number, Maker])[] = [
-  [4, create],
-  [6, activate],
-  [3, deactivate],
-  [12, write],
-  [9, snapshot],
-  [6, fork],
-  [3, clone],
-  [8, deletion],
-  [4, expand],
-  [10, restore],
-  [5, promote],
-  [1, cancel],
-  [5, background],
-];
+/** Where boots are dear. */
+const USUAL: Habits = {
+  maxVolumes: 5,
+  maxSnapshots: 6,
+  maxMembers: Number.POSITIVE_INFINITY,
+  newFamilies: 1,
+  weights: [
+    [4, create],
+    [6, activate],
+    [3, deactivate],
+    [12, write],
+    [9, snapshot],
+    [6, fork],
+    [3, clone],
+    [8, deletion],
+    [4, expand],
+    [10, restore],
+    [5, promote],
+    [1, cancel],
+    [5, background],
+  ],
+};
+
+/** One large family, as a rule; each story has operations that are rare in it, and others that are frequent. */
+export function drawHabits(random: Random, maxMembers: number): Habits {
+  return {
+    maxVolumes: Math.ceil(maxMembers / 2) + 1,
+    maxSnapshots: Math.ceil(maxMembers / 2) + 2,
+    maxMembers,
+    newFamilies: 0.1,
+    weights: USUAL.weights.map(([weight, make]) => [weight * (random.pick(FACTORS) ?? 1), make]),
+  };
+}
+
+const FACTORS = [1, 2, 2, 4];

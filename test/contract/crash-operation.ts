@@ -8,6 +8,7 @@ import type { SnapshotId, VolumeId } from '../../src/ids.ts';
 import { deviceKey } from '../../src/ids.ts';
 import type { VolumeParameters, VolumeSource } from '../../src/parameters.ts';
 import type { Bytes } from '../../src/units.ts';
+import { formatBytes } from '../../src/units.ts';
 import type { Model, VolumeImage, Wish } from './crash-model.ts';
 import {
   grown,
@@ -84,13 +85,13 @@ export interface Progress {
 export function operationText(op: Operation): string {
   switch (op.do) {
     case 'create':
-      return `create ${op.name} of ${op.size}${op.from === undefined ? '' : ` from ${op.from.name}`}${op.parameters.scratch ? ' (scratch)' : ''}, chunk ${op.parameters.chunk}`;
+      return `create ${op.name} of ${formatBytes(op.size)}${op.from === undefined ? '' : ` from ${op.from.name}`}${op.parameters.scratch ? ' (scratch)' : ''}, chunk ${formatBytes(op.parameters.chunk)}`;
     case 'snapshot':
       return `snapshot ${op.volume.name} as ${op.name}${op.unflushed === undefined ? '' : ` (a write at ${op.unflushed.at} not flushed)`}`;
     case 'delete':
       return `delete ${op.what.name}`;
     case 'expand':
-      return `expand ${op.volume.name} to ${op.size}`;
+      return `expand ${op.volume.name} to ${formatBytes(op.size)}`;
     case 'restore':
       return `restore ${op.volume.name} to ${op.snapshot.name} (${op.mode}${op.replace ? ', replacing' : ''})${op.keep ? '' : ' (dropped)'}${op.safety === undefined ? '' : ` safety ${op.safety}`}`;
     case 'activate':

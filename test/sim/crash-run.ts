@@ -1,11 +1,13 @@
-// Random families with a crash at every point of every operation: each prefix of an operation's effects is followed by the
-// death of the driver or of the node, a start, and a look at everything. A failure is a story that a seed tells again.
+// A story with a crash at every point of its operations: each prefix of an operation's effects is followed by the death of
+// the driver or of the node, a start (some of them cut short by another crash), and a look at everything. The operation runs
+// once; the moment before each of its effects is kept, and every crash begins at one of them.
 
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
-import { messageOf } from '../../src/errors.ts';
+import { SnapmergeError, messageOf } from '../../src/errors.ts';
 import type { VgUuid } from '../../src/ids.ts';
-import { deviceKey, isVolumeId, poolName } from '../../src/ids.ts';
+import { deviceKey, isTail, isVolumeId, poolName } from '../../src/ids.ts';
+import { buildForest } from '../../src/dm/family.ts';
 import type { Host } from '../../src/host.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
@@ -16,7 +18,7 @@ import { silentLog } from '../../src/ports.ts';
 import { idOf } from '../contract/ids.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
-import { drawOperation, someWrite } from '../contract/crash-draw.ts';
+import { someWrite } from '../contract/crash-draw.ts';
 import type { Fresh } from '../contract/crash-draw.ts';
 import type { Model, Shown } from '../contract/crash-model.ts';
 import { afterPowerCut, written } from '../contract/crash-model.ts';
@@ -34,6 +36,8 @@ import {
 } from '../contract/crash-restart.ts';
 import type { CrashRig } from '../contract/crash-rig.ts';
 import { simCrashRig } from './crash-rig.ts';
+import { bind } from './crash-story.ts';
+import type { Told } from './crash-story.ts';
 import { SimCrash } from './errors.ts';
 import type { Moment, World } from './world.ts';
 import { createWorld } from './world.ts';
@@ -47,7 +51,7 @@ export interface Ports {
 
 /** What there is when the next operation is chosen. */
 export interface Present {
-  /** How many operations came before. */
+  /** How many operations came before, those that could not be asked for included. */
   readonly index: number;
   readonly random: Random;
   readonly fresh: Fresh;
@@ -56,7 +60,7 @@ export interface Present {
 }
 
 export interface Chosen {
-  readonly op: Operation;
+  readonly told: Told;
   /** With a crash at every point; otherwise it is done once, to get somewhere. */
   readonly crashes: boolean;
 }
@@ -65,48 +69,64 @@ export interface CrashOptions {
   readonly seed: number;
   /** Undefined: the end. */
   readonly next: (present: Present) => Chosen | undefined;
-  readonly ports?: (world: World) => Ports;
+  /** Made anew for every process of the driver. */
+  readonly ports?: ((world: World) => Ports) | undefined;
 }
 
-/** So many random operations. */
-export function randomly(operations: number): CrashOptions['next'] {
-  return ({ index, random, fresh, model, shown }) =>
-    index < operations ? { op: drawOperation(random, fresh, model, shown), crashes: true } : undefined;
+export interface Failure {
+  readonly message: string;
+  /** In a crash of the last operation, without one, or when in the end everything was deleted. */
+  readonly when: 'crashed' | 'undisturbed' | 'deleted';
+  /** The story for a person, and the last effects. */
+  readonly lines: readonly string[];
+  readonly trace: readonly string[];
 }
 
 export interface CrashResult {
   readonly points: number;
-  /** The story of what went wrong, or nothing. */
-  readonly failure: string;
+  /** Members that the largest family had, ghosts included. */
+  readonly members: number;
+  /** What could be asked for, in order. */
+  readonly played: readonly Told[];
+  readonly failure: Failure | undefined;
 }
 
 type Crash = 'driver' | 'power';
+const FATE = { driver: 'the driver dies', power: 'power fails' } as const;
 
 interface Run {
+  readonly seed: number;
   readonly world: World;
   readonly rig: CrashRig;
-  readonly ports: Ports;
+  readonly ports: (world: World) => Ports;
   readonly hooks: Hooks;
   readonly vg: VgUuid;
-  readonly random: Random;
   readonly leastHeadroom: Bytes;
   readonly story: string[];
+  readonly played: Told[];
   fresh: Fresh;
   model: Model;
   shown: ReadonlyMap<string, Shown>;
   nextId: number;
   clockMs: number;
   points: number;
+  members: number;
   /** What is being tried, for the story. */
   trying: string;
+  when: Failure['when'];
 }
 
-/** A moment before an operation, to which every crash returns. */
-interface Before {
+/** A moment of the node and of what has been handed out. */
+interface Mark {
   readonly moment: Moment;
   readonly fresh: Fresh;
   readonly nextId: number;
   readonly clockMs: number;
+}
+
+/** Between two effects of an operation. */
+interface Point extends Mark {
+  readonly progress: Progress;
 }
 
 export async function runCrashes({ seed, next, ports = (world) => world }: CrashOptions): Promise<CrashResult> {
@@ -118,41 +138,48 @@ export async function runCrashes({ seed, next, ports = (world) => world }: Crash
     mergePerEffect: random.chance(0.3) ? 1 : 0,
   });
   const run: Run = {
+    seed,
     world,
     rig: simCrashRig(world),
-    ports: ports(world),
+    ports,
     hooks: { beforeSuspend: undefined },
     vg: (await world.lvm.report()).vgUuid,
-    random,
     leastHeadroom: random.chance(0.5) ? kib(512) : mib(4),
     story: [],
+    played: [],
     fresh: { name: 1, tag: 1 },
     model: new Map(),
     shown: new Map(),
     nextId: 1,
     clockMs: 1_000_000,
     points: 0,
+    members: 0,
     trying: '',
+    when: 'undisturbed',
+  };
+  const end = (failure: Failure | undefined): CrashResult => {
+    const { points, members, played } = run;
+    return { points, members, played, failure };
   };
   try {
     for (let index = 0; ; index += 1) {
       const { fresh, model, shown } = run;
       const chosen = next({ index, random, fresh, model, shown });
       if (chosen === undefined) break;
-      run.story.push(operationText(chosen.op));
-      if (chosen.crashes) await tryEveryPoint(run, chosen.op);
-      await goOn(run, chosen.op);
+      const op = bind(chosen.told, run);
+      if (op === undefined) continue;
+      run.played.push(chosen.told);
+      run.story.push(operationText(op));
+      await play(run, op, chosen);
     }
+    run.when = 'deleted';
     run.trying = 'everything deleted';
     await deleteAll(await started(run), run.shown);
-    return { points: run.points, failure: '' };
+    return end(undefined);
   } catch (error) {
-    const trace = world.inspect
-      .trace()
-      .slice(-TRACE)
-      .map((line) => `  ${line}`);
-    const failure = [`seed ${seed}:`, ...run.story, run.trying, '--', ...trace, '--', messageOf(error)].join('\n');
-    return { points: run.points, failure };
+    const trace = world.inspect.trace().slice(-TRACE);
+    const lines = [...run.story, ...(run.trying === '' ? [] : [run.trying])];
+    return end({ message: messageOf(error), when: run.when, lines, trace });
   }
 }
 
@@ -160,19 +187,26 @@ export async function runCrashes({ seed, next, ports = (world) => world }: Crash
 const TRACE = Number(process.env['SNAPMERGE_TRACE'] ?? 40);
 /** No operation has nearly so many effects. */
 const MAX_EFFECTS = 5000;
-/** After so many points one is followed to the end of its merges. */
-const FINISH_EACH = 5;
+/** The share of points that are followed to the end of their merges. */
+const FINISH_SHARE = 0.2;
+/** The share of points after which the start is cut short as well, within so many effects. */
+const AGAIN_SHARE = 0.3;
+const AGAIN_EFFECTS = 12;
+/** The share of effects that fail once, besides. */
+const FAULT_SHARE = 0.2;
 
 function newEngine(run: Run): PoolEngine {
-  const { kernel, lvm, host } = run.ports;
+  const { world, hooks } = run;
+  // Below whatever a test of the tests has put in between: it is the real suspend that something happens just before.
   const apply = async (step: Step): Promise<void> => {
-    const { beforeSuspend } = run.hooks;
-    if (step.do === 'suspend') run.hooks.beforeSuspend = undefined;
+    const { beforeSuspend } = hooks;
+    if (step.do === 'suspend') hooks.beforeSuspend = undefined;
     if (step.do === 'suspend') await beforeSuspend?.();
-    await kernel.apply(step);
+    await world.kernel.apply(step);
   };
+  const { kernel, lvm, host } = run.ports({ ...world, kernel: { ...world.kernel, apply } });
   return createPoolEngine({
-    kernel: { ...kernel, apply },
+    kernel,
     lvm,
     host,
     pool: poolName('test'),
@@ -191,69 +225,163 @@ async function started(run: Run): Promise<Node> {
   return { rig: run.rig, engine, hooks: run.hooks };
 }
 
-async function tryEveryPoint(run: Run, op: Operation): Promise<void> {
-  const { name, tag } = run.fresh;
-  const before: Before = {
-    moment: run.world.control.save(),
-    fresh: { name, tag },
-    nextId: run.nextId,
-    clockMs: run.clockMs,
-  };
-  for (let effects = 0; effects < MAX_EFFECTS; effects += 1) {
-    const driver = await tryPoint(run, op, before, effects, 'driver');
-    const power = await tryPoint(run, op, before, effects, 'power');
-    if (driver && power) break;
-  }
-  returnTo(run, before);
-  run.trying = '';
+function mark({ world, fresh, nextId, clockMs }: Run): Mark {
+  return { moment: world.control.save(), fresh: { ...fresh }, nextId, clockMs };
 }
 
-function returnTo(run: Run, { moment, fresh, nextId, clockMs }: Before): void {
+function returnTo(run: Run, { moment, fresh, nextId, clockMs }: Mark): void {
   run.world.control.restore(moment);
   run.fresh = { ...fresh };
   run.nextId = nextId;
   run.clockMs = clockMs;
 }
 
-/** True when the operation had come to its end before the crash. */
-async function tryPoint(run: Run, op: Operation, before: Before, effects: number, crash: Crash): Promise<boolean> {
-  const { world } = run;
-  run.points += 1;
-  run.trying = `  crash of the ${crash} after ${effects} effects of the last operation`;
-  returnTo(run, before);
+/** The operation without a crash, from where the story goes on, and then with a crash at each of its points. */
+async function play(run: Run, op: Operation, { told, crashes }: Chosen): Promise<void> {
+  const before = mark(run);
+  const { clockMs: sinceMs } = before;
+  const points: Point[] = [];
   const node = await started(run);
   const progress = progressFrom(await begunAtStart(run, node));
-  world.control.stopAfter(effects);
-  const finished = await runUntilCrash(node, op, progress);
-  world.control.reseed(effects * 2 + (crash === 'driver' ? 0 : 1));
-  const candidates = crash === 'driver' ? killDriver(run, op, progress) : cutPower(run, op, progress);
+  const note = (): void => {
+    if (points.length > MAX_EFFECTS) throw new Error('the operation does not come to an end');
+    points.push({ ...mark(run), progress: { ...progress } });
+  };
+  if (crashes) run.world.control.beforeEach(note);
+  await perform(node, op, progress);
+  run.world.control.beforeEach(undefined);
+  if (crashes) note();
+  if (progress.refused !== undefined) run.story.push(`  refused: ${progress.refused}`);
+  if (op.do === 'snapshot' && op.unflushed !== undefined) run.world.user.flush(deviceKey(op.volume.id, 'top'));
+  const found = await reconcile(node, [progress.sure], 'without a crash');
+  const after = mark(run);
+  run.members = Math.max(run.members, await largestFamily(run));
 
+  run.when = 'crashed';
+  const text = JSON.stringify(told);
+  for (const [effects, point] of points.entries()) {
+    const randomFor = (what: string): Random => createRandom(seedOf(`${run.seed} ${text} ${effects} ${what}`));
+    for (const crash of ['driver', 'power'] as const) {
+      run.points += 1;
+      run.trying = `  ${FATE[crash]} after ${effects} effects of that`;
+      returnTo(run, point);
+      await tryPoint(run, op, { progress: point.progress, crash, random: randomFor(crash), sinceMs });
+    }
+    const random = randomFor('fault');
+    if (random.chance(FAULT_SHARE)) await tryFault(run, op, { before, effects, random });
+  }
+  run.when = 'undisturbed';
+  run.trying = '';
+  returnTo(run, after);
+  run.model = found.model;
+  run.shown = found.shown;
+}
+
+async function largestFamily({ world }: Run): Promise<number> {
+  const { families } = buildForest((await world.lvm.report()).stores);
+  return Math.max(0, ...[...families.values()].map(({ nodes }) => nodes.size));
+}
+
+/** The same for the same text, whatever came before: what is left out of a story changes nothing in the rest. */
+function seedOf(text: string): number {
+  let hash = 0;
+  for (const letter of text) hash = (Math.imul(hash, 31) + letter.charCodeAt(0)) | 0;
+  return hash;
+}
+
+interface Tried {
+  readonly progress: Progress;
+  readonly crash: Crash;
+  readonly random: Random;
+  /** By the driver's clock, before the operation. */
+  readonly sinceMs: number;
+}
+
+async function tryPoint(run: Run, op: Operation, { progress, crash, random, sinceMs }: Tried): Promise<void> {
+  run.hooks.beforeSuspend = undefined;
+  run.world.control.reseed(random.below(2 ** 31));
+  const again = random.chance(AGAIN_SHARE) ? (random.chance(0.5) ? 'driver' : 'power') : undefined;
+  // What nobody has flushed, a power cut may take.
+  const isDurable = again !== 'power';
+  let candidates: readonly Model[] = [progress.sure, ...progress.maybe];
+  if (crash === 'driver') {
+    run.world.control.crashDriver();
+    candidates = usersGoOn(run, op, progress, random, isDurable);
+  } else candidates = cutPower(run, op, candidates, progress, random);
+  if (again !== undefined) {
+    const effects = random.below(AGAIN_EFFECTS);
+    run.trying += `, ${FATE[again]} again after ${effects} effects of the start`;
+    await startUntil(run, effects);
+    if (again === 'driver') run.world.control.crashDriver();
+    else candidates = cutPower(run, op, candidates, progress, random);
+  }
+  await startAndCompare(run, op, candidates, { progress, random, sinceMs });
+}
+
+/** The driver starts and shows one of these; then the caller, who was never answered, asks again. */
+async function startAndCompare(
+  run: Run,
+  op: Operation,
+  candidates: readonly Model[],
+  { progress, random, sinceMs }: Pick<Tried, 'progress' | 'random' | 'sinceMs'>,
+): Promise<void> {
   const next = await started(run);
   await ensureClean(run.rig, 'after the restart');
   const { model } = await reconcile(next, candidates, 'after the restart');
-  const done = await isDone(next.engine, op, model, before.clockMs);
+  const done = await isDone(next.engine, op, model, sinceMs);
   const asked = await askAgain(next, op, { model, done, mayRefuse: progress.refused !== undefined });
   const after = await reconcile(next, [asked], 'asked again');
-  if (run.points % FINISH_EACH === 0) await finish(next, after.model);
-  return finished;
+  if (random.chance(FINISH_SHARE)) await finish(next, after.model);
 }
 
-async function runUntilCrash(node: Node, op: Operation, progress: Progress): Promise<boolean> {
+/** One effect of the operation fails, with or without having happened; the driver lives, and leaves nobody waiting. */
+async function tryFault(
+  run: Run,
+  op: Operation,
+  { before, effects, random }: { readonly before: Mark; readonly effects: number; readonly random: Random },
+): Promise<void> {
+  const { control } = run.world;
+  const { clockMs: sinceMs } = before;
+  returnTo(run, before);
+  const fault = random.chance(0.5) ? 'before' : 'after';
+  run.trying = `  effect ${effects} of that fails${fault === 'after' ? ', although it happened' : ''}`;
+  const node = await started(run);
+  const progress = progressFrom(await begunAtStart(run, node));
+  control.failAfter(effects, fault);
   try {
     await perform(node, op, progress);
-    // The background swallows what stops it.
-    await node.rig.lvm.report();
-    return true;
   } catch (error) {
-    if (error instanceof SimCrash) return false;
-    throw error;
+    if (!(error instanceof SnapmergeError && error.kind === 'internal')) throw error;
+  }
+  const stuck = run.world.inspect.suspended().filter((key) => !isTail(key));
+  if (stuck.length > 0) throw new Error(`after a failed step:\nsuspended: ${stuck.join(', ')}`);
+  const candidates = usersGoOn(run, op, progress, random, true);
+  control.crashDriver();
+  await startAndCompare(run, op, candidates, { progress, random, sinceMs });
+}
+
+/** A start that is cut short, unless it has less to do. */
+async function startUntil(run: Run, effects: number): Promise<void> {
+  run.world.control.stopAfter(effects);
+  try {
+    await started(run);
+  } catch (error) {
+    if (!(error instanceof SimCrash)) throw error;
   }
 }
 
+/** The share of volumes in use that nobody writes to while nobody drives. */
+const IDLE_SHARE = 0.33;
+
 /** Users go on while nobody drives: what they write is in whatever holds afterwards. */
-function killDriver(run: Run, op: Operation, { sure, maybe }: Progress): readonly Model[] {
+function usersGoOn(
+  run: Run,
+  op: Operation,
+  { sure, maybe }: Progress,
+  random: Random,
+  isDurable: boolean,
+): readonly Model[] {
   const { world } = run;
-  world.control.crashDriver();
   let models = [sure, ...maybe];
   for (const [name, { id }] of run.shown) {
     const image = sure.get(name);
@@ -262,18 +390,23 @@ function killDriver(run: Run, op: Operation, { sure, maybe }: Progress): readonl
     if (image.wish !== undefined && image.wish.mode !== 'snapshot') continue;
     const isRestored = op.do === 'restore' && op.mode !== 'snapshot';
     if ('volume' in op && op.volume.name === name && (isRestored || op.do === 'deactivate')) continue;
-    if (run.fresh.tag % 3 === 0) continue;
-    const write = someWrite({ random: createRandom(run.fresh.tag), fresh: run.fresh, model: sure }, name);
+    if (random.chance(IDLE_SHARE)) continue;
+    const write = someWrite({ random, fresh: run.fresh, model: sure }, name);
     const outcome = world.user.write(deviceKey(id, 'top'), write.at, write.tags);
-    if (outcome === 'failed') throw new Error(`a write to '${name}' failed while the driver was down`);
-    models = models.map((model) => writtenMeanwhile(model, op, sure, name, write));
+    if (outcome === 'failed') throw new Error(`a write to '${name}' failed while nobody drove`);
+    models = models.map((model) => writtenMeanwhile(model, op, sure, { name, write, isDurable }));
   }
   return models;
 }
 
 /** A new image of the volume may have been made before or after the write. */
-function writtenMeanwhile(model: Model, op: Operation, sure: Model, name: string, write: Write): Model {
-  const after = written(model, name, write.at, write.tags, true);
+function writtenMeanwhile(
+  model: Model,
+  op: Operation,
+  sure: Model,
+  { name, write, isDurable }: { readonly name: string; readonly write: Write; readonly isDurable: boolean },
+): Model {
+  const after = written(model, name, write.at, write.tags, isDurable);
   const made = madeOf(op, name);
   return made === undefined || sure.has(made) ? after : written(after, made, write.at, write.tags, false);
 }
@@ -285,15 +418,21 @@ function madeOf(op: Operation, name: string): string | undefined {
   return op.do === 'restore' && op.volume.name === name ? op.safety : undefined;
 }
 
-function cutPower(run: Run, op: Operation, { sure, maybe, unflushed }: Progress): readonly Model[] {
+function cutPower(
+  run: Run,
+  op: Operation,
+  models: readonly Model[],
+  { unflushed }: Progress,
+  random: Random,
+): readonly Model[] {
   const { control, inspect } = run.world;
   const lose = { contents: 'some', commits: 'some' } as const;
-  if (inspect.merging().length > 0 && run.nextId % 2 === 0) control.crashInMerge(lose);
+  if (inspect.merging().length > 0 && random.chance(0.5)) control.crashInMerge(lose);
   else control.crashPower(lose);
-  const models = [sure, ...maybe].map(afterPowerCut);
-  if (unflushed === undefined || op.do !== 'snapshot') return models;
+  const after = models.map(afterPowerCut);
+  if (unflushed === undefined || op.do !== 'snapshot') return after;
   const { volume, was } = unflushed;
-  return models.map((model) =>
+  return after.map((model) =>
     [volume, op.name].reduce((all, name) => written(all, name, was.at, was.tags, false), model),
   );
 }
@@ -306,16 +445,4 @@ async function begunAtStart(run: Run, { engine }: Node): Promise<Model> {
 async function finish(node: Node, model: Model): Promise<void> {
   await catchUp(node);
   await reconcile(node, [model], 'when all merges are done');
-}
-
-/** The operation once more without a crash: the story goes on from here. */
-async function goOn(run: Run, op: Operation): Promise<void> {
-  const node = await started(run);
-  const progress = progressFrom(await begunAtStart(run, node));
-  await perform(node, op, progress);
-  if (progress.refused !== undefined) run.story.push(`  refused: ${progress.refused}`);
-  if (op.do === 'snapshot' && op.unflushed !== undefined) run.world.user.flush(deviceKey(op.volume.id, 'top'));
-  const { model, shown } = await reconcile(node, [progress.sure], 'without a crash');
-  run.model = model;
-  run.shown = shown;
 }

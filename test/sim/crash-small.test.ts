@@ -2,7 +2,8 @@
 
 import { afterAll, expect, test } from 'vitest';
 import { runCrashes } from './crash-run.ts';
-import { played, scenes, trees } from './crash-small.ts';
+import { scenes, trees } from './crash-small.ts';
+import { failureText, telling } from './crash-tell.ts';
 
 const totals = { points: 0, failures: 0 };
 
@@ -14,10 +15,11 @@ test('every tree of up to four members is there', () => {
   expect(trees().map(({ length }) => length)).toEqual([1, 2, 3, 3, 4, 4, 4, 4, 4, 4]);
 });
 
-test.each([...scenes(false), ...scenes(true)])('$title', { timeout: 120_000 }, async (scene) => {
-  const { points, failure } = await runCrashes({ seed: 1, next: played(scene) });
-  totals.points += points;
-  if (failure !== '') totals.failures += 1;
-  expect(points).toBeGreaterThan(1);
-  expect(failure).toBe('');
+test.each([...scenes(false), ...scenes(true)])('$title', { timeout: 120_000 }, async ({ operations }) => {
+  const result = await runCrashes({ seed: 1, next: telling(operations, 'last') });
+  totals.points += result.points;
+  if (result.failure !== undefined) totals.failures += 1;
+  expect(await failureText({ seed: 1 }, result)).toBe('');
+  expect(result.played).toEqual(operations);
+  expect(result.points).toBeGreaterThan(1);
 });

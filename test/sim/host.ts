@@ -2,13 +2,14 @@
 
 import type { Host } from '../../src/host.ts';
 import { flushExtents } from './disk.ts';
+import type { Around } from './effects.ts';
 import { effect } from './effects.ts';
 import { refuse } from './errors.ts';
 import type { Io } from './io.ts';
 import type { Machine } from './machine.ts';
 import { BLOCK_BYTES } from './machine.ts';
 
-export function createHost(m: Machine, io: Io, after: () => void): Host {
+export function createHost(m: Machine, io: Io, around: Around): Host {
   return {
     zero: async (store, offset, length, progress) => {
       effect(
@@ -24,7 +25,7 @@ export function createHost(m: Machine, io: Io, after: () => void): Host {
           if (!io.write(device, block, zeroes, 0, count, false)) refuse(`Cannot zero ${store}: input/output error`);
           flushExtents(m.space, device.extents);
         },
-        after,
+        around,
       );
       progress?.(length);
     },

@@ -8,6 +8,7 @@ import type { Step } from '../../src/dm/step.ts';
 import { stepText } from '../../src/dm/step.ts';
 import type { Table } from '../../src/dm/table.ts';
 import { sectors } from '../../src/units.ts';
+import type { Around } from './effects.ts';
 import { alive, effect } from './effects.ts';
 import { SimHang, Stuck, refuse } from './errors.ts';
 import { usage } from './exceptions.ts';
@@ -19,13 +20,13 @@ import { advanceDevice, beginMerge, mergesOf, waitOf } from './merge.ts';
 import { checkLengths, destroyTable, loadTable, preresume, resumeParts } from './tables.ts';
 import { retryQueued } from './user.ts';
 
-export function createKernel(m: Machine, io: Io, after: () => void): Kernel {
+export function createKernel(m: Machine, io: Io, around: Around): Kernel {
   return {
     observe: async () => {
       alive(m);
       return observe(m);
     },
-    apply: async (step) => effect(m, stepText(step), () => applyStep(m, io, step), after),
+    apply: async (step) => effect(m, stepText(step), () => applyStep(m, io, step), around),
     statuses: async () => {
       alive(m);
       return statuses(m);

@@ -9,6 +9,7 @@ import type { Layout, Lvm, PoolReport, StoreReport } from '../../src/lvm/lvm.ts'
 import type { Bytes } from '../../src/units.ts';
 import { bytes } from '../../src/units.ts';
 import { diskOfExtent, flushDisks } from './disk.ts';
+import type { Around } from './effects.ts';
 import { alive, effect } from './effects.ts';
 import { refuse } from './errors.ts';
 import type { Machine, StoreDevice, Volume } from './machine.ts';
@@ -24,8 +25,8 @@ export interface GroupFacts {
   readonly metadataSize: Bytes;
 }
 
-export function createLvm(m: Machine, facts: GroupFacts, after: () => void): Lvm {
-  const change = async (text: string, run: () => void) => effect(m, text, run, after);
+export function createLvm(m: Machine, facts: GroupFacts, around: Around): Lvm {
+  const change = async (text: string, run: () => void) => effect(m, text, run, around);
   return {
     report: async () => {
       alive(m);

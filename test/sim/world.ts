@@ -12,6 +12,7 @@ import { bytes, mib } from '../../src/units.ts';
 import type { Loss } from './disk.ts';
 import { createSpace, losePower, setBroken } from './disk.ts';
 import { refuse } from './errors.ts';
+import type { Around } from './effects.ts';
 import { createHost } from './host.ts';
 import { createIo } from './io.ts';
 import { applyStep, createKernel, openCount } from './kernel.ts';
@@ -58,6 +59,8 @@ export interface Control {
   readonly effects: () => number;
   /** The effect after `effects` more throws SimCrash before it happens, and so does everything after it until a crash. */
   readonly stopAfter: (effects: number) => void;
+  /** `run` is called before each effect, and may `save` the moment; undefined: no longer. */
+  readonly beforeEach: (run: (() => void) | undefined) => void;
   /** The effect after `effects` more fails, without happening (`before`) or having happened (`after`). */
   readonly failAfter: (effects: number, fault: Fault) => void;
   /** The driver's process ends: the kernel, LVM and the users stay as they are. Lifts stopAfter and the faults. */
@@ -108,8 +111,12 @@ export interface World {
 export function createWorld(options: WorldOptions = {}): World {
   const m = createMachine(options);
   const io = createIo(m);
-  const after = () => {
-    if (m.eager.perEffect > 0) mergeAll(m, m.eager.perEffect, undefined);
+  let beforeEach = (): void => undefined;
+  const around: Around = {
+    before: () => beforeEach(),
+    after: () => {
+      if (m.eager.perEffect > 0) mergeAll(m, m.eager.perEffect, undefined);
+    },
   };
   const mergeAll = (m: Machine, chunks: number, only: DeviceKey | undefined): number => {
     let moved = 0;
@@ -126,9 +133,9 @@ export function createWorld(options: WorldOptions = {}): World {
   };
   const strangers = new Map<string, readonly number[]>();
   const world: World = {
-    kernel: createKernel(m, io, after),
-    lvm: createLvm(m, facts, after),
-    host: createHost(m, io, after),
+    kernel: createKernel(m, io, around),
+    lvm: createLvm(m, facts, around),
+    host: createHost(m, io, around),
     user: createUser(m, io),
     control: {
       merge: (chunks, device) => mergeAll(m, chunks, device),
@@ -148,6 +155,9 @@ export function createWorld(options: WorldOptions = {}): World {
       effects: () => m.effects.count,
       stopAfter: (effects) => {
         m.effects.stopAfter = m.effects.count + effects;
+      },
+      beforeEach: (run) => {
+        beforeEach = run ?? (() => undefined);
       },
       failAfter: (effects, fault) => {
         m.effects.faults.set(m.effects.count + effects, fault);
