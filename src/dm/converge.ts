@@ -1,7 +1,7 @@
 // The executor: brings one family's devices to what is desired, step by step, from whatever is there. The one place that
 // guarantees that every suspend is followed by its resume.
 
-import { messageOf } from '../errors.ts';
+import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName } from '../ids.ts';
 import { ownerOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
@@ -15,7 +15,9 @@ import { stepText } from './step.ts';
 import { heldStores, refsOf } from './table.ts';
 
 /** A plan that met trouble after devices were swapped is made again from what is found, so often at most. */
-const MAX_ROUNDS = 3;
+const MAX_FAILED = 3;
+/** So often for stores that were extended meanwhile: each of a large family may be, one after the other, and no harm is done. */
+const MAX_OVERTAKEN = 30;
 
 /** Sectors in use of each store whose device was taken away, read when nothing could change them any more. */
 export type Measured = ReadonlyMap<StoreName, Sectors>;
@@ -47,13 +49,18 @@ export async function converge(
   log: Log,
   options: ConvergeOptions,
 ): Promise<Measured> {
-  for (let round = 1; ; round += 1) {
+  let failed = 0;
+  let overtaken = 0;
+  for (;;) {
     try {
       return await oneRound(kernel, family, desired, log.child({ family: family.id }), options);
     } catch (error) {
-      log.warn({ family: family.id, round, error: messageOf(error) }, 'converge failed');
+      const cause = error instanceof AfterSwap ? error.cause : error;
+      if (cause instanceof Overtaken) overtaken += 1;
+      else failed += 1;
+      log.warn({ family: family.id, failed, overtaken, error: messageOf(cause) }, 'converge failed');
       const again = error instanceof AfterSwap || error instanceof Overtaken;
-      if (!again || round >= MAX_ROUNDS) throw error instanceof AfterSwap ? error.cause : error;
+      if (!again || failed >= MAX_FAILED || overtaken >= MAX_OVERTAKEN) throw cause;
     }
   }
 }
@@ -62,7 +69,7 @@ export async function converge(
 class AfterSwap extends Error {}
 
 /** A store was extended while something was being suspended: the plan knows nothing of its new tail. */
-class Overtaken extends Error {}
+class Overtaken extends SnapmergeError {}
 
 async function oneRound(
   kernel: Kernel,
@@ -87,7 +94,7 @@ async function oneRound(
   return neighbours.alone(async () => {
     await run.guarded(() => {
       if (neighbours.changes() !== changes)
-        throw new Overtaken('Cannot go on as planned: a store was extended meanwhile');
+        throw new Overtaken('unavailable', 'Cannot go on as planned: a store was extended meanwhile');
     });
     await run.apply(steps.slice(unfrozen), steps, observed);
     return run.measured;

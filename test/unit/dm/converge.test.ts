@@ -97,3 +97,29 @@ test('the first resume fails although it happened: nothing is taken back, and th
   const late = (await tried(swapsAt, 'activate', later)).slice(swapsAt + 1);
   expect(late.map((step) => step.do)).toEqual(['activate']);
 });
+
+test('a store that is extended during every freeze does not end the attempts at once', async () => {
+  let extended = 0;
+  let observed = before;
+  const resumed: DeviceKey[] = [];
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(observed),
+    statuses: () => Promise.resolve(new Map()),
+    apply: async (step) => {
+      if (step.do === 'resume') resumed.push(step.device);
+      if (step.do === 'resume' && extended >= EXTENSIONS) observed = observedOf(wanted);
+    },
+  };
+  const busy = {
+    ...neighbours,
+    changes: () => extended,
+    beforeFreeze: async () => {
+      if (extended < EXTENSIONS) extended += 1;
+    },
+  };
+  await converge(kernel, family, wanted, silentLog, { neighbours: busy });
+  expect(extended).toBe(EXTENSIONS);
+  expect(resumed.length).toBeGreaterThan(EXTENSIONS);
+});
+
+const EXTENSIONS = 10;
