@@ -3,7 +3,7 @@
 
 import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName } from '../ids.ts';
-import { ownerOf } from '../ids.ts';
+import { ownerOf, storeOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
 import type { Sectors } from '../units.ts';
 import type { Desired } from './desired.ts';
@@ -78,7 +78,7 @@ async function oneRound(
   log: Log,
   { neighbours, flatten }: ConvergeOptions,
 ): Promise<Measured> {
-  const run = createRun(kernel, log);
+  const run = createRun(kernel, desired, log);
   const { observed, steps, changes } = await neighbours.alone(async () => {
     const seen = ofFamily(await kernel.observe('without-statuses'), family);
     const all = plan(seen, desired, flatten);
@@ -116,18 +116,18 @@ interface Run {
   readonly guarded: (work: () => Promise<void> | void) => Promise<void>;
 }
 
-function createRun(kernel: Kernel, log: Log): Run {
+function createRun(kernel: Kernel, desired: Desired, log: Log): Run {
   const measured = new Map<StoreName, Sectors>();
   const touched: Step[] = [];
+  let trying: Step | undefined;
   let swapped = false;
   const guarded: Run['guarded'] = async (work) => {
     try {
       await work();
     } catch (error) {
-      const last = touched.at(-1);
-      if (last?.do === 'resume') swapped ||= await hasGoneOn(kernel, last.device);
+      if (trying?.do === 'resume') swapped ||= await hasGoneOn(kernel, trying.device);
       if (swapped) throw new AfterSwap(messageOf(error), { cause: error });
-      await standDown(kernel, touched, log);
+      await standDown(kernel, { desired, touched, trying }, log);
       throw error;
     }
   };
@@ -138,10 +138,12 @@ function createRun(kernel: Kernel, log: Log): Run {
       for (const step of steps) {
         // Before it is done: a step may fail although it has happened.
         touched.push(step);
+        trying = step;
         await guarded(async () => {
           if (step.do === 'remove' && measured.size === 0) await measure(kernel, all, observed, measured);
           await kernel.apply(step);
         });
+        trying = undefined;
         swapped ||= step.do === 'resume';
         log.info({ step: stepText(step) }, 'step');
       }
@@ -159,12 +161,19 @@ async function hasGoneOn(kernel: Kernel, key: DeviceKey): Promise<boolean> {
   }
 }
 
+interface GivenUp {
+  readonly desired: Desired;
+  /** What was done, in order, and last what was tried in vain, if it was a step that failed. */
+  readonly touched: readonly Step[];
+  readonly trying: Step | undefined;
+}
+
 /**
  * Nothing has been swapped: all inactive tables that were loaded are emptied first, because a plain resume would put one that
  * was loaded before the freeze in the place of the live one; then what was suspended goes on, last first. A device whose
  * table could not be emptied stands still, rather than show something wrong.
  */
-async function standDown(kernel: Kernel, touched: readonly Step[], log: Log): Promise<void> {
+async function standDown(kernel: Kernel, given: GivenUp, log: Log): Promise<void> {
   const loaded = new Set<DeviceKey>();
   const attempt = async (step: Step): Promise<boolean> => {
     try {
@@ -175,19 +184,38 @@ async function standDown(kernel: Kernel, touched: readonly Step[], log: Log): Pr
       return false;
     }
   };
-  const steps = touched.toReversed();
+  const steps = given.touched.toReversed();
   for (const { device } of steps.filter((step) => step.do === 'load')) {
     if (!(await attempt({ do: 'clear', device }))) loaded.add(device);
   }
-  for (const step of steps.flatMap(undone)) {
+  const open = stillOpen(given);
+  for (const step of steps.flatMap((one) => undone(one, open))) {
     if (step.do !== 'resume' || !loaded.has(step.device)) await attempt(step);
   }
 }
 
-function undone(step: Step): readonly Step[] {
+/**
+ * Tails that were opened for a load and not closed again. One that was may have been extended since, and what waited in it
+ * goes on: closed once more it would hold up whoever freezes the volume next. What is given up nobody waits for again.
+ */
+function stillOpen({ desired, touched, trying }: GivenUp): ReadonlySet<DeviceKey> {
+  const open = new Set<DeviceKey>();
+  for (const step of touched) {
+    if (step.do === 'open') open.add(step.device);
+    if (step.do === 'close' && step !== trying) open.delete(step.device);
+  }
+  return new Set(
+    [...open].filter((key) => {
+      const store = storeOf(key);
+      return store === undefined || !desired.givenUp.has(store);
+    }),
+  );
+}
+
+function undone(step: Step, open: ReadonlySet<DeviceKey>): readonly Step[] {
   // A resume that failed leaves its device suspended, also one that was not before.
   if (step.do === 'suspend' || step.do === 'resume') return [{ do: 'resume', device: step.device }];
-  if (step.do === 'open') return [{ do: 'close', device: step.device }];
+  if (step.do === 'open') return open.has(step.device) ? [{ do: 'close', device: step.device }] : [];
   if (step.do === 'create' || step.do === 'make') return [{ do: 'remove', device: step.device }];
   return [];
 }

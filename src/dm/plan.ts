@@ -58,7 +58,8 @@ export function plan(observed: Observed, wanted: Desired, flatten: ReadonlySet<S
 function endWaits(extras: readonly ObservedDevice[], { givenUp }: Desired): readonly Step[] {
   return extras.flatMap(({ key, suspended, live }): readonly Step[] => {
     const store = storeOf(key);
-    const ends = suspended && isTail(key) && live?.[0]?.type === 'error';
+    // Also one whose store was extended under it, and which nobody has let go on since.
+    const ends = suspended && isTail(key) && live !== undefined;
     return ends && store !== undefined && givenUp.has(store) ? [{ do: 'open', device: key }] : [];
   });
 }

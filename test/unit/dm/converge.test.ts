@@ -2,15 +2,26 @@
 
 import { expect, test } from 'vitest';
 import { converge } from '../../../src/dm/converge.ts';
+import { desired } from '../../../src/dm/desired.ts';
 import { buildFamily } from '../../../src/dm/family.ts';
 import type { Kernel } from '../../../src/dm/kernel.ts';
 import { plan } from '../../../src/dm/plan.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { stepText } from '../../../src/dm/step.ts';
 import type { DeviceKey } from '../../../src/ids.ts';
-import { deviceKey } from '../../../src/ids.ts';
+import { deviceKey, isTail, storeDevice, storeName, storeOf } from '../../../src/ids.ts';
 import { silentLog } from '../../../src/ports.ts';
-import { ALL, fork, observedOf, reportOf, restoring, shop, wantedOf } from '../inspect/family.ts';
+import {
+  ALL,
+  fork,
+  fridayRecord,
+  observedOf,
+  reportOf,
+  restoring,
+  shop,
+  shopRecord,
+  wantedOf,
+} from '../inspect/family.ts';
 
 const before = observedOf(wantedOf(ALL, [shop, fork]));
 const wanted = wantedOf(restoring(), [shop, fork]);
@@ -18,6 +29,8 @@ const steps = plan(before, wanted);
 /** From there on a plan only goes forward. */
 const swapsAt = steps.findIndex((step) => step.do === 'resume');
 
+/** The fresh store of friday. */
+const KEPT = storeName('sm_0000000005');
 const sizes = new Map(reportOf(restoring()).stores.map(({ store, size }) => [store, size]));
 const family = buildFamily(shop, restoring(), sizes);
 const neighbours = {
@@ -96,6 +109,57 @@ test('the first resume fails although it happened: nothing is taken back, and th
   if (found !== undefined) later.devices.set(found.key, found);
   const late = (await tried(swapsAt, 'activate', later)).slice(swapsAt + 1);
   expect(late.map((step) => step.do)).toEqual(['activate']);
+});
+
+test.each([
+  { why: 'a table was loaded over its store, and a freeze is put off', failing: 'suspend', closes: 0 },
+  { why: 'closing it failed', failing: 'close', closes: 1 },
+] as const)('a tail that has been opened is closed $closes times when $why', async ({ failing, closes }) => {
+  // As after a driver's death: the store is there with its tail, and nothing lies over it yet.
+  const tail = storeDevice(KEPT, 'tail0');
+  const left = observedOf({ ...wanted, devices: wanted.devices.filter(({ key }) => storeOf(key) === KEPT) });
+  const found = { ...before, devices: new Map([...before.devices, ...left.devices]) };
+  const all: Step[] = [];
+  let failed = false;
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(found),
+    statuses: () => Promise.resolve(new Map()),
+    apply: (step) => {
+      all.push(step);
+      if (failed || step.do !== failing) return Promise.resolve();
+      failed = true;
+      return Promise.reject(new Error('it failed'));
+    },
+  };
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours })).rejects.toThrow('it failed');
+  const failedAt = all.findIndex((step) => step.do === failing);
+  expect(all.slice(0, failedAt)).toContainEqual({ do: 'open', device: tail });
+  const later = all.slice(failedAt + 1).filter((step) => step.do === 'close');
+  expect(later).toHaveLength(closes);
+});
+
+test('what waits for a store that is given up goes on, also when the freeze is put off', async () => {
+  // Friday and all that hangs on it has gone: its tail is let go, and not closed again.
+  const gone = [shopRecord, { ...fridayRecord, deleted: true }];
+  const rest = buildFamily(shop, gone, sizes);
+  const isItsTail = (key: DeviceKey): boolean => storeOf(key) === fridayRecord.store && isTail(key);
+  const tail = [...before.devices.values()].find(({ key }) => isItsTail(key));
+  if (tail === undefined) throw new Error('there is no tail');
+  const all: Step[] = [];
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(observedOf(wantedOf([shopRecord, fridayRecord], [shop]))),
+    statuses: () => Promise.resolve(new Map()),
+    apply: (step) => {
+      all.push(step);
+      return Promise.resolve();
+    },
+  };
+  const full = { ...neighbours, beforeFreeze: () => Promise.reject(new Error('it is full')) };
+  const inUse = { volumes: new Set([shop]), pinned: new Set<typeof shop>() };
+  const attempt = converge(kernel, rest, desired(rest, inUse), silentLog, { neighbours: full });
+  await expect(attempt).rejects.toThrow('it is full');
+  expect(all).toContainEqual({ do: 'open', device: tail.key });
+  expect(all.filter((step) => step.do === 'close')).toEqual([]);
 });
 
 test('a store that is extended during every freeze does not end the attempts at once', async () => {

@@ -11,15 +11,16 @@ import type { Family } from '../../../src/dm/family.ts';
 import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import { plan } from '../../../src/dm/plan.ts';
 import type { Step } from '../../../src/dm/step.ts';
-import { heldStores, sameTable } from '../../../src/dm/table.ts';
+import { heldStores, onStore, sameTable } from '../../../src/dm/table.ts';
 import type { Table } from '../../../src/dm/table.ts';
 import { fitTails, nested } from '../../../src/dm/tails.ts';
 import type { DeviceKey, SnapshotId, StoreName, VolumeId } from '../../../src/ids.ts';
-import { isTail, snapshotId, storeOf, storeName, volumeId } from '../../../src/ids.ts';
+import { deviceKey, isTail, snapshotId, storeOf, storeName, volumeId } from '../../../src/ids.ts';
 import { UNMARKED } from '../../../src/lvm/record.ts';
 import type { Place, StoreRecord } from '../../../src/lvm/record.ts';
 import type { Bytes } from '../../../src/units.ts';
-import { kib, mib } from '../../../src/units.ts';
+import { kib, mib, sectors } from '../../../src/units.ts';
+import { fridayRecord, observedOf, shop, shopRecord, wantedOf, withDevice } from '../inspect/family.ts';
 
 const id = (n: number): string => n.toString().padStart(10, '0');
 const ROOT = volumeId(`v-${id(1)}`);
@@ -447,4 +448,21 @@ test('a fed snapshot goes on before its writer', () => {
     'resume s-0000000002-view',
     'resume v-0000000001-top',
   ]);
+});
+
+test.each([
+  { what: 'is at its end', table: [{ type: 'error', length: sectors(8) }] },
+  {
+    what: 'was extended',
+    table: [{ type: 'linear', length: sectors(8), on: onStore(fridayRecord.store), offset: sectors(0) }],
+  },
+] as const)('the tail of a store that is given up, and $what, is let go on', ({ table }) => {
+  const wanted = wantedOf([shopRecord, fridayRecord], [shop]);
+  const tail = wanted.devices.find(({ key }) => isTail(key))?.key ?? deviceKey(shop, 'top');
+  const found = withDevice(observedOf(wanted), tail, (device) => ({ ...device, live: table, suspended: true }));
+  const records = [shopRecord, { ...fridayRecord, deleted: true }];
+  const steps = plan(found, wantedOf(records, [shop]));
+  const opens = steps.findIndex((step) => step.do === 'open' && step.device === tail);
+  expect(opens).toBeGreaterThanOrEqual(0);
+  expect(opens).toBeLessThan(steps.findIndex((step) => step.do === 'suspend' || step.do === 'remove'));
 });
