@@ -326,6 +326,9 @@ async function startAndCompare(
   { progress, random, sinceMs }: Pick<Tried, 'progress' | 'random' | 'sinceMs'>,
 ): Promise<void> {
   const next = await started(run);
+  // Nobody drives the monitor here: it is what lets go on whoever ran out of room meanwhile.
+  await next.engine.look();
+  await next.engine.settle();
   await ensureClean(run.rig, 'after the restart');
   const { model } = await reconcile(next, candidates, 'after the restart');
   const done = await isDone(next.engine, op, model, sinceMs);

@@ -5,7 +5,9 @@ import { afterAll, expect, test } from 'vitest';
 import { randomly } from './crash-random.ts';
 import type { CrashOptions } from './crash-run.ts';
 import { runCrashes } from './crash-run.ts';
+import { STORIES } from './crash-stories.ts';
 import { readStory } from './crash-story.ts';
+import type { Story } from './crash-story.ts';
 import { failureText, telling } from './crash-tell.ts';
 
 const SEEDS = Number(process.env['SNAPMERGE_CRASH_SEEDS'] ?? 18);
@@ -22,16 +24,23 @@ interface Case {
   readonly next: CrashOptions['next'];
 }
 
-const cases = (): readonly Case[] => {
-  if (STORY === undefined)
-    return Array.from({ length: SEEDS }, (_, index) => FIRST + index).map((seed) => ({
-      title: `seed ${seed}`,
-      seed,
-      next: randomly(OPERATIONS),
-    }));
-  const { seed, operations } = readStory(STORY);
-  return [{ title: 'the story that was given', seed, next: telling(operations, 'all') }];
-};
+const drawn = (): readonly Case[] =>
+  Array.from({ length: SEEDS }, (_, index) => FIRST + index).map((seed) => ({
+    title: `seed ${seed}`,
+    seed,
+    next: randomly(OPERATIONS),
+  }));
+
+const told = (title: string, { seed, operations }: Story): Case => ({
+  title,
+  seed,
+  next: telling(operations, 'all'),
+});
+
+const cases = (): readonly Case[] =>
+  STORY === undefined
+    ? [...drawn(), ...STORIES.map(({ title, story }) => told(title, story))]
+    : [told('the story that was given', readStory(STORY))];
 
 afterAll(() => {
   const { points, failures, members } = totals;
