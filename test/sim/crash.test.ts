@@ -10,7 +10,7 @@ import { readStory } from './crash-story.ts';
 import type { Story } from './crash-story.ts';
 import { failureText, telling } from './crash-tell.ts';
 
-const SEEDS = Number(process.env['SNAPMERGE_CRASH_SEEDS'] ?? 18);
+const SEEDS = Number(process.env['SNAPMERGE_CRASH_SEEDS'] ?? 16);
 const OPERATIONS = Number(process.env['SNAPMERGE_CRASH_OPERATIONS'] ?? 30);
 const FIRST = Number(process.env['SNAPMERGE_CRASH_SEED'] ?? 1);
 /** A story that a failure has printed: told alone, with every crash in all of it. */
