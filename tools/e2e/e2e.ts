@@ -39,6 +39,7 @@ interface SuitePart {
 
 const PARTS: readonly SuitePart[] = [
   { name: 'plane', path: 'test/e2e/plane', lanes: 1 },
+  { name: 'restores', path: 'test/kubernetes', lanes: 2 },
   { name: 'cases', path: 'test/e2e/cases', lanes: 3 },
   { name: 'faults', path: 'test/e2e/faults', lanes: 1 },
   { name: 'end', path: 'test/e2e/end', lanes: 1 },
