@@ -117,6 +117,7 @@ const container = z.looseObject({
   args: z.array(z.string()),
   env: z.array(env).default([]),
   ports: z.array(z.object({ name: z.string().max(15), containerPort: z.number() })),
+  startupProbe: z.object({ httpGet: z.object({ path: z.string(), port: z.string() }) }).optional(),
   livenessProbe: z.object({ httpGet: z.object({ path: z.string(), port: z.string() }) }).optional(),
   readinessProbe: z.object({ httpGet: z.object({ path: z.string(), port: z.string() }) }).optional(),
   securityContext: z.looseObject({
@@ -160,7 +161,9 @@ test('the driver takes its configuration, and serves where the kubelet, the side
   expect(config.registration?.endpoint).toBe(config.socket);
   expect(dirname(config.registration?.socket ?? '')).toBe('/var/lib/kubelet/plugins_registry');
   expect(driver.ports).toEqual([{ name: 'metrics', containerPort: config.http?.port }]);
-  expect([driver.livenessProbe?.httpGet.path, driver.readinessProbe?.httpGet.path]).toEqual(['/healthz', '/readyz']);
+  const { startupProbe, livenessProbe, readinessProbe } = driver;
+  const paths = [startupProbe, livenessProbe, readinessProbe].map((probe) => probe?.httpGet.path);
+  expect(paths).toEqual(['/healthz', '/healthz', '/readyz']);
 
   // The same path inside and outside, or the kubelet could not call, and mounts would be elsewhere.
   const folders = new Map(volumes.map(({ name, hostPath }) => [name, hostPath?.path]));
@@ -198,7 +201,9 @@ test('only the driver is privileged, names in the pod belong together, ports dif
   const ports = containers.flatMap((one) => one.ports.map(({ containerPort }) => containerPort));
   expect(new Set(ports).size).toBe(ports.length);
   for (const one of containers) {
-    const probes = [one.livenessProbe, one.readinessProbe].flatMap((probe) => probe?.httpGet.port ?? []);
+    const probes = [one.startupProbe, one.livenessProbe, one.readinessProbe].flatMap(
+      (probe) => probe?.httpGet.port ?? [],
+    );
     expect(one.ports.map(({ name }) => name)).toEqual(expect.arrayContaining(probes));
   }
 });
