@@ -6,6 +6,7 @@ import { cached, hashOf } from '../cache.ts';
 import { clusterRuns, openCluster, removeCluster, startCluster } from '../cluster/cluster.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { ClusterImage } from '../cluster/images.ts';
+import { postgresImage } from '../cluster/postgres.ts';
 import { DEFAULT_REFERENCE, driverImage } from '../image/driver-image.ts';
 import { say } from '../progress.ts';
 import type { Target } from './target.ts';
@@ -26,7 +27,7 @@ const archived = async (reference: string): Promise<ClusterImage> => {
 };
 
 const start = async (name: string): Promise<Cluster> => {
-  const images = await Promise.all([DEFAULT_REFERENCE, NEXT_REFERENCE].map(archived));
+  const images = await Promise.all([...[DEFAULT_REFERENCE, NEXT_REFERENCE].map(archived), postgresImage()]);
   return startCluster({ name, nodes: NODES, volumeGroup: VOLUME_GROUP, images });
 };
 
