@@ -7,12 +7,12 @@ import { tell } from './crash-story.ts';
 
 const MEMBERS = 12;
 
-/** So many operations, with a crash at every point of each. */
-export function randomly(operations: number): CrashOptions['next'] {
+/** So many operations, with a crash at every point of each, or of none. */
+export function randomly(operations: number, crashes = true): CrashOptions['next'] {
   let habits: Habits | undefined;
   return ({ index, random, fresh, model, shown }) => {
     if (index >= operations) return undefined;
     habits ??= drawHabits(random, MEMBERS);
-    return { told: tell(drawOperation(random, fresh, model, shown, habits)), crashes: true };
+    return { told: tell(drawOperation(random, fresh, model, shown, habits)), crashes };
   };
 }
