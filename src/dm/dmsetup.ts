@@ -138,12 +138,14 @@ export function createKernel(options: KernelOptions): Kernel {
     }
   }
 
-  /** What it prints has the number, so that a table over the device needs no listing. */
+  /**
+   * What it prints has the number, so that a table over the device needs no listing; but asked to print, dmsetup forgets that
+   * the device is to be read-only (seen: 1.02.205).
+   */
   async function create(key: DeviceKey, args: readonly string[]): Promise<void> {
     const [name, uuid] = [dmName(pool, key), dmUuid(vgUuid, key)];
-    const majorMinor = parseCreated(
-      await output(exec, ['dmsetup', 'create', name, '--uuid', uuid, '--verbose', ...args]),
-    );
+    const told = args.includes('--readonly') ? [] : ['--verbose'];
+    const majorMinor = parseCreated(await output(exec, ['dmsetup', 'create', name, '--uuid', uuid, ...told, ...args]));
     if (majorMinor === undefined) return;
     const row = {
       name,

@@ -241,6 +241,14 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       await rig.sh(`lvremove -qq -f ${VG}/theirs ${VG}/sm_0000000000`);
     });
 
+    test.each([true, false])('makes a device read-only, or not: %s', async (readOnly) => {
+      await rig.lvm.create(data, mib(64), 'linear', ['snapmerge']);
+      await rig.kernel.apply({ do: 'activate', stores: [data] });
+      await rig.kernel.apply({ do: 'make', device: view, table: on(data), readOnly });
+      expect((await rig.kernel.observe()).devices.get(view)).toMatchObject({ readOnly, suspended: false });
+      await clean(rig);
+    });
+
     test('keeps a store that is in use', async () => {
       await rig.lvm.create(data, mib(64), 'linear', ['snapmerge']);
       await rig.show(view, on(data));

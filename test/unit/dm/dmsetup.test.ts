@@ -61,7 +61,7 @@ const errorOf = async (promise: Promise<unknown>): Promise<SnapmergeError> => {
   throw new Error('it did not fail as expected', { cause: error });
 };
 
-const linear = (device: typeof view): Step => ({
+const linear = (device: typeof view): Extract<Step, { do: 'load' }> => ({
   do: 'load',
   device,
   table: [{ type: 'linear', length: sectors(8), on: onStore(store), offset: sectors(16) }],
@@ -78,6 +78,14 @@ describe('steps', () => {
     [
       { do: 'create', device: view },
       `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} --verbose --notable --noudevsync`,
+    ],
+    [
+      { ...linear(view), do: 'make' },
+      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} --verbose --noudevsync --table 0 8 linear 253:0 16`,
+    ],
+    [
+      { ...linear(view), do: 'make', readOnly: true },
+      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} --readonly --noudevsync --table 0 8 linear 253:0 16`,
     ],
     [linear(view), `dmsetup load ${VIEW_NAME} --table 0 8 linear 253:0 16`],
   ])('%o', async (step, line) => {
