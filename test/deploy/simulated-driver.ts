@@ -34,7 +34,8 @@ export interface SimulatedDriver {
 const BLOCKS = 1024;
 const REQUEST = {
   capacity_range: { required_bytes: `${mib(8)}` },
-  parameters: { snapshotReserve: '100%' },
+  // Small chunks, so that a merge has many of them.
+  parameters: { snapshotReserve: '100%', chunkSize: '4Ki' },
   volume_capabilities: [{ mount: {}, access_mode: { mode: 'SINGLE_NODE_WRITER' } }],
 };
 const created = z.object({ volume: z.object({ volume_id: z.string() }) });
