@@ -139,13 +139,12 @@ export function createKernel(options: KernelOptions): Kernel {
   }
 
   /**
-   * What it prints has the number, so that a table over the device needs no listing; but asked to print, dmsetup forgets that
-   * the device is to be read-only (seen: 1.02.205).
+   * What it prints has the number, so that a table over the device needs no listing. Never `--verbose`: dmsetup takes the
+   * next argument for its value, and so makes read-only devices writable and waits for udev, for ever in a container.
    */
   async function create(key: DeviceKey, args: readonly string[]): Promise<void> {
     const [name, uuid] = [dmName(pool, key), dmUuid(vgUuid, key)];
-    const told = args.includes('--readonly') ? [] : ['--verbose'];
-    const majorMinor = parseCreated(await output(exec, ['dmsetup', 'create', name, '--uuid', uuid, ...told, ...args]));
+    const majorMinor = parseCreated(await output(exec, ['dmsetup', 'create', name, '--uuid', uuid, '-v', ...args]));
     if (majorMinor === undefined) return;
     const row = {
       name,
@@ -155,7 +154,7 @@ export function createKernel(options: KernelOptions): Kernel {
       live: false,
       inactive: false,
       suspended: false,
-      readOnly: false,
+      readOnly: args.includes('--readonly'),
     };
     index = { ...index, devices: new Map([...index.devices, [key, row]]) };
   }

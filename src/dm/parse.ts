@@ -67,7 +67,7 @@ function linesOf(text: string): readonly string[] {
   return text.split('\n').filter((line) => line !== '' && line !== 'No devices found');
 }
 
-/** The number in what `dmsetup --verbose create` prints; undefined when it is not there. */
+/** The number in what `dmsetup create -v` prints; undefined when it is not there. */
 export function parseCreated(text: string): string | undefined {
   const [, major, minor] = /^Major, minor:\s+(\d{1,4}), (\d{1,7})$/m.exec(text) ?? [];
   return major === undefined || minor === undefined ? undefined : `${major}:${minor}`;

@@ -63,8 +63,14 @@ interface Rig {
   readonly commits: (change: () => Promise<unknown>) => Promise<number>;
 }
 
+/** As in a container: what udev says when it is done never reaches a command that waits for it. */
+const contained =
+  (exec: Exec): Exec =>
+  (argv, options) =>
+    exec(['unshare', '--ipc', ...argv], options);
+
 async function rigOf(guest: Guest): Promise<Rig> {
-  const exec = guestExec(guest);
+  const exec = contained(guestExec(guest));
   const lvm = createLvm({ exec, vgName: VG });
   const { vgUuid } = await lvm.report();
   const udev = await udevRuns(exec);

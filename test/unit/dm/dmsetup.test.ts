@@ -77,15 +77,15 @@ describe('steps', () => {
     [{ do: 'remove', device: view }, `dmsetup remove --noudevsync ${VIEW_NAME}`],
     [
       { do: 'create', device: view },
-      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} --verbose --notable --noudevsync`,
+      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} -v --notable --noudevsync`,
     ],
     [
       { ...linear(view), do: 'make' },
-      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} --verbose --noudevsync --table 0 8 linear 253:0 16`,
+      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} -v --noudevsync --table 0 8 linear 253:0 16`,
     ],
     [
       { ...linear(view), do: 'make', readOnly: true },
-      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} --readonly --noudevsync --table 0 8 linear 253:0 16`,
+      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} -v --readonly --noudevsync --table 0 8 linear 253:0 16`,
     ],
     [linear(view), `dmsetup load ${VIEW_NAME} --table 0 8 linear 253:0 16`],
   ])('%o', async (step, line) => {
