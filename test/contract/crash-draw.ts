@@ -9,6 +9,7 @@ import { bytes, kib } from '../../src/units.ts';
 import type { Model, Shown } from './crash-model.ts';
 import { volumeIn } from './crash-model.ts';
 import type { NamedSnapshot, NamedVolume, Operation, Write } from './crash-operation.ts';
+import { idOf } from './ids.ts';
 import type { Random } from './random.ts';
 import { BLOCK_BYTES } from './rig.ts';
 
@@ -16,10 +17,18 @@ const UNIT = kib(512);
 const UNIT_BLOCKS = Number(UNIT) / BLOCK_BYTES;
 const CHUNKS = [kib(4), kib(8), kib(16), kib(32)];
 
-/** What one run hands out: names and tags that were never used before. */
+/** What one run hands out: names, tags and tokens that were never used before. */
 export interface Fresh {
   name: number;
   tag: number;
+  restore: number;
+}
+
+/** Beyond all that drivers draw for themselves. */
+const FIRST_TOKEN = 2 ** 49;
+
+export function nextToken(fresh: Fresh): string {
+  return idOf(FIRST_TOKEN + fresh.restore++);
 }
 
 /** What a story is like. */
@@ -132,7 +141,7 @@ const restore: Maker = (d) => {
 function restoreTo(d: Draw, mode: RestoreMode, volume: NamedVolume, snapshot: NamedSnapshot): Operation {
   const safety = d.random.chance(0.4) ? `S${d.fresh.name++}` : undefined;
   const [keep, replace] = [d.random.chance(0.6), d.random.chance(0.5)];
-  return { do: 'restore', mode, volume, snapshot, keep, safety, replace };
+  return { do: 'restore', mode, volume, snapshot, keep, safety, replace, token: nextToken(d.fresh) };
 }
 
 /** A fork takes over the storage of the volume whose snapshot it was made from. */

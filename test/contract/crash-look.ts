@@ -21,12 +21,14 @@ const SNAPSHOT: Shown['kind'] = 'snapshot';
 
 /** What is there, as its owner lists it, by name. */
 export async function listAll(engine: PoolEngine) {
-  const waiting = new Set<string>(
-    (await engine.listRestores()).flatMap(({ phase, volume }) => (phase === 'waiting' ? [volume] : [])),
+  const waiting = new Map<string, string>(
+    (await engine.listRestores()).flatMap(({ id, phase, volume }) =>
+      phase === 'waiting' ? [[volume, id] as const] : [],
+    ),
   );
   return [
-    ...(await engine.listVolumes()).map((volume) => ({ ...volume, kind: VOLUME, waits: waiting.has(volume.id) })),
-    ...(await engine.listSnapshots()).map((one) => ({ ...one, kind: SNAPSHOT, active: false, waits: false })),
+    ...(await engine.listVolumes()).map((volume) => ({ ...volume, kind: VOLUME, waits: waiting.get(volume.id) })),
+    ...(await engine.listSnapshots()).map((one) => ({ ...one, kind: SNAPSHOT, active: false, waits: undefined })),
   ];
 }
 

@@ -8,9 +8,10 @@ export type Block = number | ReadonlySet<number>;
 
 /** A restore that was asked for and has not begun. */
 export interface Wish {
+  /** The restore's: another one may ask for the same. */
+  readonly id: string;
   readonly mode: RestoreMode;
   readonly snapshot: string;
-  readonly snapshotId: string;
   /** What the snapshot showed, and whose it was: it may be deleted before the restore begins. */
   readonly blocks: readonly Block[];
   readonly origin: string;
@@ -46,8 +47,8 @@ export interface Shown {
   readonly id: string;
   readonly blocks: readonly number[];
   readonly active: boolean;
-  /** A restore of it waits. */
-  readonly waits: boolean;
+  /** The restore of it that waits. */
+  readonly waits: string | undefined;
 }
 
 export function volumeIn(model: Model, name: string): VolumeImage {
@@ -156,8 +157,9 @@ export function mismatch(model: Model, shown: ReadonlyMap<string, Shown>): Misma
     if (found?.kind !== image.kind) return other(`'${name}' is not there`);
     if (image.kind === 'volume' && image.active !== found.active)
       return other(`'${name}' is ${image.active ? 'not active and should be' : 'active and should not be'}`);
-    const waits = image.kind === 'volume' && image.wish !== undefined;
-    if (waits !== found.waits) return other(`a restore of '${name}' ${waits ? 'does not wait and should' : 'waits'}`);
+    const waits = image.kind === 'volume' ? image.wish?.id : undefined;
+    if (waits !== found.waits)
+      return other(`restore '${found.waits ?? 'none'}' of '${name}' waits, want '${waits ?? 'none'}'`);
     if (image.blocks.length !== found.blocks.length)
       return other(`'${name}' has ${found.blocks.length} blocks, want ${image.blocks.length}`);
     const wrong = image.blocks.flatMap((block, index) => (fits(block, found.blocks[index]) ? [] : [index]));

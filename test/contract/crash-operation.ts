@@ -3,6 +3,7 @@
 
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import type { RestoreMode, StartRestore } from '../../src/engine/engine.ts';
+import { restoreId } from '../../src/engine/present.ts';
 import { SnapmergeError } from '../../src/errors.ts';
 import type { SnapshotId, VolumeId } from '../../src/ids.ts';
 import { deviceKey } from '../../src/ids.ts';
@@ -65,6 +66,8 @@ export type Operation =
       readonly replace: boolean;
       readonly keep: boolean;
       readonly safety: string | undefined;
+      /** Whoever was not answered asks again under the same. */
+      readonly token: string;
     }
   | { readonly do: 'activate' | 'deactivate' | 'cancel'; readonly volume: NamedVolume }
   | { readonly do: 'write'; readonly volume: NamedVolume; readonly writes: readonly Write[] }
@@ -147,9 +150,9 @@ function activated(model: Model, name: string): Model {
   return put(begun, name, { ...volumeIn(begun, name), active: true });
 }
 
-function wishOf(model: Model, { mode, snapshot, keep, safety }: RestoreOperation): Wish {
+function wishOf(model: Model, { mode, snapshot, keep, safety, token }: RestoreOperation): Wish {
   const { blocks, of: origin } = snapshotIn(model, snapshot.name);
-  return { mode, snapshot: snapshot.name, snapshotId: snapshot.id, blocks, origin, keep, safety };
+  return { id: restoreId(token), mode, snapshot: snapshot.name, blocks, origin, keep, safety };
 }
 
 /** Noted, and not begun. */
@@ -294,7 +297,7 @@ async function writeAll(
   }
 }
 
-function requestOf({ mode, volume, snapshot, keep, safety, replace }: RestoreOperation): StartRestore {
+export function requestOf({ mode, volume, snapshot, keep, safety, replace, token }: RestoreOperation): StartRestore {
   return {
     volume: volume.id,
     snapshot: snapshot.id,
@@ -302,7 +305,7 @@ function requestOf({ mode, volume, snapshot, keep, safety, replace }: RestoreOpe
     keepSnapshot: keep,
     safetySnapshotName: safety,
     replace,
-    token: undefined,
+    token,
   };
 }
 

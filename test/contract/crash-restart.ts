@@ -3,12 +3,13 @@
 
 import type { Restore } from '../../src/engine/engine.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
+import { restoreId } from '../../src/engine/present.ts';
 import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
 import { leftovers, lookAt } from './crash-look.ts';
 import type { Mismatch, Model, Shown } from './crash-model.ts';
 import { learned, mismatch, restored, volumeIn, withSafety } from './crash-model.ts';
 import type { Node, Operation, Progress } from './crash-operation.ts';
-import { perform } from './crash-operation.ts';
+import { perform, requestOf } from './crash-operation.ts';
 import type { CrashRig } from './crash-rig.ts';
 
 export interface Found {
@@ -49,7 +50,7 @@ export async function reconcile(
   await ensureClean(rig, `${when}, having looked`);
   const differences: Mismatch[] = [];
   for (const model of candidates
-    .map((candidate) => begunSince(candidate, shown, restores))
+    .map((candidate) => begunSince(candidate, restores))
     .flatMap((candidate) => [candidate, ...safetiesTaken(candidate)])) {
     const difference = mismatch(model, shown);
     if (difference === undefined) return { model: learned(model, shown), shown };
@@ -61,19 +62,12 @@ export async function reconcile(
 }
 
 /** A restore that waits begins when the driver finds the way free: what it lists tells whether it has. */
-export function begunSince(
-  model: Model,
-  shown: ReadonlyMap<string, Pick<Shown, 'id'>>,
-  restores: readonly Restore[],
-): Model {
+export function begunSince(model: Model, restores: readonly Restore[]): Model {
+  const begun = new Set(restores.flatMap(({ id, phase }) => (phase === 'waiting' ? [] : [id])));
   let sure = model;
   for (const [name, image] of model) {
-    if (image.kind !== 'volume' || image.wish === undefined) continue;
-    const own = restores.filter(({ volume }) => volume === shown.get(name)?.id);
-    const waits = own.some(({ phase }) => phase === 'waiting');
-    const { mode, snapshotId } = image.wish;
-    const begun = own.some((one) => one.mode === mode && one.snapshot === snapshotId);
-    if (begun && !waits) sure = restored(sure, name, image.wish);
+    if (image.kind === 'volume' && image.wish !== undefined && begun.has(image.wish.id))
+      sure = restored(sure, name, image.wish);
   }
   return sure;
 }
@@ -85,16 +79,14 @@ function safetiesTaken(model: Model): readonly Model[] {
   );
 }
 
-/** Had the operation been done, as far as a caller can tell? `sinceMs`: by the driver's clock, before it began. */
-export async function isDone(engine: PoolEngine, op: Operation, model: Model, sinceMs: number): Promise<boolean> {
+/** Had the operation been done, as far as a caller can tell? */
+export async function isDone(engine: PoolEngine, op: Operation, model: Model): Promise<boolean> {
   switch (op.do) {
     case 'create':
     case 'snapshot':
       return model.has(op.name);
     case 'restore':
-      return (await engine.listRestores()).some(
-        ({ volume, startedMs }) => volume === op.volume.id && startedMs > sinceMs,
-      );
+      return (await engine.getRestore(restoreId(op.token))) !== undefined;
     case 'delete':
     case 'expand':
     case 'activate':
@@ -113,9 +105,14 @@ export interface Asked {
   readonly mayRefuse: boolean;
 }
 
-/** The caller asks again, under the same name; returns what then holds. A restore that has begun is listed instead. */
+/** The caller asks again, under the same name; returns what then holds. A restore that is known is not done again. */
 export async function askAgain(node: Node, op: Operation, { model, done, mayRefuse }: Asked): Promise<Model> {
-  if (done && op.do === 'restore') return model;
+  if (done && op.do === 'restore') {
+    const { id } = await node.engine.startRestore(requestOf(op));
+    if (id !== restoreId(op.token))
+      throw new Error(`asked again: it is restore '${id}', want '${restoreId(op.token)}'`);
+    return model;
+  }
   const retry = retried(op, model);
   const progress = progressFrom(model);
   await perform(node, retry, progress);

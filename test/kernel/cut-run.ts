@@ -7,7 +7,7 @@ import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
 import type { Bytes } from '../../src/units.ts';
 import { kib, mib } from '../../src/units.ts';
 import { idOf } from '../contract/ids.ts';
-import { drawOperation, someWrite } from '../contract/crash-draw.ts';
+import { drawOperation, nextToken, someWrite } from '../contract/crash-draw.ts';
 import type { Fresh } from '../contract/crash-draw.ts';
 import { listAll } from '../contract/crash-look.ts';
 import type { Model, Shown } from '../contract/crash-model.ts';
@@ -99,7 +99,7 @@ export async function runCuts(machine: CutMachine, { seed, cuts }: CutOptions): 
     totals: { cuts: 0, lossy: 0, merging: 0 },
     given,
     lengths: new Map(),
-    fresh: { name: 1, tag: 1 },
+    fresh: { name: 1, tag: 1, restore: 1 },
     model: new Map(),
     shown: new Map(),
     driver: await newDriver({ machine, leastHeadroom, given }),
@@ -161,7 +161,8 @@ async function prepareRestore(run: Run): Promise<Operation> {
     await goOn(run, { do: 'write', volume, writes });
     await goOn(run, { do: 'deactivate', volume });
     const safety = random.chance(0.4) ? `S${fresh.name++}` : undefined;
-    return { do: 'restore', mode: 'origin', replace: false, volume, snapshot, keep: random.chance(0.6), safety };
+    const [keep, token] = [random.chance(0.6), nextToken(fresh)];
+    return { do: 'restore', mode: 'origin', replace: false, volume, snapshot, keep, safety, token };
   }
   return draw(run);
 }
@@ -200,7 +201,7 @@ async function learnIds(run: Run): Promise<void> {
       name === undefined ? [] : [[name, { kind, id, active, waits, blocks: [] }] as const],
     ),
   );
-  run.model = begunSince(run.model, run.shown, await engine.listRestores());
+  run.model = begunSince(run.model, await engine.listRestores());
 }
 
 /** Users come back after a boot. */
@@ -216,7 +217,6 @@ async function cutIn(run: Run, op: Operation, at: Point['at']): Promise<void> {
   const { random, machine } = run;
   const point = drawPoint(random, run.lengths, op.do, at);
   run.story.push(`${operationText(op)}, cut ${pointText(point)}`);
-  const sinceMs = run.given.clockMs;
   const progress = progressFrom(run.model);
   const users = await startUsers(machine.guest, run, op);
   let cut = await cutWhile(run, point, op.do, () => perform(run.driver.node, op, progress));
@@ -237,7 +237,7 @@ async function cutIn(run: Run, op: Operation, at: Point['at']): Promise<void> {
   await ensureClean(node.rig, 'after the restart');
   const { model, shown } = await reconcile(node, candidates, 'after the restart');
   run.shown = shown;
-  const done = await isDone(node.engine, op, model, sinceMs);
+  const done = await isDone(node.engine, op, model);
   if (done) run.story.push('  (it had been done)');
   run.model = await askAgain(node, op, { model, done, mayRefuse: progress.refused !== undefined });
   await learnIds(run);

@@ -147,7 +147,7 @@ export async function runCrashes({ seed, next, ports = (world) => world }: Crash
     leastHeadroom: random.chance(0.5) ? kib(512) : mib(4),
     story: [],
     played: [],
-    fresh: { name: 1, tag: 1 },
+    fresh: { name: 1, tag: 1, restore: 1 },
     model: new Map(),
     shown: new Map(),
     nextId: 1,
@@ -163,14 +163,19 @@ export async function runCrashes({ seed, next, ports = (world) => world }: Crash
   };
   try {
     for (let index = 0; ; index += 1) {
+      const before = mark(run);
+      const node = await startedKnowing(run);
       const { fresh, model, shown } = run;
       const chosen = next({ index, random, fresh, model, shown });
       if (chosen === undefined) break;
       const op = bind(chosen.told, run);
-      if (op === undefined) continue;
+      if (op === undefined) {
+        returnTo(run, { ...before, fresh: run.fresh });
+        continue;
+      }
       run.played.push(chosen.told);
       run.story.push(operationText(op));
-      await play(run, op, chosen);
+      await play(run, op, chosen, { node, before: { ...before, fresh: { ...run.fresh } } });
     }
     run.when = 'deleted';
     run.trying = 'everything deleted';
@@ -225,6 +230,14 @@ async function started(run: Run): Promise<Node> {
   return { rig: run.rig, engine, hooks: run.hooks };
 }
 
+/** As the story goes on: what waited may have begun, and with that a snapshot or an origin may have gone. */
+async function startedKnowing(run: Run): Promise<Node> {
+  const node = await started(run);
+  run.model = await begunAtStart(run, node);
+  run.shown = new Map([...run.shown].filter(([name]) => run.model.has(name)));
+  return node;
+}
+
 function mark({ world, fresh, nextId, clockMs }: Run): Mark {
   return { moment: world.control.save(), fresh: { ...fresh }, nextId, clockMs };
 }
@@ -236,13 +249,17 @@ function returnTo(run: Run, { moment, fresh, nextId, clockMs }: Mark): void {
   run.clockMs = clockMs;
 }
 
+/** A driver that has just started. */
+interface Begun {
+  readonly node: Node;
+  /** The moment before it started, and what the operation has been given. */
+  readonly before: Mark;
+}
+
 /** The operation without a crash, from where the story goes on, and then with a crash at each of its points. */
-async function play(run: Run, op: Operation, { told, crashes }: Chosen): Promise<void> {
-  const before = mark(run);
-  const { clockMs: sinceMs } = before;
+async function play(run: Run, op: Operation, { told, crashes }: Chosen, { node, before }: Begun): Promise<void> {
   const points: Point[] = [];
-  const node = await started(run);
-  const progress = progressFrom(await begunAtStart(run, node));
+  const progress = progressFrom(run.model);
   const note = (): void => {
     if (points.length > MAX_EFFECTS) throw new Error('the operation does not come to an end');
     points.push({ ...mark(run), progress: { ...progress } });
@@ -265,7 +282,7 @@ async function play(run: Run, op: Operation, { told, crashes }: Chosen): Promise
       run.points += 1;
       run.trying = `  ${FATE[crash]} after ${effects} effects of that`;
       returnTo(run, point);
-      await tryPoint(run, op, { progress: point.progress, crash, random: randomFor(crash), sinceMs });
+      await tryPoint(run, op, { progress: point.progress, crash, random: randomFor(crash) });
     }
     const random = randomFor('fault');
     if (random.chance(FAULT_SHARE)) await tryFault(run, op, { before, effects, random });
@@ -293,11 +310,9 @@ interface Tried {
   readonly progress: Progress;
   readonly crash: Crash;
   readonly random: Random;
-  /** By the driver's clock, before the operation. */
-  readonly sinceMs: number;
 }
 
-async function tryPoint(run: Run, op: Operation, { progress, crash, random, sinceMs }: Tried): Promise<void> {
+async function tryPoint(run: Run, op: Operation, { progress, crash, random }: Tried): Promise<void> {
   run.hooks.beforeSuspend = undefined;
   run.world.control.reseed(random.below(2 ** 31));
   const again = random.chance(AGAIN_SHARE) ? (random.chance(0.5) ? 'driver' : 'power') : undefined;
@@ -315,7 +330,7 @@ async function tryPoint(run: Run, op: Operation, { progress, crash, random, sinc
     if (again === 'driver') run.world.control.crashDriver();
     else candidates = cutPower(run, op, candidates, progress, random);
   }
-  await startAndCompare(run, op, candidates, { progress, random, sinceMs });
+  await startAndCompare(run, op, candidates, { progress, random });
 }
 
 /** The driver starts and shows one of these; then the caller, who was never answered, asks again. */
@@ -323,7 +338,7 @@ async function startAndCompare(
   run: Run,
   op: Operation,
   candidates: readonly Model[],
-  { progress, random, sinceMs }: Pick<Tried, 'progress' | 'random' | 'sinceMs'>,
+  { progress, random }: Pick<Tried, 'progress' | 'random'>,
 ): Promise<void> {
   const next = await started(run);
   // Nobody drives the monitor here: it is what lets go on whoever ran out of room meanwhile.
@@ -331,7 +346,7 @@ async function startAndCompare(
   await next.engine.settle();
   await ensureClean(run.rig, 'after the restart');
   const { model } = await reconcile(next, candidates, 'after the restart');
-  const done = await isDone(next.engine, op, model, sinceMs);
+  const done = await isDone(next.engine, op, model);
   const asked = await askAgain(next, op, { model, done, mayRefuse: progress.refused !== undefined });
   const after = await reconcile(next, [asked], 'asked again');
   if (random.chance(FINISH_SHARE)) await finish(next, after.model);
@@ -344,7 +359,6 @@ async function tryFault(
   { before, effects, random }: { readonly before: Mark; readonly effects: number; readonly random: Random },
 ): Promise<void> {
   const { control } = run.world;
-  const { clockMs: sinceMs } = before;
   returnTo(run, before);
   const fault = random.chance(0.5) ? 'before' : 'after';
   run.trying = `  effect ${effects} of that fails${fault === 'after' ? ', although it happened' : ''}`;
@@ -360,7 +374,7 @@ async function tryFault(
   if (stuck.length > 0) throw new Error(`after a failed step:\nsuspended: ${stuck.join(', ')}`);
   const candidates = usersGoOn(run, op, progress, random, true);
   control.crashDriver();
-  await startAndCompare(run, op, candidates, { progress, random, sinceMs });
+  await startAndCompare(run, op, candidates, { progress, random });
 }
 
 /** A start that is cut short, unless it has less to do. */
@@ -442,7 +456,7 @@ function cutPower(
 
 /** The model with what the driver has begun by itself when it started. */
 async function begunAtStart(run: Run, { engine }: Node): Promise<Model> {
-  return begunSince(run.model, run.shown, await engine.listRestores());
+  return begunSince(run.model, await engine.listRestores());
 }
 
 async function finish(node: Node, model: Model): Promise<void> {

@@ -4,6 +4,7 @@
 import { z } from 'zod';
 import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
 import { bytes } from '../../src/units.ts';
+import { nextToken } from '../contract/crash-draw.ts';
 import type { Fresh } from '../contract/crash-draw.ts';
 import type { Model, Shown } from '../contract/crash-model.ts';
 import type { NamedSnapshot, NamedVolume, Operation, Write } from '../contract/crash-operation.ts';
@@ -137,7 +138,9 @@ export function bind(told: Told, scene: Scene): Operation | undefined {
       const { mode, keep, replace = false, safety } = told;
       const volume = volumeOf(scene, told.volume);
       const snapshot = snapshotOf(scene, told.snapshot);
-      return volume && snapshot && { do: 'restore', volume, snapshot, mode, keep, replace, safety };
+      if (volume === undefined || snapshot === undefined) return undefined;
+      const token = nextToken(scene.fresh);
+      return { do: 'restore', volume, snapshot, mode, keep, replace, safety, token };
     }
     case 'activate':
     case 'deactivate':
