@@ -8,7 +8,6 @@ import http from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { RequestOptions } from 'node:https';
-import { createInterface } from 'node:readline';
 import { KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
 import { SnapmergeError, messageOf } from '../errors.ts';
@@ -47,11 +46,14 @@ export interface ApiServer {
 
 /** For an answer. */
 const LIMIT_MS = 30_000;
-/** Nothing new, not even that nothing is new: the connection may have died. The next watch begins where this one ended. */
-const QUIET_MS = 60_000;
+/**
+ * Nothing new, not even that nothing is new, which comes every minute: the connection may have died. The next watch begins
+ * where this one ended.
+ */
+const QUIET_MS = 150_000;
 
 /** `in-cluster`, or the path of a kubeconfig. */
-export function connectTo(where: string): ApiServer {
+export function connectTo(where: string, quietMs = QUIET_MS): ApiServer {
   const config = new KubeConfig();
   if (where === 'in-cluster') config.loadFromCluster();
   else config.loadFromFile(where);
@@ -71,16 +73,20 @@ export function connectTo(where: string): ApiServer {
     },
     watch: async (path, query, take, signal) => {
       const request: Request = { method: 'GET', path, query: { ...query, watch: 'true' } };
+      let isQuiet = false;
       try {
         const response = await send(request, signal, LIMIT_MS);
         if (!isFine(response)) throw refusal(response, await textOf(response), request);
-        response.setTimeout(QUIET_MS, () => response.destroy());
-        for await (const line of createInterface(response)) {
+        response.setTimeout(quietMs, () => {
+          isQuiet = true;
+          response.destroy();
+        });
+        for await (const line of linesOf(response)) {
           const event = parsed(watchEvent, line);
           if (event !== undefined) take(event);
         }
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted || isQuiet) return;
         throw error instanceof SnapmergeError ? error : unreachableServer(error);
       }
     },
@@ -114,7 +120,10 @@ function sender(config: KubeConfig, connections: Connections): Send {
     const content = body === undefined ? {} : { 'content-type': type };
     const { request } = isSecure ? https : http;
     return new Promise((resolve, reject) => {
-      const sent = request(url, options, resolve);
+      const sent = request(url, options, (response) => {
+        sent.setTimeout(0);
+        resolve(response);
+      });
       for (const [name, value] of Object.entries({ accept: 'application/json', ...content }))
         sent.setHeader(name, value);
       sent.once('error', reject);
@@ -122,6 +131,21 @@ function sender(config: KubeConfig, connections: Connections): Send {
       sent.end(body === undefined ? undefined : JSON.stringify(body));
     });
   };
+}
+
+/** Rejects when the connection breaks. (The lines of node:readline then neither end nor fail.) */
+async function* linesOf(response: IncomingMessage): AsyncGenerator<string> {
+  let rest = '';
+  response.setEncoding('utf8');
+  for await (const part of response) {
+    const [first = '', ...others] = String(part).split('\n');
+    rest += first;
+    for (const next of others) {
+      yield rest;
+      rest = next;
+    }
+  }
+  if (rest !== '') yield rest;
 }
 
 async function textOf(response: IncomingMessage): Promise<string> {

@@ -12,7 +12,10 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-async function serve(answer: (request: IncomingMessage, response: ServerResponse) => void): Promise<ApiServer> {
+async function serve(
+  answer: (request: IncomingMessage, response: ServerResponse) => void,
+  quietMs?: number,
+): Promise<ApiServer> {
   const server: Server = createServer(answer);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
@@ -31,7 +34,7 @@ async function serve(answer: (request: IncomingMessage, response: ServerResponse
     await new Promise((resolve) => server.close(resolve));
     await rm(dir, { recursive: true });
   });
-  return connectTo(path);
+  return connectTo(path, quietMs);
 }
 
 test('a request carries who asks, what for, and a merge patch as such', async () => {
@@ -113,4 +116,25 @@ test('a watch: events as they come, the end, a refusal, and an end of ours', asy
   const ending = new AbortController();
   await api.watch('/long', {}, () => ending.abort(), ending.signal);
   await api.watch('/long', {}, () => expect.unreachable(), ending.signal);
+});
+
+test('a watch that breaks says so, in the middle of a line too', async () => {
+  const taken: WatchEvent[] = [];
+  const api = await serve((_, response) => {
+    response.write('{"type":"ADDED","object":{"n":1}}\n{"type":"ADDED",');
+    setTimeout(() => response.destroy(), 10);
+  });
+  const watch = api.watch('/x', {}, (event) => taken.push(event), new AbortController().signal);
+  await expect(watch).rejects.toMatchObject({ kind: 'unavailable' });
+  expect(taken).toEqual([{ type: 'ADDED', object: { n: 1 } }]);
+});
+
+test('a watch on which nothing comes any more ends', async () => {
+  const taken: WatchEvent[] = [];
+  const answer = (_: IncomingMessage, response: ServerResponse): void => {
+    response.write('{"type":"ADDED","object":{"n":1}}\n');
+  };
+  const api = await serve(answer, 200);
+  await api.watch('/x', {}, (event) => taken.push(event), new AbortController().signal);
+  expect(taken.length).toBeLessThanOrEqual(1);
 });
