@@ -81,6 +81,88 @@ test(
   6 * TEST_LIMIT_MS,
 );
 
+const SIZE = '1Gi';
+const DATA_MIB = 384;
+
+/** A pod that first copies all that a fork of the snapshot has into a claim of its own, then runs. */
+const copyingPod = (name: string, node: string, snapshot: string): string =>
+  podWithClaims(
+    name,
+    node,
+    [
+      { name: `${name}-from`, size: SIZE, volumeMode: 'Filesystem', snapshot },
+      { name: `${name}-to`, size: SIZE, volumeMode: 'Filesystem' },
+    ],
+    ['sh', '-c', `cp -a /data/${name}-from/. /data/${name}-to/ && sync`],
+  );
+
+const restoreOf = (name: string, claim: string, snapshot: string): string =>
+  JSON.stringify({
+    apiVersion: 'snapmerge.io/v1alpha1',
+    kind: 'VolumeRestore',
+    metadata: { name },
+    spec: { persistentVolumeClaimName: claim, volumeSnapshotName: snapshot },
+  });
+
+test(
+  'from a restore to a pod on restored data, against a claim with a full copy',
+  async () => {
+    const [{ node } = { node: '' }] = await driverPods();
+    const restored: number[] = [];
+    const merged: number[] = [];
+    const copied: number[] = [];
+    const [claim, snapshot] = ['shop', 'shop-snapshot'];
+    const pod = podWithClaims('shop', node, [{ name: claim, size: SIZE, volumeMode: 'Filesystem' }]);
+    const fill = (letter: string): Promise<string> =>
+      room.exec(
+        'shop',
+        'sh',
+        '-c',
+        `yes ${letter} | head -c ${DATA_MIB}M >/data/shop/file; sync; md5sum </data/shop/file`,
+      );
+    const sum = (name: string, path: string): Promise<string> => room.exec(name, 'sh', '-c', `md5sum <${path}`);
+    await room.create(pod);
+    await room.ready('shop');
+    const friday = await fill('friday');
+    await room.create(snapshotsOf([claim]));
+    await room.field(`volumesnapshot/${snapshot}`, '.status.readyToUse', 'true');
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const restore = `back-${round}`;
+      expect(await fill(`round-${round}`)).not.toBe(friday);
+      await room.remove('pod/shop');
+      const startMs = performance.now();
+      restored.push(
+        await secondsOf(async () => {
+          await room.create(restoreOf(restore, claim, snapshot));
+          await room.condition(`volumerestore/${restore}`, 'Begun');
+          await room.create(pod);
+          await room.ready('shop');
+        }),
+      );
+      await room.condition(`volumerestore/${restore}`, 'Complete', 900);
+      merged.push((performance.now() - startMs) / 1000);
+      expect(await sum('shop', '/data/shop/file')).toBe(friday);
+
+      const copy = `copy-${round}`;
+      copied.push(
+        await secondsOf(async () => {
+          await room.create(copyingPod(copy, node, snapshot));
+          await room.condition(`pod/${copy}`, 'Ready', 900);
+        }),
+      );
+      await room.remember();
+      expect(await sum(copy, `/data/${copy}-to/file`)).toBe(friday);
+      await room.remove(`pod/${copy}`, `pvc/${copy}-from`, `pvc/${copy}-to`);
+    }
+    const told = (values: readonly number[]): string => values.map((s) => s.toFixed(1)).join(' ');
+    report(`${DATA_MIB} MiB changed, seconds: restore to pod on restored data ${told(restored)}`);
+    report(`${DATA_MIB} MiB changed, seconds: until the merge was complete ${told(merged)}`);
+    report(`${DATA_MIB} MiB, seconds: snapshot to pod on a full copy ${told(copied)}`);
+    report(`restore to pod, against a full copy: ${(median(restored) / median(copied)).toFixed(2)}`);
+  },
+  6 * TEST_LIMIT_MS,
+);
+
 interface Usage {
   readonly cpuSeconds: number;
   readonly memoryMiB: number;

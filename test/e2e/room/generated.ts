@@ -23,8 +23,13 @@ const claim = ({ name, size, volumeMode, snapshot }: Claim): object => ({
   },
 });
 
-/** Claims, and one pod on this node that uses all of them: at /data/NAME, or as /dev/NAME. */
-export const podWithClaims = (pod: string, node: string, claims: readonly Claim[]): string => {
+/** Claims, and one pod on this node that uses all of them, at /data/NAME or as /dev/NAME, once `first` has run in it. */
+export const podWithClaims = (
+  pod: string,
+  node: string,
+  claims: readonly Claim[],
+  first: readonly string[] = [],
+): string => {
   const blocks = claims.filter(({ volumeMode }) => volumeMode === 'Block');
   const files = claims.filter(({ volumeMode }) => volumeMode === 'Filesystem');
   const container = {
@@ -36,7 +41,8 @@ export const podWithClaims = (pod: string, node: string, claims: readonly Claim[
   };
   const volumes = claims.map(({ name }) => ({ name, persistentVolumeClaim: { claimName: name } }));
   const nodeSelector = { 'kubernetes.io/hostname': node };
-  const spec = { terminationGracePeriodSeconds: 1, nodeSelector, containers: [container], volumes };
+  const initContainers = first.length === 0 ? [] : [{ ...container, name: 'first', command: first }];
+  const spec = { terminationGracePeriodSeconds: 1, nodeSelector, initContainers, containers: [container], volumes };
   return list([...claims.map(claim), { apiVersion: 'v1', kind: 'Pod', metadata: { name: pod }, spec }]);
 };
 
