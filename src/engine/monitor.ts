@@ -263,7 +263,8 @@ async function extendTo(ctx: Context, { store, copies }: WatchedStore, wanted: B
   }
   const report = await ctx.lvm.report();
   noteSizes(ctx, report);
-  const possible = bytes(size + roundDown(bytes(report.free / copies), report.extent));
+  // Room may have come since the command, and is not ours to take.
+  const possible = minBytes(wanted, bytes(size + roundDown(bytes(report.free / copies), report.extent)));
   if (possible > size) await extendStore(ctx, store, possible);
   return possible;
 }

@@ -5,8 +5,9 @@ import { expect, test } from 'vitest';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { SnapmergeError } from '../../src/errors.ts';
-import { deviceKey, isVolumeId, poolName } from '../../src/ids.ts';
+import { deviceKey, isVolumeId, poolName, storeName } from '../../src/ids.ts';
 import type { SnapshotId, VolumeId } from '../../src/ids.ts';
+import type { Lvm } from '../../src/lvm/lvm.ts';
 import { silentLog } from '../../src/ports.ts';
 import { bytes, kib, mib } from '../../src/units.ts';
 import { idOf } from '../contract/ids.ts';
@@ -42,11 +43,11 @@ interface Run {
   next: number;
 }
 
-async function newEngine(run: Omit<Run, 'engine'>): Promise<PoolEngine> {
+async function newEngine(run: Omit<Run, 'engine'>, lvm: Lvm = run.world.lvm): Promise<PoolEngine> {
   const { world } = run;
   const engine = createPoolEngine({
     kernel: world.kernel,
-    lvm: world.lvm,
+    lvm,
     host: world.host,
     pool: poolName('test'),
     log: silentLog,
@@ -234,12 +235,10 @@ async function check(run: Run): Promise<readonly string[]> {
 
 const STEPS = [burst, burst, burst, look, look, snapshot, fork, remove, fill, kill, cut];
 
-test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i', { timeout: 120_000 }, async (seed) => {
-  const random = createRandom(seed);
-  const world = createWorld({ seed, extent: kib(64), disks: [mib(6), mib(6)] });
-  const base: Omit<Run, 'engine'> = {
-    world,
-    random,
+function newRun(seed: number): Omit<Run, 'engine'> {
+  return {
+    world: createWorld({ seed, extent: kib(64), disks: [mib(6), mib(6)] }),
+    random: createRandom(seed),
     images: new Map(),
     active: new Set(),
     story: [],
@@ -249,6 +248,11 @@ test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i',
     refused: 0,
     next: 1,
   };
+}
+
+test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i', { timeout: 120_000 }, async (seed) => {
+  const base = newRun(seed);
+  const { world, random } = base;
   const run: Run = Object.assign(base, { engine: await newEngine(base) });
   let failure = '';
   try {
@@ -265,4 +269,30 @@ test.each(Array.from({ length: SEEDS }, (_, index) => FIRST + index))('seed %i',
     failure = String(error);
   }
   expect(failure === '' ? '' : [...run.story, '--', ...world.inspect.trace().slice(-40), failure].join('\n')).toBe('');
+});
+
+test('room that comes between the refusal of an extension and the look at what is free is not all taken', async () => {
+  const base = newRun(1);
+  const { lvm } = base.world;
+  const theirs = storeName('sm_1111111111');
+  let isFull = false;
+  const extend: Lvm['extend'] = async (store, size) => {
+    try {
+      await lvm.extend(store, size);
+    } catch (error) {
+      if (isFull) await lvm.remove(theirs);
+      isFull = false;
+      throw error;
+    }
+  };
+  const run: Run = Object.assign(base, { engine: await newEngine(base, { ...lvm, extend }) });
+  const volume = await create(run, mib(1));
+  await run.engine.createSnapshot(volume, 'before');
+  await lvm.create(theirs, (await lvm.report()).free, 'linear', []);
+  isFull = true;
+  for (const round of [1, 2, 3, 4]) run.story.push(`${round}: ${burst(run)}, ${await look(run)}`);
+  expect([isFull, run.waiting]).toEqual([false, []]);
+  const { stores, size } = await lvm.report();
+  const taken = stores.reduce((sum, store) => sum + store.size, 0n);
+  expect(taken).toBeLessThan(size / 2n);
 });
