@@ -32,7 +32,8 @@ beforeAll(async () => {
 }, LIMIT_MS);
 
 /** What a person would look at when a test has failed. */
-const LOOK = 'vgs; lvs -a -o name,size,lv_active,tags; dmsetup table; dmsetup status; tail -n 60 /var/log/snapmerge.log';
+const LOOK =
+  'vgs; lvs -a -o name,size,lv_active,tags; dmsetup table; dmsetup status; tail -n 60 /var/log/snapmerge.log';
 
 afterEach(async ({ task }) => {
   if (task.result?.state === 'fail') process.stdout.write(await w.sh(LOOK));
