@@ -141,7 +141,6 @@ Exit codes: 0 right, 1 differs, 2 it cannot be told.`,
 function restoreOptions(command: Command): Command {
   return placed(command)
     .option('--drop-snapshot', 'the snapshot goes with the restore instead of being kept')
-    .option('--safety <name>', 'take a snapshot of this name of the volume as it is, just before')
     .option('--replace', 'in place of a restore of this volume that waits')
     .option('--watch', 'show the progress until it is over')
     .option('--json', 'print the restore as JSON, with --watch a line for each change');
@@ -150,6 +149,7 @@ function restoreOptions(command: Command): Command {
 function restoreCommand(actions: OperatorActions): Command {
   return restoreOptions(new Command('restore'))
     .description('roll a volume back to one of its snapshots, in place, by merge')
+    .option('--safety <name>', 'take a snapshot of this name of the volume as it is, just before')
     .argument('<volume>', 'what is rolled back; not in use when it begins')
     .argument('<snapshot>', 'what it is rolled back to')
     .addOption(

@@ -2,11 +2,10 @@
 // there the background carries on, whatever happens to the driver or the node.
 
 import { dataBytesIn, storeBytesFor } from '../dm/cow.ts';
-import type { Node } from '../dm/family.ts';
-import { chainOf } from '../dm/family.ts';
-import { mergeFinished } from '../dm/status.ts';
+import type { Family, Node } from '../dm/family.ts';
+import { buildFamily } from '../dm/family.ts';
 import { assert, fail } from '../errors.ts';
-import type { EntityId, SnapshotId, VolumeId } from '../ids.ts';
+import type { EntityId, VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, RestoreWish, StoreRecord } from '../lvm/record.ts';
@@ -14,35 +13,37 @@ import { imageSize, isLost } from '../lvm/record.ts';
 import { MAX_STACK } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, maxBytes, minBytes, roundUp, sectors, toBytes } from '../units.ts';
-import type { Context, FamilyState } from './context.ts';
+import type { Context, FamilyState, PoolState } from './context.ts';
 import {
   commitRecord,
   copiesOf,
   drawStore,
   extendStore,
   firstCowSize,
+  needRoom,
   prepareStore,
   settle,
   storeReport,
   withToken,
 } from './stores.ts';
-import { convergeFamily } from './shown.ts';
+import { convergeFamily, refuseFull } from './shown.ts';
 import { readFamily } from './context.ts';
 import type { Restore } from './engine.ts';
 import { growStore } from './expand.ts';
 import { presentRunning } from './present.ts';
 import type { Kept, Rollback } from './rollback.ts';
 import { rollback } from './rollback.ts';
-import { snapshotByName, takeSnapshot } from './snapshots.ts';
+import type { NewSnapshot } from './snapshots.ts';
+import { newSnapshot, snapshotByName } from './snapshots.ts';
 
 /** Under the family's lock. The wish, if it was written down, ends with the commit. */
-export async function beginRestore(ctx: Context, before: FamilyState, wish: RestoreWish): Promise<Restore> {
-  const { entity } = before.node.record;
+export async function beginRestore(ctx: Context, state: FamilyState, wish: RestoreWish): Promise<Restore> {
+  const { family, report } = state;
+  const { entity } = state.node.record;
   assert(entity.kind === 'volume', `'${entity.id}' is restored and is no volume`);
-  const { state, safety } = await withSafetySnapshot(ctx, before, entity.id, wish);
-  const { family, node, report } = state;
-  const plan = rollback(family, node, { volume: entity.id, ...wish });
-  const { path } = plan;
+  const safety = await newSafetySnapshot(ctx, state, wish);
+  const plan = planWith(state, entity.id, safety, wish);
+  const { path, volume: node } = plan;
   if (path.length > MAX_STACK) {
     fail(
       'precondition',
@@ -50,7 +51,9 @@ export async function beginRestore(ctx: Context, before: FamilyState, wish: Rest
     );
   }
   const { data, total } = await measurePath(ctx, state, path);
-  const fresh = plan.kept.map((kept) => freshStore(ctx, report, { kept, plan, data, token: wish.token }));
+  await discardFirstTry(ctx, family, wish.token);
+  const homes = plan.kept.map((kept) => freshStore(ctx, report, { kept, plan, data, token: wish.token }));
+  const fresh: readonly Fresh[] = safety === undefined ? homes : [safety, ...homes];
   const base = baseGrowth(report, plan, data);
   refuseWithoutRoom(ctx, report, entity.id, fresh, base);
   const mark: RestoreMark = {
@@ -61,7 +64,7 @@ export async function beginRestore(ctx: Context, before: FamilyState, wish: Rest
     stack: path.map(({ record }) => record.store),
     size: imageSize(node.record),
     keepSnapshot: wish.keepSnapshot,
-    safetySnapshot: safety,
+    safetySnapshot: safety?.entity.id,
     totalBytes: total,
     startedMs: ctx.clock.nowMs(),
   };
@@ -78,48 +81,58 @@ export async function beginRestore(ctx: Context, before: FamilyState, wish: Rest
   });
 }
 
-interface Safe {
-  readonly state: FamilyState;
-  readonly safety: SnapshotId | undefined;
+interface Safety extends Fresh {
+  readonly entity: NewSnapshot['entity'];
 }
 
-async function withSafetySnapshot(
-  ctx: Context,
-  state: FamilyState,
-  volume: VolumeId,
-  wish: RestoreWish,
-): Promise<Safe> {
-  const { safetySnapshotName: name } = wish;
-  if (name === undefined) return { state, safety: undefined };
-  const existing = snapshotByName(state, name);
-  const taken = existing ?? (await takeSnapshot(ctx, state, name));
-  if (existing !== undefined) await checkSafety(ctx, state, volume, wish, existing.id);
-  const after = await readFamily(ctx, state.family.id);
-  const node = after.family.nodes.get(volume);
-  if (node === undefined) return fail('not-found', `Cannot find volume '${volume}' after its safety snapshot`);
-  return { state: { ...after, node }, safety: taken.id };
+/**
+ * The safety snapshot is decided by the restore's own commit: none is left by a try that did not begin. Nobody has the
+ * volume open, so it shows exactly what that showed last.
+ */
+async function newSafetySnapshot(ctx: Context, state: FamilyState, wish: RestoreWish): Promise<Safety | undefined> {
+  const { safetySnapshotName: name, token } = wish;
+  if (name === undefined || wish.mode === 'snapshot') return undefined;
+  refuseTakenName(state, name, state.node.id);
+  await ctx.keepAhead(state.family.id);
+  refuseFull(ctx, state.family.id);
+  const { entity, record, storeSize, room } = newSnapshot(ctx, state, name, token);
+  needRoom(ctx, state.report, room, `safety snapshot '${name}'`);
+  return { entity, record, size: storeSize };
 }
 
-/** A first try that died after its safety snapshot is carried on with, if the snapshot still is what the volume shows. */
-async function checkSafety(
-  ctx: Context,
-  { family, node }: FamilyState,
-  volume: VolumeId,
-  wish: RestoreWish,
-  id: SnapshotId,
-): Promise<void> {
-  const [nearest] = chainOf(family, volume);
-  const isWhole = nearest?.record.entity.size === node.record.entity.size;
-  if (nearest?.id === id && isWhole && id !== wish.snapshot) {
-    await convergeFamily(ctx, family, { pinned: [id] });
-    const status = (await ctx.kernel.statuses()).get(deviceKey(id, 'view'));
-    if (status !== undefined && mergeFinished(status)) return;
-  }
+/** Throws `exists` where the name of a safety snapshot is some other snapshot's, which may be anybody's. */
+export function refuseTakenName(state: PoolState, name: string, volume: EntityId): void {
+  const other = snapshotByName(state, name);
+  if (other === undefined) return;
   fail(
     'exists',
-    `Cannot take safety snapshot '${wish.safetySnapshotName}' of volume '${volume}': a snapshot of that name exists, ` +
-      `and it is not what the volume shows now`,
+    `Cannot take safety snapshot '${name}' of volume '${volume}': '${other.id}' has that name already; delete it, or ` +
+      `choose another name`,
   );
+}
+
+/** In the family as it is once the restore has been decided: its safety snapshot lies next to the volume. */
+function planWith(
+  { family, node }: FamilyState,
+  volume: VolumeId,
+  safety: Safety | undefined,
+  wish: RestoreWish,
+): Rollback {
+  const request = { volume, ...wish };
+  if (safety === undefined) return rollback(family, node, request);
+  const records = [...family.records.values(), { ...safety.record, pending: undefined }];
+  const sizes = new Map(family.sizes).set(safety.record.store, safety.size);
+  const later = buildFamily(family.id, records, sizes);
+  const same = later.nodes.get(volume);
+  assert(same !== undefined, `volume '${volume}' has gone with its safety snapshot`);
+  return rollback(later, same, request);
+}
+
+/** Under the same token it would count with the commit, beside what is prepared now. */
+async function discardFirstTry(ctx: Context, { undecided }: Family, token: string): Promise<void> {
+  const left = undecided.filter((one) => one.token === token);
+  for (const { store } of left) await ctx.lvm.remove(store);
+  if (left.length > 0) await ctx.lvm.flush();
 }
 
 /** Bytes of data in each store of the path, at most. */
@@ -137,12 +150,13 @@ function dataOf(data: Data, { id }: Node): Bytes {
 
 /** All of the path is shown for a moment and asked, so that a dormant store is known too. */
 async function measurePath(ctx: Context, { family, report }: FamilyState, path: readonly Node[]): Promise<Measured> {
-  const pinned = path.map(({ id }) => id);
-  await convergeFamily(ctx, family, { pinned });
+  // A safety snapshot that is not decided holds nothing.
+  const present = path.filter(({ id }) => family.nodes.has(id));
+  await convergeFamily(ctx, family, { pinned: present.map(({ id }) => id) });
   const statuses = await ctx.kernel.statuses();
   const data = new Map<EntityId, Bytes>();
   let total = 0n;
-  for (const { id, record } of path) {
+  for (const { id, record } of present) {
     const status = statuses.get(deviceKey(id, 'view'));
     if (isLost(record) || status?.state === 'invalid' || status?.state === 'overflow') {
       fail('precondition', `Cannot restore: the contents of the store of '${id}' are lost`);

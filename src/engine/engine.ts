@@ -52,7 +52,7 @@ export interface StartRestore {
   readonly snapshot: SnapshotId | undefined;
   readonly mode: RestoreMode;
   readonly keepSnapshot: boolean;
-  /** Take a snapshot of this name of the volume as it is, just before. */
+  /** Take a snapshot of this name of the volume as it is, just before; not in mode `snapshot`, in which it stays as it is. */
   readonly safetySnapshotName: string | undefined;
   /** In place of a restore of the volume that has not begun. */
   readonly replace: boolean;

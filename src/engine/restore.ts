@@ -4,10 +4,11 @@
 import { devicesBelow } from '../dm/desired.ts';
 import type { Node } from '../dm/family.ts';
 import { SnapmergeError, fail } from '../errors.ts';
+import type { ErrorKind } from '../errors.ts';
 import type { EntityId, VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { RestoreWish } from '../lvm/record.ts';
-import { beginRestore } from './begin-restore.ts';
+import { beginRestore, refuseTakenName } from './begin-restore.ts';
 import type { Context, FamilyState } from './context.ts';
 import { commitRecord } from './stores.ts';
 import { readFamily, withFamilyOf } from './context.ts';
@@ -39,6 +40,7 @@ async function startNow(ctx: Context, state: FamilyState, request: StartRestore)
   if (known !== undefined) return known;
   const { restore, wish: present } = node.record;
   if (present !== undefined && !request.replace) return sameWish(request, present);
+  refuseSafety(state, request);
   const plan = rollback(state.family, node, request);
   const { entity: target, deleted } = plan.target.record;
   if (target.kind !== 'snapshot') return fail('invalid', `Cannot restore to '${target.id}': it is a volume`);
@@ -57,6 +59,19 @@ async function startNow(ctx: Context, state: FamilyState, request: StartRestore)
   await checkUnused(ctx, plan, wish);
   if (restore !== undefined || inTheWay(plan, state.family) !== undefined) return noteWish(ctx, state, wish);
   return beginRestore(ctx, state, wish);
+}
+
+/** Before anything is noted: what waits is to begin without anybody. */
+function refuseSafety(state: FamilyState, { volume, mode, safetySnapshotName: name }: StartRestore): void {
+  if (name === undefined) return;
+  if (mode === 'snapshot') {
+    fail(
+      'invalid',
+      `Cannot promote volume '${volume}' with safety snapshot '${name}': its contents stay as they are, and its origin ` +
+        `is given up`,
+    );
+  }
+  refuseTakenName(state, name, volume);
 }
 
 /** What a request of this token has come to, if there was one: asked again, it is not done again. */
@@ -157,6 +172,9 @@ export async function beginWaiting(ctx: Context, state: Omit<FamilyState, 'node'
   return false;
 }
 
+/** What somebody can clear away; the rest stops the family. */
+const HINDRANCES: ReadonlySet<ErrorKind> = new Set(['precondition', 'exhausted', 'invalid', 'exists']);
+
 async function tryToBegin(ctx: Context, state: FamilyState, wish: RestoreWish): Promise<string | undefined> {
   const id: EntityId = state.node.id;
   try {
@@ -168,7 +186,7 @@ async function tryToBegin(ctx: Context, state: FamilyState, wish: RestoreWish): 
     return undefined;
   } catch (error) {
     if (!(error instanceof SnapmergeError)) throw error;
-    if (error.kind !== 'precondition' && error.kind !== 'exhausted' && error.kind !== 'invalid') throw error;
+    if (!HINDRANCES.has(error.kind)) throw error;
     ctx.log.warn({ volume: id, reason: error.message }, 'a restore waits');
     return error.message;
   }

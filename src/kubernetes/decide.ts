@@ -63,9 +63,7 @@ export type Act =
   /** Take back what has not begun. */
   | 'cancel'
   /** It has begun: make the safety snapshot an object, delete what was not to be kept, tell the origin's owner. */
-  | 'follow-up'
-  /** It will not begin: remove the snapshot of a first try. */
-  | 'clean-up';
+  | 'follow-up';
 
 export interface Decision {
   /** Written first, if it differs from what is there. */
@@ -139,10 +137,13 @@ function leave(seen: Seen, here: Here): Decision {
   return letGo(seen, known !== undefined || hasBegun(seen.object));
 }
 
-/** Nothing holds the object any more once what follows is done; its deletion does not wait for what fails. */
+/**
+ * Nothing holds the object any more once what follows is done; its deletion does not wait for what fails. What has not begun
+ * has left nothing on the node, its safety snapshot included.
+ */
 function letGo({ object, followed }: Seen, isBegun: boolean): Decision {
   const isLeaving = object.metadata.deletionTimestamp !== undefined;
-  if (followed === undefined) return { ...NOTHING, act: isBegun ? 'follow-up' : 'clean-up' };
+  if (isBegun && followed === undefined) return { ...NOTHING, act: 'follow-up' };
   if (followed === 'failed' && !isLeaving) return { ...NOTHING, againMs: RETRY_FOLLOW_UP_MS };
   return { ...NOTHING, finalizer: false };
 }

@@ -144,11 +144,6 @@ async function perform(options: RoundOptions, object: VolumeRestore, act: Act, s
     case 'cancel':
       await cancel(seen);
       return nothing;
-    case 'clean-up':
-      return attempt(options, object, async () => {
-        await forgetSafety(object, seen.engine);
-        return object;
-      });
     case 'follow-up':
       return attempt(options, object, async () => followUp(options, object, seen));
     default:
@@ -160,7 +155,7 @@ async function start(object: VolumeRestore, target: Target | undefined): Promise
   if (target === undefined) return fail('internal', 'Cannot ask for a restore: its volume is not known');
   const { engine, volume, volumeHandle, snapshot } = target;
   const { mode, keepSnapshot, safetySnapshot } = object.spec;
-  const request: StartRestore = {
+  return ask(engine, {
     volume,
     snapshot,
     mode: ENGINE_MODES[mode],
@@ -168,12 +163,7 @@ async function start(object: VolumeRestore, target: Target | undefined): Promise
     safetySnapshotName: safetySnapshot ? safetyName(object) : undefined,
     replace: false,
     token: restoreToken(volumeHandle, object.metadata.uid),
-  };
-  const refusal = await ask(engine, request);
-  if (refusal?.kind !== 'exists' || !safetySnapshot) return refusal;
-  // Left by a try that did not come to its end, and the volume has been written since.
-  await forgetSafety(object, engine);
-  return ask(engine, request);
+  });
 }
 
 async function ask(engine: Engine, request: StartRestore): Promise<Refusal | undefined> {
@@ -195,12 +185,6 @@ async function cancel({ engine, sight }: Look): Promise<void> {
     const hasGone = error instanceof SnapmergeError && (error.kind === 'precondition' || error.kind === 'not-found');
     if (!hasGone) throw error;
   }
-}
-
-async function forgetSafety(object: VolumeRestore, engine: Engine | undefined): Promise<void> {
-  if (!object.spec.safetySnapshot || engine === undefined) return;
-  const left = await engine.findSnapshot(safetyName(object));
-  if (left !== undefined) await engine.deleteSnapshot(left.id);
 }
 
 /** Of what follows, nothing stops a restore: it is told, and tried again. */

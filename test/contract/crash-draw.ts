@@ -139,7 +139,8 @@ const restore: Maker = (d) => {
 };
 
 function restoreTo(d: Draw, mode: RestoreMode, volume: NamedVolume, snapshot: NamedSnapshot): Operation {
-  const safety = d.random.chance(0.4) ? `S${d.fresh.name++}` : undefined;
+  // What is promoted keeps its contents.
+  const safety = mode !== 'snapshot' && d.random.chance(0.4) ? `S${d.fresh.name++}` : undefined;
   const [keep, replace] = [d.random.chance(0.6), d.random.chance(0.5)];
   return { do: 'restore', mode, volume, snapshot, keep, safety, replace, token: nextToken(d.fresh) };
 }

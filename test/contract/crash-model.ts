@@ -106,9 +106,9 @@ export function afterPowerCut(model: Model): Model {
   return new Map([...model].map(([name, image]) => [name, image.kind === 'volume' ? unstaged(image) : image]));
 }
 
-/** A safety snapshot is an operation of its own: it may be there although the restore is not. */
-export function withSafety(model: Model, volume: string, safety: string | undefined): Model {
-  if (safety === undefined || model.has(safety)) return model;
+/** A safety snapshot is there from the moment in which the restore begins, and not before. */
+function withSafety(model: Model, volume: string, safety: string | undefined): Model {
+  if (safety === undefined) return model;
   return put(model, safety, { kind: 'snapshot', of: volume, blocks: volumeIn(model, volume).blocks });
 }
 

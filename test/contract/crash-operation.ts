@@ -11,18 +11,7 @@ import type { VolumeParameters, VolumeSource } from '../../src/parameters.ts';
 import type { Bytes } from '../../src/units.ts';
 import { formatBytes } from '../../src/units.ts';
 import type { Model, VolumeImage, Wish } from './crash-model.ts';
-import {
-  grown,
-  newVolume,
-  put,
-  restored,
-  snapshotIn,
-  unstaged,
-  volumeIn,
-  withSafety,
-  without,
-  written,
-} from './crash-model.ts';
+import { grown, newVolume, put, restored, snapshotIn, unstaged, volumeIn, without, written } from './crash-model.ts';
 import type { CrashRig } from './crash-rig.ts';
 import { BLOCK_BYTES } from './rig.ts';
 
@@ -190,9 +179,6 @@ export async function perform({ rig, engine, hooks }: Node, op: Operation, progr
   } catch (error) {
     if (!isRefusal(error)) throw error;
     progress.refused = error.message;
-    const { volume, safety } = safetyOf(before, op);
-    const taken = safety === undefined ? undefined : await engine.findSnapshot(safety);
-    if (taken !== undefined) progress.sure = withSafety(before, volume, safety);
   } finally {
     hooks.beforeSuspend = undefined;
   }
@@ -202,17 +188,7 @@ export async function perform({ rig, engine, hooks }: Node, op: Operation, progr
 
 /** What may hold when the operation is cut short, besides what held before. */
 function possible(before: Model, op: Operation, after: Model): readonly Model[] {
-  const { volume, safety } = safetyOf(before, op);
-  const safe = safety === undefined ? [] : [withSafety(before, volume, safety)];
-  return op.do === 'restore' ? [...safe, wished(before, op), after] : [...safe, after];
-}
-
-/** The safety snapshot that the operation may take on its way. */
-function safetyOf(model: Model, op: Operation): { readonly volume: string; readonly safety: string | undefined } {
-  if (op.do === 'restore') return { volume: op.volume.name, safety: op.safety };
-  if (op.do !== 'activate') return { volume: '', safety: undefined };
-  const { wish } = volumeIn(model, op.volume.name);
-  return { volume: op.volume.name, safety: wish?.mode === 'snapshot' ? undefined : wish?.safety };
+  return op.do === 'restore' ? [wished(before, op), after] : [after];
 }
 
 async function writeUnflushed(

@@ -7,7 +7,7 @@ import { restoreId } from '../../src/engine/present.ts';
 import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
 import { leftovers, lookAt } from './crash-look.ts';
 import type { Mismatch, Model, Shown } from './crash-model.ts';
-import { learned, mismatch, restored, volumeIn, withSafety } from './crash-model.ts';
+import { learned, mismatch, restored, volumeIn } from './crash-model.ts';
 import type { Node, Operation, Progress } from './crash-operation.ts';
 import { perform, requestOf } from './crash-operation.ts';
 import type { CrashRig } from './crash-rig.ts';
@@ -49,9 +49,7 @@ export async function reconcile(
   const restores = await engine.listRestores();
   await ensureClean(rig, `${when}, having looked`);
   const differences: Mismatch[] = [];
-  for (const model of candidates
-    .map((candidate) => begunSince(candidate, restores))
-    .flatMap((candidate) => [candidate, ...safetiesTaken(candidate)])) {
+  for (const model of candidates.map((candidate) => begunSince(candidate, restores))) {
     const difference = mismatch(model, shown);
     if (difference === undefined) return { model: learned(model, shown), shown };
     differences.push(difference);
@@ -70,13 +68,6 @@ export function begunSince(model: Model, restores: readonly Restore[]): Model {
       sure = restored(sure, name, image.wish);
   }
   return sure;
-}
-
-/** The safety snapshot of a restore that waits may be there before it has begun. */
-function safetiesTaken(model: Model): readonly Model[] {
-  return [...model].flatMap(([name, image]) =>
-    image.kind === 'volume' && image.wish?.safety !== undefined ? [withSafety(model, name, image.wish.safety)] : [],
-  );
 }
 
 /** Had the operation been done, as far as a caller can tell? */
@@ -126,7 +117,8 @@ export async function askAgain(node: Node, op: Operation, { model, done, mayRefu
   return done ? model : progress.sure;
 }
 
-function retried(op: Operation, model: Model): Operation {
+/** As it is asked for the second time. */
+export function retried(op: Operation, model: Model): Operation {
   if (op.do === 'snapshot') return { ...op, unflushed: undefined };
   if (op.do === 'write' && !volumeIn(model, op.volume.name).active) return { do: 'background', chunks: 1 };
   return op;

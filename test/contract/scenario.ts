@@ -293,7 +293,8 @@ async function askToRestore(
   mode: RestoreMode,
 ): Promise<string> {
   const keepSnapshot = s.options.random.chance(0.6);
-  const safety = s.options.random.chance(0.4) ? `safety ${s.nextName++}` : undefined;
+  // What is promoted keeps its contents.
+  const safety = mode !== 'snapshot' && s.options.random.chance(0.4) ? `safety ${s.nextName++}` : undefined;
   const replace = s.options.random.chance(0.5);
   const line = `restore ${volume.id} to ${target.id} (${mode}${keepSnapshot ? '' : ', dropped'}, safety ${safety})`;
   const started = await allowed(
@@ -307,13 +308,7 @@ async function askToRestore(
       token: undefined,
     }),
   );
-  if (started === undefined) {
-    // A safety snapshot may have been taken before the refusal; the model has to know.
-    const left = safety === undefined ? undefined : await s.engine.findSnapshot(safety);
-    if (left !== undefined)
-      s.model.snapshots.set(left.id, { id: left.id, volume: volume.id, blocks: [...volume.blocks] });
-    return `${line}: refused`;
-  }
+  if (started === undefined) return `${line}: refused`;
   const wish = {
     id: started.id,
     mode,

@@ -81,7 +81,11 @@ async function scribble(s: Scenario, id: VolumeId, from = 0): Promise<void> {
 }
 
 async function snapshot(s: Scenario, id: VolumeId): Promise<SnapshotId> {
-  const taken = await s.engine.createSnapshot(id, `snapshot ${s.nextName++}`);
+  return snapshotCalled(s, id, `snapshot ${s.nextName++}`);
+}
+
+async function snapshotCalled(s: Scenario, id: VolumeId, name: string): Promise<SnapshotId> {
+  const taken = await s.engine.createSnapshot(id, name);
   s.model.snapshots.set(taken.id, { id: taken.id, volume: id, blocks: [...modelOf(s, id).blocks] });
   return taken.id;
 }
@@ -304,6 +308,33 @@ export const CONTRACT: readonly ContractCase[] = [
       await right(s);
       await fork(s, [...s.model.snapshots.keys()].at(-1) ?? newest);
       await right(s);
+    },
+  },
+  {
+    name: "a safety snapshot takes nobody's name, and a restore that is refused leaves none",
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const first = await snapshot(s, id);
+      await scribble(s, id, 5);
+      const second = await snapshot(s, id);
+      await scribble(s, id, 9);
+      await snapshotCalled(s, id, 'taken');
+      await refused(restore(s, id, first, { safety: 'taken' }), 'has that name already');
+      const made = await fork(s, first);
+      await refused(restore(s, made, first, { mode: 'snapshot', safety: 'free' }), 'stay as they are');
+      await drop(s, made);
+      await restore(s, id, first);
+      const queued = await restore(s, id, second, { safety: 'free' });
+      const stranger = await snapshotCalled(s, id, 'free');
+      await finish(s);
+      await phase(s, queued, 'waiting');
+      await right(s);
+      await drop(s, stranger);
+      await finish(s);
+      await phase(s, queued, 'done');
+      await right(s);
+      await tidy(s, 5);
     },
   },
   {

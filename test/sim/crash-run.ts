@@ -33,6 +33,7 @@ import {
   isDone,
   progressFrom,
   reconcile,
+  retried,
 } from '../contract/crash-restart.ts';
 import type { CrashRig } from '../contract/crash-rig.ts';
 import { simCrashRig } from './crash-rig.ts';
@@ -197,8 +198,9 @@ const FINISH_SHARE = 0.2;
 /** The share of points after which the start is cut short as well, within so many effects. */
 const AGAIN_SHARE = 0.3;
 const AGAIN_EFFECTS = 12;
-/** The share of effects that fail once, besides. */
+/** The share of effects that fail once, besides; and of those the share after which the caller asks again at once. */
 const FAULT_SHARE = 0.2;
+const AT_ONCE_SHARE = 0.5;
 
 function newEngine(run: Run): PoolEngine {
   const { world, hooks } = run;
@@ -352,7 +354,10 @@ async function startAndCompare(
   if (random.chance(FINISH_SHARE)) await finish(next, after.model);
 }
 
-/** One effect of the operation fails, with or without having happened; the driver lives, and leaves nobody waiting. */
+/**
+ * One effect of the operation fails, with or without having happened; the driver lives, and leaves nobody waiting. The
+ * caller may ask again before the background has swept what the first try left.
+ */
 async function tryFault(
   run: Run,
   op: Operation,
@@ -363,7 +368,7 @@ async function tryFault(
   const fault = random.chance(0.5) ? 'before' : 'after';
   run.trying = `  effect ${effects} of that fails${fault === 'after' ? ', although it happened' : ''}`;
   const node = await started(run);
-  const progress = progressFrom(await begunAtStart(run, node));
+  let progress = progressFrom(await begunAtStart(run, node));
   control.failAfter(effects, fault);
   try {
     await perform(node, op, progress);
@@ -372,6 +377,17 @@ async function tryFault(
   }
   const stuck = run.world.inspect.suspended().filter((key) => !isTail(key));
   if (stuck.length > 0) throw new Error(`after a failed step:\nsuspended: ${stuck.join(', ')}`);
+  if (random.chance(AT_ONCE_SHARE)) {
+    run.trying += ', asked again at once';
+    const again = progressFrom(progress.sure);
+    if (await isDone(node.engine, op, again.sure)) {
+      await askAgain(node, op, { model: again.sure, done: true, mayRefuse: false });
+    } else {
+      await perform(node, retried(op, again.sure), again);
+      // What is refused now may have been done before.
+      if (again.refused === undefined) progress = again;
+    }
+  }
   const candidates = usersGoOn(run, op, progress, random, true);
   control.crashDriver();
   await startAndCompare(run, op, candidates, { progress, random });
@@ -431,8 +447,7 @@ function writtenMeanwhile(
 /** The new image of a volume that an operation makes. */
 function madeOf(op: Operation, name: string): string | undefined {
   if (op.do === 'create') return op.from?.name === name ? op.name : undefined;
-  if (op.do === 'snapshot') return op.volume.name === name ? op.name : undefined;
-  return op.do === 'restore' && op.volume.name === name ? op.safety : undefined;
+  return op.do === 'snapshot' && op.volume.name === name ? op.name : undefined;
 }
 
 function cutPower(

@@ -48,8 +48,7 @@ describe('over', () => {
       10_000,
     ]);
     const failed = objectOf({ status: { ...ASKED, phase: 'Failed' }, held: true });
-    expect(inShort(seenOf(failed, here()))).toEqual(['as it was', undefined, 'clean-up', undefined]);
-    expect(inShort(seenOf(failed, here(), { followed: 'done' }))).toEqual(['as it was', false, undefined, undefined]);
+    expect(inShort(seenOf(failed, here()))).toEqual(['as it was', false, undefined, undefined]);
   });
 
   test('deletion waits for nothing that fails', () => {
@@ -159,10 +158,9 @@ describe('being deleted', () => {
   });
 
   test('what was never begun leaves nothing', () => {
-    expect(inShort(seenOf(leaving, here()))[2]).toBe('clean-up');
-    expect(inShort(seenOf(leaving, here(), { followed: 'done' }))[1]).toBe(false);
+    expect(inShort(seenOf(leaving, here()))).toEqual(['as it was', false, undefined, undefined]);
     const missing = here({ problem: waits('PoolMissing', 'No pool') });
-    expect(inShort(seenOf(leaving, missing))[2]).toBe('clean-up');
+    expect(inShort(seenOf(leaving, missing))[1]).toBe(false);
   });
 
   test.each(['PoolUnavailable', 'NodeError'] as const)('%s: it waits, and says so', (reason) => {
