@@ -136,8 +136,10 @@ function viewDevices(family: Family, node: Node, { holdsMerges = false }: InUse)
   }
   const base = restoreBase(family, node, restore);
   const levels = levelDevices(family, node, restore, base.ref, holdsMerges);
-  const merged = toSectors(restore.size);
-  const more = toSectors(bytes(imageSize(record) - restore.size));
+  // A promoted fork may be smaller than what is merged into what it takes over.
+  const shown = minBytes(restore.size, imageSize(record));
+  const merged = toSectors(shown);
+  const more = toSectors(bytes(imageSize(record) - shown));
   const table: Table = [
     { type: 'linear', length: merged, on: onDevice(mergeDevice(id, restore.stack.length)), offset: sectors(0) },
     // What the volume has grown by since lies beside the merges: their tables cannot be made longer under way.

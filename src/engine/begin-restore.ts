@@ -62,7 +62,7 @@ export async function beginRestore(ctx: Context, state: FamilyState, wish: Resto
     snapshot: wish.snapshot,
     into: plan.base === node ? undefined : plan.base.record.store,
     stack: path.map(({ record }) => record.store),
-    size: imageSize(node.record),
+    size: mergedSize(plan),
     keepSnapshot: wish.keepSnapshot,
     safetySnapshot: safety?.entity.id,
     totalBytes: total,
@@ -221,13 +221,18 @@ interface Growth {
   readonly copies: bigint;
 }
 
+/** As long as the longest of all that is merged: no merge may write beyond the end of what it writes to. */
+function mergedSize({ volume, path }: Rollback): Bytes {
+  return path.map(({ record }) => imageSize(record)).reduce(maxBytes, imageSize(volume.record));
+}
+
 /** A data store must be as long as what is merged into it; a store of exceptions takes all of it. */
 function baseGrowth(report: PoolReport, plan: Rollback, data: Data): Growth {
   const { store, chunk, entity, place } = plan.base.record;
   const present = storeReport(report, store).size;
   const copies = copiesOf(entity.parameters.layout);
   if (place.kind === 'root' || chunk === undefined) {
-    return { present, size: roundUp(maxBytes(present, imageSize(plan.volume.record)), report.extent), copies };
+    return { present, size: roundUp(maxBytes(present, mergedSize(plan)), report.extent), copies };
   }
   const most = storeBytesFor(imageSize(plan.base.record), chunk);
   const moved = bytes(plan.path.reduce((sum, one) => sum + dataOf(data, one), 0n));
@@ -236,14 +241,10 @@ function baseGrowth(report: PoolReport, plan: Rollback, data: Data): Growth {
 }
 
 /** Before anything is decided: a larger store shows nothing, and an origin keeps its size when its image grows. */
-async function growBase(
-  ctx: Context,
-  { report, family }: FamilyState,
-  { base, volume, path }: Rollback,
-  growth: Growth,
-): Promise<void> {
+async function growBase(ctx: Context, { report, family }: FamilyState, plan: Rollback, growth: Growth): Promise<void> {
+  const { base, volume, path } = plan;
   const { store, place } = base.record;
-  const wanted = imageSize(volume.record);
+  const wanted = mergedSize(plan);
   if (place.kind !== 'root') {
     if (growth.size > growth.present) await extendStore(ctx, store, growth.size);
     return;

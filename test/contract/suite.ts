@@ -477,6 +477,31 @@ export const CONTRACT: readonly ContractCase[] = [
     },
   },
   {
+    name: 'a promoted fork is smaller than what its origin had become: all of that merges',
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const base = await snapshot(s, id);
+      const made = await fork(s, base);
+      await grow(s, id);
+      await scribble(s, id, 5);
+      const larger: SnapshotId[] = [];
+      for (const from of [9, 2, 7]) {
+        larger.push(await snapshot(s, id));
+        await scribble(s, id, from);
+      }
+      await unstage(s, id);
+      for (const each of larger) await drop(s, each);
+      await restore(s, made, base, { mode: 'snapshot' });
+      await right(s);
+      await finish(s);
+      await grow(s, made);
+      await scribble(s, made, 3);
+      await right(s);
+      await tidy(s, 2);
+    },
+  },
+  {
     name: 'a promotion lists what else reads through the origin, and keeps the device of the fork',
     run: async (s) => {
       const id = await volume(s);

@@ -116,4 +116,51 @@ export const STORIES: readonly { readonly title: string; readonly story: Story }
       ],
     },
   },
+  {
+    title: 'deleted snapshots on the way of a promotion were larger than the fork',
+    story: {
+      seed: 2,
+      operations: [
+        { do: 'create', name: 'V1', size: 524288, chunk: 16384 },
+        { do: 'snapshot', name: 'S2', volume: 'V1' },
+        { do: 'create', name: 'F3', size: 524288, chunk: 16384, from: 'S2' },
+        { do: 'expand', volume: 'V1', size: 1048576 },
+        { do: 'activate', volume: 'V1' },
+        { do: 'snapshot', name: 'S4', volume: 'V1' },
+        {
+          do: 'write',
+          volume: 'V1',
+          writes: [
+            [5, 40],
+            [200, 40],
+          ],
+        },
+        { do: 'snapshot', name: 'S5', volume: 'V1' },
+        {
+          do: 'write',
+          volume: 'V1',
+          writes: [
+            [5, 40],
+            [200, 40],
+          ],
+        },
+        { do: 'snapshot', name: 'S6', volume: 'V1' },
+        {
+          do: 'write',
+          volume: 'V1',
+          writes: [
+            [5, 40],
+            [200, 40],
+          ],
+        },
+        { do: 'deactivate', volume: 'V1' },
+        { do: 'delete', what: 'S4' },
+        { do: 'delete', what: 'S5' },
+        { do: 'delete', what: 'S6' },
+        { do: 'restore', volume: 'F3', snapshot: 'S2', mode: 'snapshot', keep: true },
+        { do: 'background' },
+        { do: 'background' },
+      ],
+    },
+  },
 ];
