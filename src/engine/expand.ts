@@ -3,14 +3,15 @@
 import type { Family, Node } from '../dm/family.ts';
 import { parentOf } from '../dm/family.ts';
 import { fedBy } from '../dm/desired.ts';
-import { fail } from '../errors.ts';
+import { assert, fail } from '../errors.ts';
 import type { StoreName, VolumeId } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
+import { imageSize } from '../lvm/record.ts';
 import { sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, roundUp } from '../units.ts';
 import type { Context } from './context.ts';
-import { commit, extendStore, copiesOf, needRoom, sizeUnit, storeReport } from './stores.ts';
+import { commit, commitRecord, copiesOf, extendStore, needRoom, sizeUnit, storeReport } from './stores.ts';
 import { convergeFamily } from './shown.ts';
 import { readFamily, withFamilyOf } from './context.ts';
 import { takeSnapshot } from './snapshots.ts';
@@ -35,19 +36,19 @@ export async function expandVolume(
       );
     }
     refuseMerging(node, id);
-    if (node.record.place.kind === 'root') {
+    // What a promoted fork takes over is its storage already: it lies below the merges, and what is added lies beside them.
+    const base = node.record.restore?.into === undefined ? node : originOf(family, node);
+    if (base.record.place.kind === 'root') {
+      const { store, entity } = base.record;
       const more = size - present;
-      needRoom(
-        ctx,
-        report,
-        more * copiesOf(node.record.entity.parameters.layout),
-        `${formatBytes(more)} more for '${id}'`,
-      );
-      await growStore(ctx, report, node.record.store, present, size);
+      needRoom(ctx, report, more * copiesOf(entity.parameters.layout), `${formatBytes(more)} more for '${id}'`);
+      await growStore(ctx, report, store, present, size);
     }
-    const feeder = feederLost(family, node, size);
+    const feeder = feederLost(family, base, size);
     if (feeder !== undefined)
       await takeSnapshot(ctx, { report, forest, family, node: feeder }, `under ${id}`, { hidden: true });
+    if (imageSize(base.record) < size && base !== node)
+      await commitRecord(ctx, base.record, { ...base.record, image: size });
     await commit(ctx, node.record.store, [sizeTag(size)], [sizeTag(present)]);
     await convergeFamily(ctx, (await readFamily(ctx, family.id)).family);
     ctx.goOn(family.id);
@@ -55,14 +56,24 @@ export async function expandVolume(
   });
 }
 
-function refuseMerging(node: Node, id: VolumeId): void {
-  const { restore, merging } = node.record;
-  if (merging !== undefined || restore?.into !== undefined) {
-    fail(
-      'precondition',
-      `Cannot expand volume '${id}': it is taking over the storage of what it was forked from; try again when that merge is done`,
-    );
-  }
+/**
+ * A merge cannot be made longer under way, where it is the view itself. Nor can what a merge writes into be zeroes before it
+ * has ended, where a fork takes over what is longer than the fork.
+ */
+function refuseMerging({ record }: Node, id: VolumeId): void {
+  const { merging, restore, entity } = record;
+  const isLonger = restore?.into !== undefined && restore.size > entity.size;
+  if (merging === undefined && !isLonger) return;
+  fail(
+    'precondition',
+    `Cannot expand volume '${id}': it is taking over the storage of what it was forked from; try again when that merge is done`,
+  );
+}
+
+function originOf(family: Family, fork: Node): Node {
+  const origin = parentOf(family, fork);
+  assert(origin !== undefined, `'${fork.id}' is promoted into nothing`);
+  return origin;
 }
 
 /**

@@ -461,6 +461,8 @@ export const CONTRACT: readonly ContractCase[] = [
       await unstage(s, id);
       await restore(s, made, base, { mode: 'snapshot' });
       await scribble(s, made, 1);
+      await grow(s, made);
+      await scribble(s, made, 4);
       await right(s);
       await cutPower(s);
       await stage(s, made);
@@ -472,6 +474,32 @@ export const CONTRACT: readonly ContractCase[] = [
       await right(s);
       await tidy(s, 4);
       await restore(s, made, base);
+      await finish(s);
+      await right(s);
+    },
+  },
+  {
+    name: 'a fork of a fork is promoted, and expanded twice while that merges',
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const origin = await fork(s, await snapshot(s, id));
+      await scribble(s, origin, 4);
+      const base = await snapshot(s, origin);
+      await scribble(s, origin, 8);
+      const made = await fork(s, base);
+      await scribble(s, made, 2);
+      await unstage(s, origin);
+      await restore(s, made, base, { mode: 'snapshot' });
+      await grow(s, made);
+      await scribble(s, made, 6);
+      await right(s);
+      await snapshot(s, made);
+      await grow(s, made);
+      await scribble(s, made, 10);
+      await right(s);
+      await killDriver(s);
+      await right(s);
       await finish(s);
       await right(s);
     },

@@ -97,10 +97,12 @@ function asked(tree: Tree): readonly Asked[] {
     ...tree.flatMap(({ name, of }): readonly Asked[] => {
       const origin = tree.find((member) => member.name === of)?.of;
       if (!name.startsWith('V') || of === undefined || origin === undefined) return [];
-      return [true, false].map((keep) => ({
-        title: `promote ${name}${keep ? '' : ', dropped'}`,
-        operations: [idle(origin), restore('snapshot', name, of, keep)],
-      }));
+      const promote = (keep: boolean): readonly Told[] => [idle(origin), restore('snapshot', name, of, keep)];
+      return [
+        { title: `promote ${name}`, operations: promote(true) },
+        { title: `promote ${name}, dropped`, operations: promote(false) },
+        { title: `promote ${name}, then expand it`, operations: [...promote(true), expand(name)] },
+      ];
     }),
   ];
 }
