@@ -55,6 +55,8 @@ export interface Context {
   readonly headroom: { size: Bytes };
   /** Stores that the kernel calls invalid: said once in the log, and written into their records. */
   readonly lost: Set<StoreName>;
+  /** What the last report came to: most calls read the same one several times on their way. */
+  readonly lastRead: { state: PoolState | undefined; lost: number };
   /** Stores that the kernel called invalid when it was looked at, perhaps in the middle of a change. */
   readonly suspects: Set<StoreName>;
   /** Families in which something waits: for room in the pool, or for a volume to be put down. */
@@ -129,7 +131,12 @@ export type FamilyState = PoolState & { readonly family: Family; readonly node: 
 export async function readPool(ctx: Context): Promise<PoolState> {
   const report = await ctx.recentReport();
   noteSizes(ctx, report);
-  return { report, forest: buildForest(report.stores.map((store) => withLoss(ctx, store))) };
+  const { lastRead, lost } = ctx;
+  if (lastRead.state?.report === report && lastRead.lost === lost.size) return lastRead.state;
+  const state = { report, forest: buildForest(report.stores.map((store) => withLoss(ctx, store))) };
+  lastRead.state = state;
+  lastRead.lost = lost.size;
+  return state;
 }
 
 /** What is known to be lost is so at once, not only when the record says it. */

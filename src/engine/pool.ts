@@ -98,6 +98,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     },
     headroom: { size: bytes(0) },
     lost: new Set(),
+    lastRead: { state: undefined, lost: 0 },
     suspects: new Set(),
     waiting: new Set(),
     whyWaiting: new Map(),
