@@ -27,10 +27,11 @@ export const poolDisk = (dir: string, index: number): string => `${dir}/pool${in
  * Emulated: an older processor, because what is new in a processor is there to be quick in silicon. AVX is emulated word by
  * word, and `rep movsb` byte by byte, and libraries choose both where they find them: commands take a tenth less
  *  without, checksums half (measured). Random numbers it has from the processor, or commands would wait for some at boot.
+ * Its name says what it is, because an older processor's own does not, and what runs in the guest goes by that.
  */
 const ACCELERATION: Readonly<Record<Accelerator, readonly string[]>> = {
   kvm: ['-accel', 'kvm', '-cpu', 'host'],
-  tcg: ['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'Nehalem,+rdrand'],
+  tcg: ['-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'Nehalem,+rdrand,model-id=QEMU TCG'],
 };
 
 /** What a kernel does against attackers costs time, and in a guest of ours there are none. */
