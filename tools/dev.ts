@@ -23,6 +23,10 @@ const verbs: Readonly<Record<string, Verb>> = {
     summary: 'run the tests of a real Kubernetes cluster',
     run: async (args) => (await import('./e2e/e2e.ts')).e2e(args),
   },
+  bench: {
+    summary: "measure beside LVM's own snapshots and thin volumes",
+    run: async (args) => (await import('./bench.ts')).bench(args),
+  },
   up: {
     summary: 'boot a guest with a pool and the driver, print the path of its CSI socket',
     run: async (args) => (await import('./up.ts')).up(args),

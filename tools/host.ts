@@ -24,11 +24,12 @@ const NAME = /^[a-z0-9][a-z0-9-]{0,40}$/;
 const START_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 60_000;
 
-const dirOf = (name: string): string => {
+/** Disks, driver's log and socket of this name; bench lays memory under it. */
+export const hostDir = (name: string): string => {
   if (!NAME.test(name)) throw new ToolError(`Cannot use the name '${name}': lower-case letters, digits and '-'`);
   return join(cacheDir(), 'host', name);
 };
-const volumeGroupOf = (name: string): string => `snapmerge-dev-${name}`;
+export const volumeGroupOf = (name: string): string => `snapmerge-dev-${name}`;
 const imagesOf = (dir: string, disks: number): readonly string[] =>
   Array.from({ length: disks }, (_, index) => join(dir, `pool${index}.raw`));
 
@@ -77,7 +78,7 @@ const stopDriver = async (dir: string): Promise<void> => {
 };
 
 const startDriver = async (name: string): Promise<string> => {
-  const dir = dirOf(name);
+  const dir = hostDir(name);
   const bundle = await buildBundle();
   const socket = join(dir, 'csi.sock');
   const config = join(dir, 'config.yaml');
@@ -100,10 +101,17 @@ const startDriver = async (name: string): Promise<string> => {
   return socket;
 };
 
-export const hostUp = async ({ name, disks, diskSizeBytes }: HostOptions): Promise<number> => {
-  const dir = dirOf(name);
+export interface HostDriver {
+  readonly socket: string;
+  /** The pool's disks, as LVM is to be told of them. */
+  readonly devices: readonly string[];
+}
+
+/** A pool on loop files and the driver over it; what runs already is started again. */
+export const startHost = async ({ name, disks, diskSizeBytes }: HostOptions): Promise<HostDriver> => {
+  const dir = hostDir(name);
   await requireDeviceMapper();
-  const socket = await locked(`host-${name}`, async () => {
+  return locked(`host-${name}`, async () => {
     await mkdir(dir, { recursive: true });
     await stopDriver(dir);
     const images = imagesOf(dir, disks);
@@ -117,30 +125,38 @@ export const hostUp = async ({ name, disks, diskSizeBytes }: HostOptions): Promi
     if ((await attempt(['vgs', ...own, volumeGroup])).code !== 0) {
       await run(['vgcreate', '-qq', ...own, '--metadatasize', '64m', volumeGroup, ...devices]);
     }
-    return startDriver(name);
+    return { socket: await startDriver(name), devices };
   });
-  process.stdout.write(`${socket}\n`);
+};
+
+export const hostUp = async (options: HostOptions): Promise<number> => {
+  process.stdout.write(`${(await startHost(options)).socket}\n`);
   return 0;
 };
 
+/** The driver and the loop devices go; the files stay. */
+export const stopHost = async (name: string): Promise<void> => {
+  const dir = hostDir(name);
+  await stopDriver(dir);
+  const listed = await run(['losetup', '--noheadings', '--output', 'NAME,BACK-FILE']);
+  const devices = listed.split('\n').flatMap((line) => {
+    const [device = '', file = ''] = line.trim().split(/\s+/);
+    return file.startsWith(`${dir}/`) ? [device] : [];
+  });
+  if (devices.length === 0) return;
+  // LVM refuses while a store is in use, and then nothing is taken away.
+  await run(['vgchange', '-qq', '--devices', devices.join(','), '-an', volumeGroupOf(name)]);
+  for (const device of devices) await run(['losetup', '--detach', device]);
+};
+
 export const hostDown = async (name: string): Promise<number> => {
-  const dir = dirOf(name);
+  const dir = hostDir(name);
   if (!existsSync(dir)) {
     say(`nothing of the name '${name}' on this machine`);
     return 0;
   }
   await locked(`host-${name}`, async () => {
-    await stopDriver(dir);
-    const listed = await run(['losetup', '--noheadings', '--output', 'NAME,BACK-FILE']);
-    const devices = listed.split('\n').flatMap((line) => {
-      const [device = '', file = ''] = line.trim().split(/\s+/);
-      return file.startsWith(`${dir}/`) ? [device] : [];
-    });
-    if (devices.length > 0) {
-      // LVM refuses while a store is in use, and then nothing is taken away.
-      await run(['vgchange', '-qq', '--devices', devices.join(','), '-an', volumeGroupOf(name)]);
-      for (const device of devices) await run(['losetup', '--detach', device]);
-    }
+    await stopHost(name);
     await rm(dir, { recursive: true });
   });
   return 0;

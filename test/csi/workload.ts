@@ -2,7 +2,6 @@
 // guest's own shell for what the workload does there.
 
 import { z } from 'zod';
-import type { Guest } from '../vm/guest.ts';
 import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import type { Caller } from './caller.ts';
 import { Refused } from './caller.ts';
@@ -45,6 +44,12 @@ export interface Workload {
   readonly clear: () => Promise<void>;
 }
 
+/** A guest, or any other machine that the driver runs on. */
+export interface Machine {
+  /** Standard output of a command that must succeed. */
+  readonly output: (argv: readonly string[]) => Promise<string>;
+}
+
 const MIB = 1024 ** 2;
 
 /** A MiB of noise over and over, each time turned by another piece of it: all of it from /dev/urandom takes ten times as long. */
@@ -76,7 +81,7 @@ export function capabilityOf({ access = 'ext4', flags = [], readOnly = false }: 
 export const stagingOf = (id: string): string => `/run/use/staging/${id}`;
 export const targetOf = (id: string): string => `/run/use/${id}`;
 
-export function createWorkload(guest: Guest, { call, tell }: Caller): Workload {
+export function createWorkload(guest: Machine, { call, tell }: Caller): Workload {
   const used = new Set<string>();
   const sh = (line: string): Promise<string> => guest.output(['bash', '-euo', 'pipefail', '-c', line]);
   const leave: Workload['leave'] = async (id) => {

@@ -3,7 +3,7 @@
 
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, open, rename, rm, truncate } from 'node:fs/promises';
+import { mkdir, open, rename, rm, symlink, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { hashOf, locked } from '../../tools/cache.ts';
@@ -32,6 +32,8 @@ export interface GuestOptions {
   readonly name: string;
   readonly disks?: number;
   readonly diskSizeBytes?: number;
+  /** A folder for the files of its pool disks, such as one in memory; the guest's own unless told, and whoever made it removes it. */
+  readonly disksDir?: string;
   /** NBD servers' unix sockets that are its pool disks, in place of `disks` files of `diskSizeBytes`. */
   readonly sockets?: readonly string[];
   readonly memoryMiB?: number;
@@ -111,9 +113,13 @@ const sparseFile = async (path: string, sizeBytes: number): Promise<void> => {
   await truncate(path, sizeBytes);
 };
 
-const makeDisks = async (shape: GuestShape): Promise<void> => {
+const makeDisks = async (shape: GuestShape, disksDir?: string): Promise<void> => {
   const dir = guestDir(shape.name);
-  for (let index = 0; index < shape.disks; index += 1) await sparseFile(poolDisk(dir, index), shape.diskSizeBytes);
+  for (let index = 0; index < shape.disks; index += 1) {
+    const path = poolDisk(disksDir ?? dir, index);
+    await sparseFile(path, shape.diskSizeBytes);
+    if (disksDir !== undefined) await symlink(path, poolDisk(dir, index));
+  }
   const state = stateDisk(dir);
   await sparseFile(`${state}.tmp`, STATE_DISK_BYTES);
   await ensureDebianPackages(['e2fsprogs']);
@@ -312,7 +318,7 @@ export const startGuest = (options: GuestOptions): Promise<Guest> => {
     if (!(options.keepDisks === true && same)) {
       await rm(dir, { recursive: true, force: true });
       await mkdir(dir, { recursive: true });
-      await makeDisks(shape);
+      await makeDisks(shape, options.disksDir);
     }
     return guestOf(shape, await bootShape(shape));
   });
