@@ -4,6 +4,7 @@
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
+import { messageOf } from '../src/errors.ts';
 import type { Place } from './place.ts';
 import { generated, withGenerated } from './page.ts';
 import { svgOf } from './plot.ts';
@@ -64,17 +65,29 @@ async function runRow(row: Row, { open, quick, rounds, say }: RunOptions): Promi
 
 const recordName = (row: number, quick: boolean): string => `${quick ? 'quick-' : ''}row-${row}.json`;
 
-/** Runs the rows; resolves with their records. */
-export async function runRows(options: RunOptions): Promise<readonly RowRecord[]> {
+export interface Run {
+  readonly records: readonly RowRecord[];
+  /** Rows that could not be measured, with the reason. */
+  readonly failures: readonly string[];
+}
+
+/** Runs the rows. One that cannot be measured leaves the others alone. */
+export async function runRows(options: RunOptions): Promise<Run> {
   await mkdir(RECORDS, { recursive: true });
   const records: RowRecord[] = [];
+  const failures: string[] = [];
   for (const row of options.rows) {
-    const one = await runRow(row, options);
-    await writeFile(join(RECORDS, recordName(row.row, options.quick)), `${JSON.stringify(one, null, 2)}\n`);
-    options.say(`row ${row.row}, ${row.title}: ${Math.round(one.seconds)} s`);
-    records.push(one);
+    try {
+      const one = await runRow(row, options);
+      await writeFile(join(RECORDS, recordName(row.row, options.quick)), `${JSON.stringify(one, null, 2)}\n`);
+      options.say(`row ${row.row}, ${row.title}: ${Math.round(one.seconds)} s`);
+      records.push(one);
+    } catch (error) {
+      options.say(`row ${row.row}, ${row.title}: ${messageOf(error)}`);
+      failures.push(`${row.row}: ${messageOf(error)}`);
+    }
   }
-  return records;
+  return { records, failures };
 }
 
 /** What was written down last of each row: in full where it was measured so, otherwise in its short form. */

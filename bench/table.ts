@@ -1,4 +1,4 @@
-// Records as Markdown, pure: a section for each row, a line for each case, a column for each that it is compared with.
+// Records as Markdown, pure: a section for each row, a line for each figure; ratios first, then what has a unit.
 
 import type { Figure, RowRecord } from './record.ts';
 import type { Spread, Wanted } from './spread.ts';
@@ -19,33 +19,28 @@ const spreadText = ({ median, low, high }: Spread): string => {
 const wantedText = ({ atLeast, atMost }: Wanted): string =>
   [...(atLeast === undefined ? [] : [`≥ ${atLeast}`]), ...(atMost === undefined ? [] : [`≤ ${atMost}`])].join(', ');
 
-function cell({ ratio, unit, wanted }: Figure): string {
-  const parts = [`${spreadText(ratio)}${unit === undefined ? '' : ` ${unit}`}`];
-  if (isWide(ratio)) parts.push('wide');
-  if (wanted !== undefined) parts.push(`${wantedText(wanted)}: **${verdictOf(ratio, wanted)}**`);
-  return parts.join(', ');
-}
+const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+const head = (...cells: readonly string[]): readonly string[] => [line(cells), line(cells.map(() => '---'))];
 
-const columnOf = ({ ours, against, unit }: Figure): string => (unit === undefined ? `${ours} / ${against}` : ours);
+const valueOf = ({ ratio, unit }: Figure): string =>
+  `${spreadText(ratio)}${unit === undefined ? '' : ` ${unit}`}${isWide(ratio) ? ', *wide*' : ''}`;
+const judged = ({ ratio, wanted }: Figure): string =>
+  wanted === undefined ? '' : `${wantedText(wanted)}: **${verdictOf(ratio, wanted)}**`;
 
-function table(figures: readonly Figure[]): readonly string[] {
-  const columns = [...new Set(figures.map(columnOf))];
-  const cases = [...new Set(figures.map(({ what }) => what))];
-  const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
-  const at = (what: string, column: string): string => {
-    const found = figures.find((figure) => figure.what === what && columnOf(figure) === column);
-    return found === undefined ? '' : cell(found);
-  };
-  return [
-    line(['', ...columns]),
-    line(['---', ...columns.map(() => '---')]),
-    ...cases.map((what) => line([what, ...columns.map((column) => at(what, column))])),
-  ];
-}
+const ratioTable = (figures: readonly Figure[]): readonly string[] => [
+  ...head('', 'compared', 'ratio', 'wanted'),
+  ...figures.map((figure) =>
+    line([figure.what, `${figure.ours} / ${figure.against}`, valueOf(figure), judged(figure)]),
+  ),
+];
+
+const valueTable = (figures: readonly Figure[]): readonly string[] => [
+  ...head('', 'whose', 'value', 'wanted'),
+  ...figures.map((figure) => line([figure.what, figure.ours, valueOf(figure), judged(figure)])),
+];
 
 export function section(record: RowRecord): string {
   const { row, title, wanted, notes, plots, figures, seconds, load, cores, quick } = record;
-  // Figures of one kind belong together: ratios first, then values with a unit, each with the columns that it has.
   const ratios = figures.filter(({ unit }) => unit === undefined);
   const values = figures.filter(({ unit }) => unit !== undefined);
   const how = `${quick ? '*Short form.* ' : ''}${Math.round(seconds / 60)} min; load of the machine ${load.map((value) => value.toFixed(1)).join(' to ')} on ${cores} cores.`;
@@ -54,10 +49,9 @@ export function section(record: RowRecord): string {
     '',
     `Wanted: ${wanted}.`,
     '',
-    ...(ratios.length === 0 ? [] : [...table(ratios), '']),
-    ...(values.length === 0 ? [] : [...table(values), '']),
-    ...notes.map((note) => `${note} `),
-    how,
+    ...(ratios.length === 0 ? [] : [...ratioTable(ratios), '']),
+    ...(values.length === 0 ? [] : [...valueTable(values), '']),
+    [...notes, how].join(' '),
     ...(plots.length === 0 ? [] : ['', ...plots.map(({ name, title }) => `![${title}](benchmarks/${name}.svg)`)]),
   ].join('\n');
 }

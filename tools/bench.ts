@@ -51,8 +51,9 @@ export const bench = async (args: readonly string[]): Promise<number> => {
   const open = options.host
     ? async () => (await import('../bench/host-place.ts')).hostPlace(needBytes)
     : async () => (await import('../bench/guest-place.ts')).guestPlace(needBytes);
-  const records = await runRows({ open, rows, quick, rounds, say });
+  const { records, failures } = await runRows({ open, rows, quick, rounds, say });
   process.stdout.write(`${generated(records, rows)}\n`);
   if (options.write) await writePage(await writtenRecords());
+  if (failures.length > 0) throw new ToolError(`Cannot measure all rows:\n${failures.join('\n')}`);
   return 0;
 };

@@ -60,14 +60,15 @@ async function longestGap(
   act: () => Promise<unknown>,
 ): Promise<number> {
   const argv = fioArgv([probe(device), ...(loaded ? [load(device)] : [])], [`--output=${REPORT}`]);
-  const writer = place.output(['sh', '-c', 'echo $$ >"$0"; exec "$@"', PID, ...argv]);
+  // Ended by a signal it writes its report and says that it failed. INT would be ignored in the background of a shell.
+  const writer = place.output(['sh', '-c', '"$@" & echo $! >"$0"; wait $! || true', PID, ...argv]);
   // A writer that cannot start is an error at once and not when somebody looks.
   await Promise.race([
     pass(2 * RAMP_MS),
     writer.then(() => Promise.reject(new Error('The writer has ended by itself'))),
   ]);
   await act();
-  await place.output(['sh', '-c', 'kill -INT "$(cat "$0")"', PID]);
+  await place.output(['sh', '-c', 'kill -TERM "$(cat "$0")"', PID]);
   await writer;
   return resultOf(parseFio(await place.output(['cat', REPORT])), 'probe').longestMs;
 }

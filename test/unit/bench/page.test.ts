@@ -42,11 +42,12 @@ const space: RowRecord = {
   ],
 };
 
-test('a line for each case, a column for each comparison, verdict and doubt in words', () => {
+test('a line for each figure, verdict and doubt in words', () => {
   const text = generated([space], [space, { row: 9, title: 'A store that fills' }]);
-  expect(text).toContain('| 1 snapshot | 1.00 (0.900 to 1.10), ≤ 1.1: **yes** | 2.00 (1.00 to 3.00), wide |');
-  expect(text).toContain('| 4 snapshots | 0.250 |  |');
-  expect(text).toContain('| 1 snapshot | 12.0 (11.0 to 13.0) MiB |');
+  expect(text).toContain('| 1 snapshot | snapmerge / LVM thick | 1.00 (0.900 to 1.10) | ≤ 1.1: **yes** |');
+  expect(text).toContain('| 1 snapshot | snapmerge / LVM thin | 2.00 (1.00 to 3.00), *wide* |  |');
+  expect(text).toContain('| 4 snapshots | snapmerge / LVM thick | 0.250 |  |');
+  expect(text).toContain('| 1 snapshot | snapmerge | 12.0 (11.0 to 13.0) MiB |  |');
   expect(text).toContain('![Space & more](benchmarks/space.svg)');
   expect(text).toContain('emulated');
   expect(text).toContain('Not measured here: 9 (a store that fills).');
