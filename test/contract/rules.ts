@@ -225,6 +225,31 @@ const ORDERS: readonly RuleCase[] = [
     },
   },
   {
+    name: 'a merge that is shorter than what its store holds goes on beyond its own end, as far as its origin does',
+    noticed: [],
+    run: async (r) => {
+      const f = await fork(r);
+      await r.remove('F');
+      await r.create('M', merge(d('base'), s('f1'), { blocks: 64 }));
+      await r.finishMerges();
+      expect(await r.status('M')).toBe('32 32');
+      expect(await r.wrong('base', f)).toBe(0);
+    },
+  },
+  {
+    name: 'a merge fails for good when it comes to a chunk beyond the end of its origin',
+    noticed: ['merge-failed'],
+    run: async (r) => {
+      const f = await fork(r);
+      await r.write('F', f, 100, [7, 7]);
+      await r.remove('F');
+      await r.create('level', [linear(d('base'), 64)]);
+      await r.create('M', merge(d('level'), s('f1'), { blocks: 64 }));
+      await r.settle();
+      expect(await r.status('M')).toBe('merge-failed');
+    },
+  },
+  {
     name: 'after a grow and a restore, the piece behind an end that is no multiple of the chunk shows old bytes',
     noticed: [],
     run: async (r) => {
