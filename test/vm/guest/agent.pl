@@ -80,6 +80,8 @@ sub start_command {
         syswrite $fail_writer, $!{ENOENT} ? 'ENOENT' : $!{EACCES} ? 'EACCES' : $!{E2BIG} ? 'E2BIG' : "$!";
         kill 'KILL', $$;
     }
+    # Here too: a kill that is already under way must find the group.
+    setpgrp $pid, 0;
     make_nonblocking($_) for $in_writer, $out_reader, $err_reader;
     return { pid => $pid, in => $in_writer, out => $out_reader, err => $err_reader, fail => $fail_reader };
 }
