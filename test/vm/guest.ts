@@ -1,15 +1,16 @@
 // A guest: a QEMU machine with its own kernel, pool disks and the agent. Everything that tests and verbs do with one is
 // here; how it is built is in tools/image, what runs inside it first is in guest/.
 
-import { spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
 import { mkdir, open, rename, rm, symlink, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { messageOf } from '../../src/errors.ts';
 import { hashOf, locked } from '../../tools/cache.ts';
 import { ensureDebianPackages } from '../../tools/debian-packages.ts';
 import { initramfs } from '../../tools/image/initramfs.ts';
 import { qemu } from '../../tools/image/qemu.ts';
+import type { Qemu } from '../../tools/image/qemu.ts';
 import { rootImage } from '../../tools/image/root.ts';
 import { say, step } from '../../tools/progress.ts';
 import { run } from '../../tools/run.ts';
@@ -21,8 +22,12 @@ import { connector } from './connect.ts';
 import { GuestError } from './fault.ts';
 import { forwardSocket } from './forward.ts';
 import type { Forward } from './forward.ts';
+import { KILL_LIMIT_MS, LOG_TAIL_BYTES, startMachine, tailOf } from './machine.ts';
+import type { Machine, Outcome } from './machine.ts';
 import { freePort } from './ports.ts';
 import { CONSOLE, dataDisk, guestArgv, poolDisk, stateDisk } from './qemu-argv.ts';
+import type { Parts } from './qemu-argv.ts';
+import { dropMemory, savedMemory } from './saved-memory.ts';
 import { guestDir, isRunning, readState, writeState } from './state.ts';
 import type { GuestShape } from './state.ts';
 import { waitFor } from './wait.ts';
@@ -83,14 +88,10 @@ const DEFAULTS = { disks: 2, diskSizeBytes: 4 * 1024 ** 3, memoryMiB: 1024, cpus
 const STATE_DISK_BYTES = 256 * 1024 ** 2;
 
 const BOOT_TRIES = 3;
-/** The kernel's first line takes 3 to 5 s under emulation on a quiet machine. One in forty boots hangs before it. */
-const FIRST_LINE_LIMIT_MS = 60_000;
-const BOOT_LIMIT_MS = 300_000;
+const SEED_BYTES = 32;
 const STOP_LIMIT_MS = 60_000;
-const KILL_LIMIT_MS = 30_000;
 /** What the kernel allows for the path of a unix socket. */
 const SOCKET_PATH_MAX_BYTES = 107;
-const LOG_TAIL_BYTES = 8192;
 
 const shapeOf = (options: GuestOptions): GuestShape => ({
   name: options.name,
@@ -128,19 +129,6 @@ const makeDisks = async (shape: GuestShape, disksDir?: string): Promise<void> =>
   if (shape.data !== null) await run(['cp', '--sparse=always', '--reflink=auto', shape.data, dataDisk(dir)]);
 };
 
-const tailOf = async (path: string, lastBytes: number): Promise<string> => {
-  const file = await open(path, 'r').catch(() => undefined);
-  if (file === undefined) return '';
-  try {
-    const { size } = await file.stat();
-    const position = Math.max(0, size - lastBytes);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(size - position), 0, size - position, position);
-    return buffer.toString('utf8', 0, bytesRead);
-  } finally {
-    await file.close();
-  }
-};
-
 const kill = async (name: string, pid: number | null): Promise<void> => {
   if (!isRunning(name, pid)) return;
   process.kill(pid, 'SIGKILL');
@@ -153,66 +141,79 @@ interface Running {
   readonly port: number;
 }
 
-/** One attempt; resolves with why it failed or with what runs. */
-const bootOnce = async (shape: GuestShape): Promise<Running | string> => {
-  const dir = guestDir(shape.name);
-  const [machine, image] = await Promise.all([qemu(), rootImage()]);
+/** What all guests of this machine are made of. */
+const partsOf = async (emulator: Qemu): Promise<Parts> => {
+  const image = await rootImage();
   const ram = await initramfs(image);
-  const accelerator = await chooseAccelerator(machine, image.kernelPath, ram);
-  const port = await freePort();
-  const consolePath = join(dir, CONSOLE);
-  await rm(consolePath, { force: true });
-  const options = guestArgv(shape, {
-    accelerator,
-    dir,
-    rootDisk: image.diskPath,
-    kernel: image.kernelPath,
-    initramfs: ram,
-    port,
-  });
-  // With a parent that can be killed at any time, the kernel itself has to see to it that QEMU ends too.
-  const bound = shape.detached ? [] : ['setpriv', '--pdeathsig', 'KILL'];
-  const [file = '', ...args] = [...bound, ...machine.argv, ...options];
-  const log = openSync(join(dir, 'qemu.log'), 'w');
-  const child = spawn(file, args, {
-    detached: shape.detached,
-    stdio: ['ignore', log, log],
-    // The overlay that takes the writes to the root disk is made there.
-    env: { ...process.env, ...machine.env, TMPDIR: dir },
-  });
-  closeSync(log);
-  let ended = false;
-  child.on('error', () => (ended = true)).on('exit', () => (ended = true));
-  child.unref();
-  const { pid } = child;
-  if (pid === undefined) return `${file} cannot be started`;
-  await writeState({ shape, pid, port });
+  const accelerator = await chooseAccelerator(emulator, image.kernelPath, ram);
+  return { accelerator, rootDisk: image.diskPath, kernel: image.kernelPath, initramfs: ram };
+};
 
-  const startMs = performance.now();
-  const outcome = await waitFor(BOOT_LIMIT_MS, async () => {
-    if (ended) return `QEMU ended: ${(await tailOf(join(dir, 'qemu.log'), LOG_TAIL_BYTES)).trim()}`;
-    const said = await tailOf(consolePath, 1024 ** 2);
-    if (said.includes('snapmerge-guest: ready')) return true;
-    // The emulator lost a timer interrupt of the guest (seen once in some sixty boots): it never comes back from that.
-    if (said.includes("timer wakeup didn't happen")) return 'the emulated timer stopped';
-    const silent = said === '' && performance.now() - startMs > FIRST_LINE_LIMIT_MS;
-    return silent ? `no word from the kernel in ${FIRST_LINE_LIMIT_MS / 1000} s` : undefined;
-  });
-  if (outcome === true) return { pid, port };
-  if (!ended) {
-    process.kill(pid, 'SIGKILL');
-    await waitFor(KILL_LIMIT_MS, () => (ended ? true : undefined));
+/** The memory that a guest can go on from; undefined where a boot costs little, or where there is none. */
+const memoryFor = async (emulator: Qemu, parts: Parts, shape: GuestShape): Promise<string | undefined> => {
+  // With KVM a kernel is up at once. A node of a cluster has an address of its own, and is booted once.
+  if (parts.accelerator === 'kvm' || shape.forwards.length > 0) return undefined;
+  try {
+    return await savedMemory(emulator, parts, shape);
+  } catch (error) {
+    say(`guest '${shape.name}' boots from its kernel: ${messageOf(error)}`);
+    return undefined;
   }
-  return `${outcome ?? `not ready in ${BOOT_LIMIT_MS / 1000} s`}\n${await tailOf(consolePath, LOG_TAIL_BYTES)}`;
+};
+
+/** The second part of init, over the agent. */
+const attach = async (shape: GuestShape, port: number, machine: Machine): Promise<Outcome> => {
+  const settings = [
+    `seconds=${(Date.now() / 1000).toFixed(3)}`,
+    `name=${shape.name}`,
+    `udev=${shape.udev ? 1 : 0}`,
+    `driver=${shape.driver ? 1 : 0}`,
+  ];
+  const channel = openChannel(connector(), port);
+  let outcome: Outcome | undefined;
+  channel.exec(['/run/guest/attach.sh', ...settings], { stdin: randomBytes(SEED_BYTES) }).then(
+    ({ code }) => (outcome = code === 0 ? true : `its init ended with code ${String(code)}`),
+    (error: unknown) => (outcome = messageOf(error)),
+  );
+  const result = await machine.until(() => outcome);
+  channel.close();
+  return result;
+};
+
+/** One attempt; resolves with why it failed or with what runs. */
+const bootOnce = async (
+  emulator: Qemu,
+  parts: Parts,
+  shape: GuestShape,
+  memory: string | undefined,
+): Promise<Running | string> => {
+  const dir = guestDir(shape.name);
+  const port = await freePort();
+  const options = guestArgv(parts, shape, { dir, port, waits: memory !== undefined });
+  const machine = await startMachine(emulator, options, { dir, detached: shape.detached });
+  const { pid } = machine;
+  if (pid === undefined) return 'QEMU cannot be started';
+  await writeState({ shape, pid, port });
+  const booted = await (memory === undefined ? machine.booted() : machine.goOn(memory));
+  const outcome = booted === true ? await attach(shape, port, machine) : booted;
+  if (outcome === true) return { pid, port };
+  await machine.kill();
+  return `${outcome}\n${await tailOf(join(dir, CONSOLE), LOG_TAIL_BYTES)}`;
 };
 
 const bootShape = (shape: GuestShape): Promise<Running> =>
   step(`booting guest '${shape.name}'`, async () => {
+    const emulator = await qemu();
+    const parts = await partsOf(emulator);
+    const memory = await memoryFor(emulator, parts, shape);
     let why = '';
     for (let count = 1; count <= BOOT_TRIES; count += 1) {
-      const outcome = await bootOnce(shape);
+      const from = count === 1 ? memory : undefined;
+      const outcome = await bootOnce(emulator, parts, shape, from);
       if (typeof outcome !== 'string') return outcome;
       why = outcome;
+      // Whatever was the reason: if it is the memory, the next guest must not meet it again.
+      if (from !== undefined) await dropMemory(from);
       say(`boot ${count} of guest '${shape.name}' failed: ${why.split('\n', 1)[0]}`);
     }
     await writeState({ shape, pid: null, port: null });

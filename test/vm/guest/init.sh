@@ -1,6 +1,7 @@
 #!/bin/sh
-# Process 1 of the guest: what a node's init does for a driver, and no more. Mounts, modules, network, udev if it is
-# wanted, the disk that outlives power cuts, the tars attached at boot, the driver, and the agent that runs commands.
+# Process 1 of the guest: what a node's init does for a driver, and no more, in two parts. This one is the same for all
+# guests and writes to no disk, because what it leaves in memory may be kept and gone on from many times (saved-memory.ts):
+# mounts, modules, network, udev if it is wanted, and the agent. The rest is attach.sh, which the host has the agent run.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=vt100
 say() { echo "snapmerge-guest: $*"; }
 
@@ -12,15 +13,12 @@ mount -t tmpfs tmpfs /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs -o mode=1777 tmpfs /tmp
 mount --make-rshared /
-ln -sf /proc/mounts /etc/mtab
 ln -sfn /proc/self/fd /dev/fd
 
-udev=1 driver=0 address=10.0.2.15
+udev=1 address=10.0.2.15
 for word in $(cat /proc/cmdline); do
   case $word in
-  snapmerge.name=*) hostname "${word#*=}" ;;
   snapmerge.udev=*) udev=${word#*=} ;;
-  snapmerge.driver=*) driver=${word#*=} ;;
   snapmerge.address=*) address=${word#*=} ;;
   esac
 done
@@ -34,37 +32,8 @@ ip link set eth0 up
 if [ "$udev" = 1 ]; then
   /usr/lib/systemd/systemd-udevd --daemon
   # Block devices are what matters here; for the rest udev would load drivers that nobody needs.
-  udevadm trigger --action=add --subsystem-match=block
-else
-  # LVM and dmsetup wait for udev unless they are told that there is none.
-  printf 'activation {\n udev_sync=0\n udev_rules=0\n}\ndevices {\n obtain_device_list_from_udev=0\n}\n' >/etc/lvm/lvmlocal.conf
+  udevadm trigger --action=add --subsystem-match=block --settle
 fi
-
-# Disks are told apart by their serial, because the letters depend on how many there are.
-for block in /sys/block/vd*; do
-  serial=$(cat "$block/serial")
-  device=/dev/${block##*/}
-  case $serial in
-  state)
-    mkdir -p /var/lib/snapmerge-guest
-    mount -t ext4 -o barrier=1 "$device" /var/lib/snapmerge-guest || say 'the state disk cannot be mounted'
-    ;;
-  data)
-    mkdir -p /data
-    mount -t ext4 -o barrier=1 "$device" /data || say 'the data disk cannot be mounted'
-    ;;
-  tar*) tar -xf "$device" -C / || say "the tar on $serial cannot be unpacked" ;;
-  pool*)
-    mkdir -p /run/guest/disks
-    ln -sfn "$device" "/run/guest/disks/$serial"
-    ;;
-  esac
-done
-
-[ "$udev" = 0 ] || udevadm settle --timeout=60 || say 'udev did not settle'
-[ "$driver" = 0 ] || /run/guest/driver.sh start
-# What this guest is for, when a tar has brought it along.
-[ ! -x /usr/local/sbin/guest-start ] || /usr/local/sbin/guest-start || say 'guest-start failed'
 
 (while :; do
   perl /run/guest/agent.pl 7000

@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # First program of the guest, from memory: it finds the root disk and hands over to the init that it brought along.
 # Debian's cloud kernel has virtio_pci and ext4 built in; only the disk driver is missing.
+# The root disk is only read until attach.sh says otherwise.
 PATH=/bin
 busybox mount -t devtmpfs devtmpfs /dev
 busybox mount -t proc proc /proc
@@ -20,7 +21,7 @@ while [ ! -b /dev/vda ]; do
   [ "$tries" -le 500 ] || { echo 'snapmerge-guest: no root disk'; busybox poweroff -f; }
   busybox usleep 20000
 done
-busybox mount -t ext4 -o noatime /dev/vda /root
+busybox mount -t ext4 -o ro,noatime /dev/vda /root
 busybox mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /root/run
 busybox cp -a /guest /root/run/guest
 busybox umount /proc

@@ -1,0 +1,56 @@
+// Guests that go on from the same memory are different machines, and so is one before and after a power cut.
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { removeGuest, startGuest } from './guest.ts';
+import type { Guest } from './guest.ts';
+
+const NAMES = ['memory-one', 'memory-two'];
+const LIMIT_MS = 600_000;
+
+let guests: readonly Guest[] = [];
+
+beforeAll(async () => {
+  guests = await Promise.all(NAMES.map((name) => startGuest({ name, disks: 1, diskSizeBytes: 64 * 1024 ** 2 })));
+}, LIMIT_MS);
+
+afterAll(async () => {
+  await Promise.all(guests.map((guest) => guest.cut()));
+  await Promise.all(NAMES.map(removeGuest));
+}, LIMIT_MS);
+
+/** What a machine takes for its own: from the kernel, from its random numbers, and from LVM, which asks for some more. */
+const identities = async (guest: Guest): Promise<readonly string[]> => {
+  const drawn = await guest.output(['cat', '/proc/sys/kernel/random/boot_id', '/proc/sys/kernel/random/uuid']);
+  await guest.output(['vgcreate', '-qq', '--force', '--yes', 'pool', '/dev/vdc']);
+  const uuid = await guest.output(['vgs', '--noheadings', '-o', 'vg_uuid']);
+  await guest.output(['vgremove', '-qq', '--yes', 'pool']);
+  return [...drawn.trim().split('\n'), uuid.trim()];
+};
+
+test('nothing that should be unique is the same twice', { timeout: LIMIT_MS }, async () => {
+  const first = await Promise.all(guests.map(identities));
+  await Promise.all(guests.map((guest) => guest.cut()));
+  await Promise.all(guests.map((guest) => guest.boot()));
+  const all = [...first, ...(await Promise.all(guests.map(identities)))].flat();
+  expect(all).toHaveLength(4 * 3);
+  expect(new Set(all).size).toBe(all.length);
+});
+
+test('the clock is right', { timeout: LIMIT_MS }, async () => {
+  for (const guest of guests) {
+    const beforeMs = Date.now();
+    const shownMs = Number(await guest.output(['date', '+%s%3N']));
+    expect(shownMs).toBeGreaterThan(beforeMs - 1000);
+    expect(shownMs).toBeLessThan(Date.now() + 1000);
+  }
+});
+
+test('each has its own name and disks', { timeout: LIMIT_MS }, async () => {
+  const names = await Promise.all(guests.map((guest) => guest.output(['hostname'])));
+  expect(names).toEqual(NAMES.map((name) => `${name}\n`));
+  for (const guest of guests) {
+    const serials = await guest.output(['sh', '-c', 'for disk in /sys/block/vd*; do cat "$disk/serial"; echo; done']);
+    expect(serials.trim().split(/\s+/)).toEqual(['root', 'state', 'pool0']);
+    expect((await guest.output(['readlink', '/run/guest/disks/pool0'])).trim()).toBe('/dev/vdc');
+  }
+});
