@@ -24,3 +24,7 @@ export const kubectl = (args: readonly string[], options?: RunOptions): Promise<
 /** Whatever becomes of it. */
 export const tryKubectl = (args: readonly string[], options?: RunOptions): Promise<RunResult> =>
   attempt([told('SNAPMERGE_E2E_KUBECTL'), ...args], options);
+
+/** Standard output of a script, which must succeed; kubectl is at `$KUBECTL`. */
+export const shell = (script: string, dir: string): Promise<string> =>
+  run(['sh', '-ec', script], { cwd: dir, env: { KUBECTL: told('SNAPMERGE_E2E_KUBECTL') } });

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
 import { waitFor } from '../../vm/wait.ts';
-import { kubectl, tryKubectl } from './cluster.ts';
+import { kubectl, shell, tryKubectl } from './cluster.ts';
 import { driverLogs, holdings } from './driver.ts';
 
 export interface Room {
@@ -23,6 +23,8 @@ export interface Room {
   /** Its value now; empty where it is not set. */
   readonly value: (object: string, path: string) => Promise<string>;
   readonly ready: (...pods: readonly string[]) => Promise<void>;
+  /** A line as a person types it, in the folder of the manifests; `kubectl` is the one of the cluster, in the namespace. */
+  readonly shell: (line: string) => Promise<string>;
   /** Standard output of a command in a pod. */
   readonly exec: (pod: string, ...argv: readonly string[]) => Promise<string>;
   /** Deletes, and waits until they are gone. */
@@ -91,6 +93,7 @@ const roomOf = (namespace: string, handles: Set<string>): Room => {
       await wait(STEP_LIMIT_SECONDS, '--for=condition=Ready', ...pods.map((pod) => `pod/${pod}`));
       await room.remember();
     },
+    shell: (line) => shell(`kubectl() { command "$KUBECTL" --namespace=${namespace} "$@"; }\n${line}`, MANIFESTS),
     exec: (pod, ...argv) => kubectl(['exec', `--namespace=${namespace}`, pod, '--', ...argv]),
     remove: async (...objects) => {
       await inside('delete', ...objects, '--wait=true', `--timeout=${STEP_LIMIT_SECONDS}s`);
