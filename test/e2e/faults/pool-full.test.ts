@@ -13,9 +13,10 @@ const WAIT_MS = 10 * 60_000;
 /** More than a pool's reserve and a snapshot's first store together. */
 const OVERWRITTEN_MIB = 960;
 
-/** Bytes that the driver says a node has for new volumes. */
+/** Bytes of the largest volume that the driver says a node has room for. */
 const capacityOf = async (node: string): Promise<number> => {
-  const rows = '{range .items[?(@.storageClassName=="snapmerge")]}{.nodeTopology.matchLabels} {.capacity}{"\\n"}{end}';
+  const rows =
+    '{range .items[?(@.storageClassName=="snapmerge")]}{.nodeTopology.matchLabels} {.maximumVolumeSize}{"\\n"}{end}';
   const where = `--namespace=${DRIVER_NAMESPACE}`;
   const listed = await kubectl(['get', 'csistoragecapacities', where, `--output=jsonpath=${rows}`]);
   const line = listed.split('\n').find((one) => one.includes(`"${node}"`)) ?? '';

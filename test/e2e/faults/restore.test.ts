@@ -13,7 +13,7 @@ const RESTORE = 'volumerestore/back-to-friday';
 const MIB = 96;
 
 const fill = (letter: string): Promise<string> =>
-  room.exec('shop', 'sh', '-c', `yes ${letter} | head -c ${MIB}M >/data/file; sync; md5sum </data/file`);
+  room.exec('shop', 'sh', '-c', `yes ${letter} | head -c ${MIB * 1024 ** 2} >/data/file; sync; md5sum </data/file`);
 /** Past the page cache, as far as a pod can see to that. */
 const sum = (): Promise<string> =>
   room.exec('shop', 'sh', '-c', 'sync; echo 1 >/proc/sys/vm/drop_caches 2>/dev/null; md5sum </data/file');

@@ -118,7 +118,7 @@ test(
         'shop',
         'sh',
         '-c',
-        `yes ${letter} | head -c ${DATA_MIB}M >/data/shop/file; sync; md5sum </data/shop/file`,
+        `yes ${letter} | head -c ${DATA_MIB * 1024 ** 2} >/data/shop/file; sync; md5sum </data/shop/file`,
       );
     const sum = (name: string, path: string): Promise<string> => room.exec(name, 'sh', '-c', `md5sum <${path}`);
     await room.create(pod);
