@@ -50,7 +50,7 @@ test(
     // A new database is slow on an emulated processor.
     await room.field('statefulset/db', '.status.readyReplicas', '1', 900);
     await room.remember();
-    const orders = `insert into orders select n, md5(n::text), repeat(md5((n + 1)::text), 30) from generate_series(1, 40000) n`;
+    const orders = `insert into orders select n, md5(n::text), repeat(md5((n + 1)::text), 30) from generate_series(1, 15000) n`;
     await sql('db-0', 'create table orders (id int primary key, note text, more text)', orders);
     await sql('db-0', 'create table log (id int primary key)', 'create extension amcheck', 'checkpoint');
     const before = await dumpOf('db-0', 'orders');
