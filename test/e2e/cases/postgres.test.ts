@@ -126,7 +126,7 @@ const damaged = (snapshot: string): string => {
     metadata: { name: 'damaged' },
     spec: {
       terminationGracePeriodSeconds: 30,
-      securityContext: { runAsUser: 999, runAsGroup: 999, fsGroup: 999 },
+      securityContext: { runAsUser: 999, runAsGroup: 999, fsGroup: 999, fsGroupChangePolicy: 'OnRootMismatch' },
       containers: [
         {
           name: 'postgres',
