@@ -32,18 +32,20 @@ import type { Restore } from './engine.ts';
 import { growStore } from './expand.ts';
 import { presentRunning } from './present.ts';
 import type { Kept, Rollback } from './rollback.ts';
-import { rollback } from './rollback.ts';
+import { lacksSnapshot, rollback } from './rollback.ts';
 import type { NewSnapshot } from './snapshots.ts';
-import { newSnapshot, snapshotByName } from './snapshots.ts';
+import { newSnapshot, snapshotByName, takeSnapshot } from './snapshots.ts';
 
 /** Under the family's lock. The wish, if it was written down, ends with the commit. */
-export async function beginRestore(ctx: Context, state: FamilyState, wish: RestoreWish): Promise<Restore> {
-  const { family, report } = state;
-  const { entity } = state.node.record;
+export async function beginRestore(ctx: Context, before: FamilyState, wish: RestoreWish): Promise<Restore> {
+  const { entity } = before.node.record;
   assert(entity.kind === 'volume', `'${entity.id}' is restored and is no volume`);
+  const state = await withSnapshotBetween(ctx, before, entity.id, wish);
+  const { family, report } = state;
   const safety = await newSafetySnapshot(ctx, state, wish);
   const plan = planWith(state, entity.id, safety, wish);
   const { path, volume: node } = plan;
+  assert(!lacksSnapshot(plan), `the promotion of '${entity.id}' would hang its snapshot on a fork`);
   if (path.length > MAX_STACK) {
     fail(
       'precondition',
@@ -79,6 +81,24 @@ export async function beginRestore(ctx: Context, state: FamilyState, wish: Resto
     ctx.goOn(family.id);
     return presentRunning(entity.id, mark);
   });
+}
+
+/**
+ * A fork that took the place of the only snapshot of the promoted one is fed by that directly, and written itself: a hidden
+ * snapshot takes the place next to the promoted one first, and what is kept can hang on that.
+ */
+async function withSnapshotBetween(
+  ctx: Context,
+  state: FamilyState,
+  volume: VolumeId,
+  wish: RestoreWish,
+): Promise<FamilyState> {
+  if (!lacksSnapshot(rollback(state.family, state.node, { volume, ...wish }))) return state;
+  await takeSnapshot(ctx, state, `under ${wish.snapshot}`, { hidden: true });
+  const after = await readFamily(ctx, state.family.id);
+  const node = after.family.nodes.get(volume);
+  assert(node !== undefined, `volume '${volume}' has gone with a snapshot of it`);
+  return { ...after, node };
 }
 
 interface Safety extends Fresh {

@@ -3,7 +3,7 @@
 
 import { absorbing } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
-import { chainNumbers, nearestVolume, parentOf } from '../dm/family.ts';
+import { chainNumbers, chainOf, nearestVolume, parentOf } from '../dm/family.ts';
 import { fail } from '../errors.ts';
 import type { SnapshotId, VolumeId } from '../ids.ts';
 import type { Place, RestoreMode } from '../lvm/record.ts';
@@ -20,6 +20,8 @@ export interface Rollback {
   /** What is merged, the lowest first; last the target, or the promoted fork itself. */
   readonly path: readonly Node[];
   readonly kept: readonly Kept[];
+  /** What the snapshot that a promotion keeps will hang on. */
+  readonly keptOn: Node | undefined;
 }
 
 /** A snapshot whose store is merged away, and which gets a new one. */
@@ -68,7 +70,14 @@ function restoration(family: Family, volume: Node, request: RollbackRequest): Ro
       `${doing(request)}: the snapshot does not show an earlier state of that volume; make a volume from it instead`,
     );
   }
-  return { volume, target, base: volume, path, kept: keptOnTheWay(family, volume, path, request) };
+  return {
+    volume,
+    target,
+    base: volume,
+    path,
+    kept: keptOnTheWay(family, volume, path, request),
+    keptOn: undefined,
+  };
 }
 
 function isScratch({ record: { entity } }: Node): boolean {
@@ -154,13 +163,12 @@ function promotion(family: Family, fork: Node, request: RollbackRequest): Rollba
   refuseDependants(family, [base, ...path], target, request);
   refuseSizes(base, fork, request);
   const isKept = request.keepSnapshot && !target.record.deleted;
-  const seq = Math.min(1, chainNumbers(family, entity.id)?.low ?? 1) - 1;
+  const oldest = oldestPlace(family, fork, entity.id);
   const kept: readonly Kept[] = isKept
     ? [
         {
           node: target,
-          // Whatever the fork has written since is in the newer snapshots of its chain too, so the oldest place is right.
-          place: { kind: 'chain', volume: entity.id, seq },
+          place: oldest.place,
           level: path.length - 1,
           image: target.record.entity.size,
           deleted: false,
@@ -168,7 +176,24 @@ function promotion(family: Family, fork: Node, request: RollbackRequest): Rollba
         },
       ]
     : [];
-  return { volume: fork, target, base, path, kept };
+  return { volume: fork, target, base, path, kept, keptOn: isKept ? oldest.on : undefined };
+}
+
+/**
+ * Below all snapshots of a volume's chain: whatever it has written since is in those too. Where a fork of it has taken the
+ * oldest one's place, that is written, and the one above it is the oldest; the fork itself where there is none.
+ */
+function oldestPlace(family: Family, volume: Node, id: VolumeId): { readonly place: Place; readonly on: Node } {
+  const [last = volume, above = last] = chainOf(family, id).toReversed();
+  const { entity } = above.record;
+  if (last !== volume && last.record.entity.kind === 'volume' && entity.kind === 'snapshot')
+    return { place: { kind: 'fork', snapshot: entity.id }, on: above };
+  return { place: { kind: 'chain', volume: id, seq: Math.min(1, chainNumbers(family, id)?.low ?? 1) - 1 }, on: last };
+}
+
+/** What a promotion keeps would hang on a fork of the promoted one, which is written: a snapshot has to be taken first. */
+export function lacksSnapshot({ volume, keptOn }: Rollback): boolean {
+  return keptOn !== undefined && keptOn !== volume && keptOn.record.entity.kind === 'volume';
 }
 
 /** Everything from the origin to the fork is given up; what else reads through it has to go first. */
@@ -211,8 +236,8 @@ function refuseSizes(base: Node, fork: Node, request: RollbackRequest): void {
 }
 
 /** What has to end before this can begin; undefined: nothing. */
-export function inTheWay({ volume, base, path }: Rollback, family: Family): string | undefined {
-  for (const node of new Set([volume, base, ...path])) {
+export function inTheWay({ volume, base, path, keptOn }: Rollback, family: Family): string | undefined {
+  for (const node of new Set([volume, base, ...path, ...(keptOn === undefined ? [] : [keptOn])])) {
     const { restore, merging } = node.record;
     if (restore !== undefined) return `the restore of '${node.id}' to '${restore.snapshot}' is still merging`;
     if (node.level !== undefined) return `'${node.id}' takes part in a restore that is still merging`;

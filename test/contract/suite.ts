@@ -505,6 +505,31 @@ export const CONTRACT: readonly ContractCase[] = [
     },
   },
   {
+    name: 'a fork that was cloned is promoted: its snapshot hangs on nothing that is written',
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const base = await snapshot(s, id);
+      const made = await fork(s, base);
+      await scribble(s, made, 3);
+      const copy = await clone(s, made);
+      await finish(s);
+      await unstage(s, id);
+      await restore(s, made, base, { mode: 'snapshot' });
+      await scribble(s, copy, 6);
+      await scribble(s, made, 9);
+      await right(s);
+      await finish(s);
+      await scribble(s, copy, 1);
+      await scribble(s, made, 4);
+      await right(s);
+      await drop(s, base);
+      await finish(s);
+      await right(s);
+      await tidy(s, 2);
+    },
+  },
+  {
     name: 'a promoted fork is smaller than what its origin had become: all of that merges',
     run: async (s) => {
       const id = await volume(s);

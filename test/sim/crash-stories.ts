@@ -163,4 +163,39 @@ export const STORIES: readonly { readonly title: string; readonly story: Story }
       ],
     },
   },
+  {
+    title: 'a promotion hung its snapshot on a clone that had taken the place of its hidden one',
+    story: {
+      seed: 7014,
+      operations: [
+        { do: 'create', name: 'V1', size: 524288, chunk: 4096 },
+        { do: 'snapshot', name: 'S2', volume: 'V1' },
+        { do: 'create', name: 'F3', size: 1048576, chunk: 16384, from: 'S2' },
+        { do: 'activate', volume: 'F3' },
+        { do: 'write', volume: 'F3', writes: [[40, 9]] },
+        { do: 'create', name: 'C4', size: 1048576, chunk: 32768, from: 'F3' },
+        { do: 'background' },
+        { do: 'restore', volume: 'F3', snapshot: 'S2', mode: 'snapshot', keep: true },
+        { do: 'background' },
+        { do: 'activate', volume: 'C4' },
+        {
+          do: 'write',
+          volume: 'C4',
+          writes: [
+            [122, 3],
+            [44, 9],
+          ],
+        },
+        {
+          do: 'write',
+          volume: 'F3',
+          writes: [
+            [60, 9],
+            [42, 2],
+          ],
+        },
+        { do: 'delete', what: 'S2' },
+      ],
+    },
+  },
 ];
