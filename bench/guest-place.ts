@@ -5,6 +5,7 @@ import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createCaller } from '../test/csi/caller.ts';
 import { createWorkload } from '../test/csi/workload.ts';
+import type { Guest } from '../test/vm/guest.ts';
 import { removeGuest, startGuest } from '../test/vm/guest.ts';
 import { driverListens, driverTars } from '../tools/driver.ts';
 import { ToolError } from '../tools/fault.ts';
@@ -28,41 +29,44 @@ export async function guestPlace(needBytes: number): Promise<Place> {
       `Cannot put the disks in memory: ${MEMORY} has ${Math.floor((bavail * bsize) / GIB)} GiB free, and this run takes up to ${Math.ceil(needBytes / GIB)} GiB`,
     );
   }
-  const disksDir = await mkdtemp(join(MEMORY, 'snapmerge-bench-'));
+  const guest = await boot(await mkdtemp(join(MEMORY, 'snapmerge-bench-')));
   try {
-    const tars = await driverTars(NAME);
-    const options = { name: NAME, disks: DISKS, diskSizeBytes: DISK_BYTES, disksDir, memoryMiB: MEMORY_MIB };
-    const guest = await startGuest({ ...options, driver: true, tars });
-    try {
-      await driverListens(guest);
-      const socket = await guest.forward(CSI_SOCKET);
-      const csi = createCaller(socket.path);
-      const output: Place['output'] = (argv, input) => guest.output(argv, input === undefined ? {} : { stdin: input });
-      const work = createWorkload(guest, csi);
-      return {
-        about: await aboutOf('guest', output),
-        vg: 'pool',
-        output,
-        lvm: (command, ...args) => output([command, ...args]),
-        csi,
-        work,
-        driverPid: async () => Number(await output(['cat', '/run/snapmerge/driver.pid'])),
-        restartDriver: work.killDriver,
-        leave: () => undefined,
-        close: async () => {
-          csi.close();
-          await socket.close();
-          await guest.stop();
-          await removeGuest(NAME);
-          await rm(disksDir, { recursive: true });
-        },
-      };
-    } catch (error) {
-      await guest.stop();
-      throw error;
-    }
+    await driverListens(guest);
+    const socket = await guest.forward(CSI_SOCKET);
+    const csi = createCaller(socket.path);
+    const output: Place['output'] = (argv, input) => guest.output(argv, input === undefined ? {} : { stdin: input });
+    const work = createWorkload(guest, csi);
+    return {
+      about: await aboutOf('guest', output),
+      vg: 'pool',
+      output,
+      lvm: (command, ...args) => output([command, ...args]),
+      csi,
+      work,
+      driverPid: async () => Number(await output(['cat', '/run/snapmerge/driver.pid'])),
+      restartDriver: work.killDriver,
+      // The whole guest goes.
+      leave: () => undefined,
+      close: async () => {
+        csi.close();
+        await socket.close();
+        await guest.stop();
+        await removeGuest(NAME);
+      },
+    };
   } catch (error) {
-    await rm(disksDir, { recursive: true, force: true });
+    await guest.stop();
     throw error;
+  }
+}
+
+async function boot(disksDir: string): Promise<Guest> {
+  try {
+    const disks = { disks: DISKS, diskSizeBytes: DISK_BYTES, disksDir };
+    const tars = await driverTars(NAME);
+    return await startGuest({ name: NAME, ...disks, memoryMiB: MEMORY_MIB, driver: true, tars });
+  } finally {
+    // QEMU has them open: once they have no names they go with it, however it ends.
+    await rm(disksDir, { recursive: true });
   }
 }

@@ -17,7 +17,6 @@ const DISK_BYTES = 32 * 1024 ** 3;
 
 /** `needBytes` is what the rows have on the disks at most. */
 export async function hostPlace(needBytes: number): Promise<Place> {
-  await ensureDebianPackages(['fio']);
   const dir = hostDir(NAME);
   await mkdir(dir, { recursive: true });
   await run(['mount', '-t', 'tmpfs', '-o', `size=${2 * needBytes}`, 'snapmerge-bench', dir]);
@@ -27,7 +26,9 @@ export async function hostPlace(needBytes: number): Promise<Place> {
     await rm(dir, { recursive: true });
   };
   try {
-    const { socket, devices } = await startHost({ name: NAME, disks: DISKS, diskSizeBytes: DISK_BYTES });
+    const started = await startHost({ name: NAME, disks: DISKS, diskSizeBytes: DISK_BYTES });
+    const { socket, devices } = started;
+    await ensureDebianPackages(['fio']);
     const csi = createCaller(socket);
     const output: Place['output'] = ([file = '', ...args], input) =>
       run([file, ...args], input === undefined ? {} : { input });

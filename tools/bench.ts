@@ -52,7 +52,7 @@ export const bench = async (args: readonly string[]): Promise<number> => {
     ? async () => (await import('../bench/host-place.ts')).hostPlace(needBytes)
     : async () => (await import('../bench/guest-place.ts')).guestPlace(needBytes);
   const { records, failures } = await runRows({ open, rows, quick, rounds, say });
-  process.stdout.write(`${generated(records, rows)}\n`);
+  if (records.length > 0) process.stdout.write(`${generated(records, rows)}\n`);
   if (options.write) await writePage(await writtenRecords());
   if (failures.length > 0) throw new ToolError(`Cannot measure all rows:\n${failures.join('\n')}`);
   return 0;

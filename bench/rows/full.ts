@@ -57,6 +57,12 @@ async function invalid(place: Place): Promise<number> {
   return status.split('\n').filter((line) => /snapshot (Invalid|Overflow)$/.test(line)).length;
 }
 
+/** A comparison with one that does not watch would be unfair. */
+async function watchedByDmeventd(place: Place): Promise<void> {
+  const states = await place.lvm('lvs', '--noheadings', '--options', 'seg_monitor', place.vg);
+  if (!/^\s*monitored\s*$/m.test(states)) throw new Error('Cannot compare: dmeventd does not watch the snapshot');
+}
+
 async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const [mib, storeMib] = quick ? [1024, 512] : [1536, 512];
   if (place.about.where === 'guest') await place.output(['dd', `of=${LVM_LOCAL}`, 'status=none'], AUTOEXTEND);
@@ -69,6 +75,7 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
         say(`round ${round + 1} of ${rounds}: ${side}`);
         const volume = await SIDES[side](place, { name: 'f', mib, storeMib });
         await volume.snapshot();
+        if (side === 'LVM thick') await watchedByDmeventd(place);
         const waited = await write(place, volume, mib);
         const lost = await invalid(place);
         await volume.remove();
