@@ -4,8 +4,9 @@
 
 import { setTimeout as pass } from 'node:timers/promises';
 import type { Place } from './place.ts';
-import type { Volume } from './sides.ts';
-import { SIDES, fill } from './sides.ts';
+import { SIDES } from './sides.ts';
+import type { Volume } from './volume.ts';
+import { fill } from './volume.ts';
 
 const BLOCK = { access: 'block' } as const;
 const MIB = 1024 ** 2;

@@ -6,6 +6,8 @@ import type { Plot } from './record.ts';
 const WIDTH = 640;
 const HEIGHT = 360;
 const FRAME = { left: 64, right: 150, top: 40, bottom: 48 } as const;
+/** Series stand beside each other at a tick, or equal ones would hide each other. */
+const ASIDE = 7;
 const COLOURS = ['#0b62a4', '#d1495b', '#7a9e33', '#5f4b8b', '#444444'] as const;
 
 type Axis = (value: number) => number;
@@ -50,7 +52,9 @@ export function svgOf({ title, x, y, ticks, logarithmic, series }: Plot): string
   );
   const lines = series.map(({ name, values }, which) => {
     const colour = COLOURS[which % COLOURS.length] ?? 'black';
-    const points = values.flatMap((value, index) => (value === null ? [] : [{ value, left: at(xOf(index)) }]));
+    const points = values.flatMap((value, index) =>
+      value === null ? [] : [{ value, left: at(xOf(index) + (which - (series.length - 1) / 2) * ASIDE) }],
+    );
     const path = points.map(({ value, left }) => `${left},${at(yOf(value.median))}`).join(' ');
     const bars = points.map(
       ({ value, left }) =>

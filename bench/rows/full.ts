@@ -7,7 +7,8 @@ import type { Place } from '../place.ts';
 import type { Figure } from '../record.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
-import type { SideName, Volume } from '../sides.ts';
+import type { SideName } from '../sides.ts';
+import type { Volume } from '../volume.ts';
 import { SIDES } from '../sides.ts';
 import { spreadOf } from '../spread.ts';
 

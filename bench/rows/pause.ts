@@ -8,7 +8,7 @@ import type { Place } from '../place.ts';
 import type { Figure } from '../record.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
-import type { Volume } from '../sides.ts';
+import type { Volume } from '../volume.ts';
 import { SIDES } from '../sides.ts';
 import { ratiosOf, spreadOf } from '../spread.ts';
 

@@ -4,8 +4,9 @@ import { fioArgv, parseFio, replayLog, shuffled } from '../fio.ts';
 import type { Figure, Plot } from '../record.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
-import { CHUNK_BYTES, SIDES } from '../sides.ts';
-import type { Volume } from '../sides.ts';
+import { SIDES } from '../sides.ts';
+import type { Volume } from '../volume.ts';
+import { CHUNK_BYTES } from '../volume.ts';
 import { spreadOf } from '../spread.ts';
 
 const MIB = 1024 ** 2;

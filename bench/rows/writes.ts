@@ -8,8 +8,10 @@ import type { Place } from '../place.ts';
 import type { Figure, Plot } from '../record.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
-import type { SideName, Volume } from '../sides.ts';
-import { CHUNK_BYTES, SIDES } from '../sides.ts';
+import type { SideName } from '../sides.ts';
+import { SIDES } from '../sides.ts';
+import type { Volume } from '../volume.ts';
+import { CHUNK_BYTES } from '../volume.ts';
 import { ratiosOf } from '../spread.ts';
 
 const MIB = 1024 ** 2;

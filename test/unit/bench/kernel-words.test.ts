@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { parseFio, replayLog, resultOf, shuffled } from '../../../bench/fio.ts';
 import { leftOf } from '../../../bench/merges.ts';
 import { waitedShare } from '../../../bench/rows/full.ts';
-import { usedIn } from '../../../bench/sides.ts';
+import { usedIn } from '../../../bench/volume.ts';
 
 test('what snapshots have used, by a part of the name, also where dm doubles a dash', () => {
   const status = `pool-bench_thick_s04_s1: 0 131072 snapshot 4112/139264 16
