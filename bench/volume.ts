@@ -27,12 +27,11 @@ export interface Volume {
 export interface VolumeOptions {
   readonly name: string;
   readonly mib: number;
-  /** Filled with something that is not zeroes: where nothing is, thin has nothing to copy. */
-  readonly filled?: boolean;
   /** First size of a snapshot's store, as large as the volume unless told otherwise. */
   readonly storeMib?: number;
 }
 
+/** A volume that is filled with something that is not zeroes: where nothing is, thin has nothing to copy. */
 export type Maker = (place: Place, options: VolumeOptions) => Promise<Volume>;
 
 export interface Fill {

@@ -7,11 +7,11 @@ const THIN_POOL = 'bench_thin';
 
 const sizeOf = (mib: number): readonly string[] => ['--size', `${mib}m`];
 
-export const linear: Maker = async (place, { name, mib, filled = true }) => {
+export const linear: Maker = async (place, { name, mib }) => {
   const lv = `bench_lin_${name}`;
   await place.lvm('lvcreate', '-qq', '--yes', '--name', lv, ...sizeOf(mib), place.vg);
   const device = `/dev/${place.vg}/${lv}`;
-  if (filled) await fill(place, device, { mib });
+  await fill(place, device, { mib });
   return {
     name,
     id: `${place.vg}/${lv}`,
@@ -29,11 +29,11 @@ export const linear: Maker = async (place, { name, mib, filled = true }) => {
 /** Exceptions cost 16 bytes for each chunk, and a header. */
 const wholeStoreMib = (mib: number): number => mib + Math.ceil(mib / 1024) + 8;
 
-export const thick: Maker = async (place, { name, mib, filled = true, storeMib = wholeStoreMib(mib) }) => {
+export const thick: Maker = async (place, { name, mib, storeMib = wholeStoreMib(mib) }) => {
   const lv = `bench_thick_${name}`;
   await place.lvm('lvcreate', '-qq', '--yes', '--name', lv, ...sizeOf(mib), place.vg);
   const device = `/dev/${place.vg}/${lv}`;
-  if (filled) await fill(place, device, { mib });
+  await fill(place, device, { mib });
   let count = 0;
   const at = (index: number): string => `/dev/${place.vg}/${lv}_s${index}`;
   return {
@@ -67,7 +67,7 @@ export const thick: Maker = async (place, { name, mib, filled = true, storeMib =
   };
 };
 
-export const thin: Maker = async (place, { name, mib, filled = true }) => {
+export const thin: Maker = async (place, { name, mib }) => {
   const found = await place.lvm('lvs', '--noheadings', '--options', 'lv_name', place.vg);
   if (!found.split(/\s+/).includes(THIN_POOL)) {
     const chunk = ['--chunksize', `${CHUNK_BYTES / 1024}k`, '--poolmetadatasize', '64m'];
@@ -97,7 +97,7 @@ export const thin: Maker = async (place, { name, mib, filled = true }) => {
     `${place.vg}/${THIN_POOL}`,
   );
   const device = `/dev/${place.vg}/${lv}`;
-  if (filled) await fill(place, device, { mib });
+  await fill(place, device, { mib });
   const used = async (): Promise<number> => {
     const [, blocks = NaN] =
       /thin-pool \d+ \d+\/\d+ (\d+)\//.exec(

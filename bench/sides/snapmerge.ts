@@ -8,13 +8,13 @@ const BLOCK = { access: 'block' } as const;
 /** The part of a handle that devices are named after. */
 const idOf = (handle: string): string => handle.slice(handle.lastIndexOf('.') + 1);
 
-export const snapmerge: Maker = async (place, { name, mib, filled = true, storeMib }) => {
+export const snapmerge: Maker = async (place, { name, mib, storeMib }) => {
   const { work, csi } = place;
   const percent = storeMib === undefined ? 100 : Math.max(1, Math.round((storeMib / mib) * 100));
   const parameters = { chunkSize: `${CHUNK_BYTES / 1024}Ki`, snapshotReserve: `${percent}%` };
   const id = await work.volume(`bench-${name}`, { mib, ...BLOCK, parameters });
   const device = await work.use(id, BLOCK);
-  if (filled) await fill(place, device, { mib });
+  await fill(place, device, { mib });
   const handles: string[] = [];
   const forks: string[] = [];
   const fork = async (what: string, snapshot = ''): Promise<string> => {

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { parseFio, replayLog, resultOf, shuffled } from '../../../bench/fio.ts';
-import { leftOf } from '../../../bench/merges.ts';
+import { leftOf, speedOf } from '../../../bench/merges.ts';
 import { waitedShare } from '../../../bench/rows/full.ts';
 import { usedIn } from '../../../bench/volume.ts';
 
@@ -20,6 +20,23 @@ pool-other: 0 131072 snapshot Invalid
 test('what merges have before them', () => {
   expect(leftOf('a: 0 8 snapshot-merge 1040/4096 16\nb: 0 8 snapshot-merge 16/4096 16\n')).toBe(1024 * 512);
   expect(leftOf('No devices found')).toBe(0);
+});
+
+test('how fast a merge got on: as long as it was seen under way, or until it was over when it was seen too rarely', () => {
+  const looks = [
+    { ms: 1000, left: 900 },
+    { ms: 2000, left: 600 },
+    { ms: 3000, left: 300 },
+    { ms: 9000, left: 0 },
+  ];
+  expect(speedOf(looks)).toBe(300);
+  expect(
+    speedOf([
+      { ms: 0, left: 900 },
+      { ms: 3000, left: 0 },
+    ]),
+  ).toBe(300);
+  expect(() => speedOf([{ ms: 0, left: 0 }])).toThrow('it was over before it was looked at');
 });
 
 const side = (ios: number, iops: number) => ({
