@@ -19,7 +19,8 @@ export function repeated(text: string, count: number): string {
 }
 
 function copyOf(once: string, index: number, shift: number): string {
-  const mark = index.toString(36).padStart(6, '0');
+  // Ids have no letters that look like others (i, l, o, u), and hexadecimal digits are none of those.
+  const mark = index.toString(16).padStart(6, '0');
   return once
     .replace(DRAWN, (_, prefix: string, drawn: string) => `${prefix}${drawn}${mark}`)
     .replace(NAME_TAG, (_, name: string) => `"sm.name=${name}.${index}"`)

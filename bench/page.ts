@@ -13,7 +13,9 @@ export function generated(
   records: readonly RowRecord[],
   all: readonly { readonly row: number; readonly title: string }[],
 ): string {
-  const missing = all.filter(({ row }) => !records.some((record) => record.row === row));
+  const missing = all
+    .filter(({ row }) => !records.some((record) => record.row === row))
+    .toSorted((a, b) => a.row - b.row);
   const abouts = records.map(({ about }) => about);
   const emulated = abouts.some((about) => about.emulated);
   return [

@@ -3,9 +3,9 @@
 
 import type { Plot } from './record.ts';
 
-const WIDTH = 640;
+const WIDTH = 700;
 const HEIGHT = 360;
-const FRAME = { left: 64, right: 150, top: 40, bottom: 48 } as const;
+const FRAME = { left: 64, right: 200, top: 40, bottom: 48 } as const;
 /** Series stand beside each other at a tick, or equal ones would hide each other. */
 const ASIDE = 7;
 const COLOURS = ['#0b62a4', '#d1495b', '#7a9e33', '#5f4b8b', '#444444'] as const;

@@ -39,6 +39,12 @@ test('each copy has names, ids and extents of its own, alike wherever they stand
   expect(thrice.match(/\bid = "aaaaaa-/g)).toHaveLength(1);
 });
 
+test('all ids are of the letters that the driver has for them', () => {
+  const drawn = [...repeated(text, 300).matchAll(/\bv-([a-z0-9]{10})/g)].map(([, id]) => id);
+  expect(new Set(drawn)).toHaveLength(300);
+  expect(drawn.filter((id) => /[ilou]/.test(id?.slice(4) ?? 'i'))).toEqual([]);
+});
+
 test('a group without volumes is refused', () => {
   expect(() => repeated('pool {\n}\n', 2)).toThrow('it holds nothing');
 });
