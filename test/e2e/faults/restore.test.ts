@@ -1,15 +1,16 @@
 // A merge that is disturbed by all that can happen: the driver's pod killed, the driver upgraded, the API away, and the
-// node's power cut. The pod on the volume sees the snapshot's contents all the time, and in the end the merge is done.
+// node's power cut, each in a merge of its own. The pod on the volume sees the snapshot's contents all the time, and in the
+// end the merge is done.
 
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { isGuests, kubectl } from '../room/cluster.ts';
 import { DRIVER_NAMESPACE, driverPods, driversReady } from '../room/driver.ts';
+import { restoreOf } from '../room/generated.ts';
 import { fastMerges, slowMerges } from '../room/merging.ts';
 import { withoutApi, withoutNode } from '../room/nodes.ts';
 import { openRoom, TEST_LIMIT_MS } from '../room/room.ts';
 
 const room = openRoom('restore-faults');
-const RESTORE = 'volumerestore/back-to-friday';
 const MIB = 96;
 
 const fill = (letter: string): Promise<string> =>
@@ -18,59 +19,83 @@ const fill = (letter: string): Promise<string> =>
 const sum = (): Promise<string> =>
   room.exec('shop', 'sh', '-c', 'sync; echo 1 >/proc/sys/vm/drop_caches 2>/dev/null; md5sum </data/file');
 
-test.runIf(isGuests())(
-  'a merge goes on, whatever happens',
-  async () => {
-    await room.apply('shop.yaml');
-    await room.ready('shop');
-    const friday = await fill('friday');
-    await room.apply('friday.yaml');
-    await room.field('volumesnapshot/friday', '.status.readyToUse', 'true');
-    expect(await fill('monday')).not.toBe(friday);
+const driverImage = (): Promise<string> =>
+  kubectl([
+    'get',
+    'daemonset/snapmerge',
+    `--namespace=${DRIVER_NAMESPACE}`,
+    '--output=jsonpath={.spec.template.spec.containers[?(@.name=="driver")].image}',
+  ]);
+const upgrade = async (image: string): Promise<void> => {
+  await kubectl(['set', 'image', 'daemonset/snapmerge', `driver=${image}`, `--namespace=${DRIVER_NAMESPACE}`]);
+};
+
+interface Fault {
+  readonly name: string;
+  readonly strikes: (node: string) => Promise<void>;
+}
+
+const FAULTS: readonly Fault[] = [
+  {
+    name: 'driver-killed',
+    strikes: async (node) => {
+      const pod = (await driverPods()).find((one) => one.node === node)?.pod ?? '';
+      await kubectl(['delete', 'pod', pod, `--namespace=${DRIVER_NAMESPACE}`, '--grace-period=0', '--force']);
+    },
+  },
+  {
+    name: 'driver-upgraded',
+    strikes: async () => {
+      const present = await driverImage();
+      await upgrade('localhost/snapmerge:next');
+      await driversReady();
+      await upgrade(present);
+    },
+  },
+  { name: 'api-away', strikes: () => withoutApi(async () => undefined) },
+  {
+    name: 'power-cut',
+    strikes: async (node) => {
+      await withoutNode(node, async () => undefined);
+      await room.field('pod/shop', '.status.containerStatuses[0].restartCount', '1');
+    },
+  },
+];
+
+let friday = '';
+
+beforeAll(async () => {
+  await room.apply('shop.yaml');
+  await room.ready('shop');
+  friday = await fill('friday');
+  await room.apply('friday.yaml');
+  await room.field('volumesnapshot/friday', '.status.readyToUse', 'true');
+}, TEST_LIMIT_MS);
+
+afterAll(fastMerges, TEST_LIMIT_MS);
+
+test.runIf(isGuests()).each(FAULTS)(
+  'a merge goes on: $name',
+  async ({ name, strikes }) => {
+    expect(await fill(name)).not.toBe(friday);
     const node = await room.value('pod/shop', '.spec.nodeName');
+    const restore = `volumerestore/${name}`;
     await room.remove('pod/shop');
     await slowMerges();
-    await room.apply('restore-friday.yaml');
-    await room.condition(RESTORE, 'Begun');
+    await room.create(restoreOf(name, 'shop', 'friday'));
+    await room.condition(restore, 'Begun');
     await room.apply('shop.yaml');
     await room.ready('shop');
     expect(await sum()).toBe(friday);
-    const merging = async (): Promise<void> => {
-      expect(await room.value(RESTORE, '.status.phase')).toBe('Merging');
-    };
-    await merging();
+    expect(await room.value(restore, '.status.phase')).toBe('Merging');
 
-    const pod = (await driverPods()).find((one) => one.node === node)?.pod ?? '';
-    await kubectl(['delete', 'pod', pod, `--namespace=${DRIVER_NAMESPACE}`, '--grace-period=0', '--force']);
-    await driversReady();
-    await merging();
-
-    const image = (name: string): Promise<string> =>
-      kubectl(['set', 'image', 'daemonset/snapmerge', `driver=${name}`, `--namespace=${DRIVER_NAMESPACE}`]);
-    const present = await kubectl([
-      'get',
-      'daemonset/snapmerge',
-      `--namespace=${DRIVER_NAMESPACE}`,
-      '--output=jsonpath={.spec.template.spec.containers[?(@.name=="driver")].image}',
-    ]);
-    await image('localhost/snapmerge:next');
-    await driversReady();
-    await merging();
-    expect(await sum()).toBe(friday);
-
-    await withoutApi(async () => undefined);
-    await driversReady();
-    await merging();
-
-    await withoutNode(node, async () => undefined);
+    await strikes(node);
     await driversReady();
     await room.ready('shop');
     expect(await sum()).toBe(friday);
     await fastMerges();
-    await room.condition(RESTORE, 'Complete');
+    await room.condition(restore, 'Complete');
     expect(await sum()).toBe(friday);
-    await image(present);
-    await driversReady();
   },
-  4 * TEST_LIMIT_MS,
+  2 * TEST_LIMIT_MS,
 );

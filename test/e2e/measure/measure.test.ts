@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest';
 import { guests, kubectl } from '../room/cluster.ts';
 import { DRIVER_NAMESPACE, driverPods } from '../room/driver.ts';
-import { podWithClaims, snapshotsOf } from '../room/generated.ts';
+import { podWithClaims, restoreOf, snapshotsOf } from '../room/generated.ts';
 import { openRoom, TEST_LIMIT_MS } from '../room/room.ts';
 
 const room = openRoom('measure');
@@ -95,14 +95,6 @@ const copyingPod = (name: string, node: string, snapshot: string): string =>
     ],
     ['sh', '-c', `cp -a /data/${name}-from/. /data/${name}-to/ && sync`],
   );
-
-const restoreOf = (name: string, claim: string, snapshot: string): string =>
-  JSON.stringify({
-    apiVersion: 'snapmerge.io/v1alpha1',
-    kind: 'VolumeRestore',
-    metadata: { name },
-    spec: { persistentVolumeClaimName: claim, volumeSnapshotName: snapshot },
-  });
 
 test(
   'from a restore to a pod on restored data, against a claim with a full copy',

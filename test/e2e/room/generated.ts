@@ -8,7 +8,7 @@ export interface Claim {
   readonly snapshot?: string;
 }
 
-const claim = ({ name, size, volumeMode, snapshot }: Claim): object => ({
+const claimOf = ({ name, size, volumeMode, snapshot }: Claim): object => ({
   apiVersion: 'v1',
   kind: 'PersistentVolumeClaim',
   metadata: { name },
@@ -43,7 +43,7 @@ export const podWithClaims = (
   const nodeSelector = { 'kubernetes.io/hostname': node };
   const initContainers = first.length === 0 ? [] : [{ ...container, name: 'first', command: first }];
   const spec = { terminationGracePeriodSeconds: 1, nodeSelector, initContainers, containers: [container], volumes };
-  return list([...claims.map(claim), { apiVersion: 'v1', kind: 'Pod', metadata: { name: pod }, spec }]);
+  return list([...claims.map(claimOf), { apiVersion: 'v1', kind: 'Pod', metadata: { name: pod }, spec }]);
 };
 
 /** A snapshot of each of these claims, named `CLAIM-snapshot`. */
@@ -56,5 +56,14 @@ export const snapshotsOf = (claims: readonly string[]): string =>
       spec: { volumeSnapshotClassName: 'snapmerge', source: { persistentVolumeClaimName: name } },
     })),
   );
+
+/** A restore of a claim to a snapshot. */
+export const restoreOf = (name: string, claim: string, snapshot: string): string =>
+  JSON.stringify({
+    apiVersion: 'snapmerge.io/v1alpha1',
+    kind: 'VolumeRestore',
+    metadata: { name },
+    spec: { persistentVolumeClaimName: claim, volumeSnapshotName: snapshot },
+  });
 
 const list = (items: readonly object[]): string => JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
