@@ -119,13 +119,13 @@ interface Run {
 function createRun(kernel: Kernel, desired: Desired, log: Log): Run {
   const measured = new Map<StoreName, Sectors>();
   const touched: Step[] = [];
-  let trying: Step | undefined;
+  let trying: readonly Step[] = [];
   let swapped = false;
   const guarded: Run['guarded'] = async (work) => {
     try {
       await work();
     } catch (error) {
-      if (trying?.do === 'resume') swapped ||= await hasGoneOn(kernel, trying.device);
+      swapped ||= await hasGoneOn(kernel, trying);
       if (swapped) throw new AfterSwap(messageOf(error), { cause: error });
       await standDown(kernel, { desired, touched, trying }, log);
       throw error;
@@ -135,27 +135,44 @@ function createRun(kernel: Kernel, desired: Desired, log: Log): Run {
     measured,
     guarded,
     apply: async (steps, all, observed) => {
-      for (const step of steps) {
-        // Before it is done: a step may fail although it has happened.
-        touched.push(step);
-        trying = step;
+      for (const call of calls(steps)) {
+        const [{ do: kind }] = call;
+        // Before it is done: a step may fail although it has happened. Taken back last first, and resumes from the bottom up.
+        touched.push(...(kind === 'resume' ? call.toReversed() : call));
+        trying = call;
         await guarded(async () => {
-          if (step.do === 'remove' && measured.size === 0) await measure(kernel, all, observed, measured);
-          await kernel.apply(step);
+          if (kind === 'remove' && measured.size === 0) await measure(kernel, all, observed, measured);
+          await kernel.apply(call);
         });
-        trying = undefined;
-        swapped ||= step.do === 'resume';
-        log.info({ step: stepText(step) }, 'step');
+        trying = [];
+        swapped ||= kind === 'resume';
+        for (const step of call) log.info({ step: stepText(step) }, 'step');
       }
     },
   };
 }
 
-/** Whether a resume has happened although it failed; what cannot be found out is taken for done. */
-async function hasGoneOn(kernel: Kernel, key: DeviceKey): Promise<boolean> {
+/** Suspends and resumes that follow each other are one call each: writers wait for every process that is started meanwhile. */
+function calls(steps: readonly Step[]): readonly (readonly [Step, ...Step[]])[] {
+  const all: [Step, ...Step[]][] = [];
+  for (const step of steps) {
+    const last = all.at(-1);
+    if (last?.[0].do === step.do && (step.do === 'suspend' || step.do === 'resume')) last.push(step);
+    else all.push([step]);
+  }
+  return all;
+}
+
+/** Whether any resume of a call that failed has happened; what cannot be found out is taken for done. */
+async function hasGoneOn(kernel: Kernel, call: readonly Step[]): Promise<boolean> {
+  const resumed = call.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
+  if (resumed.length === 0) return false;
   try {
-    const device = (await kernel.observe('without-statuses')).devices.get(key);
-    return device?.live !== undefined && !device.suspended && device.inactive === undefined;
+    const { devices } = await kernel.observe('without-statuses');
+    return resumed.some((key) => {
+      const device = devices.get(key);
+      return device?.live !== undefined && !device.suspended && device.inactive === undefined;
+    });
   } catch {
     return true;
   }
@@ -163,9 +180,9 @@ async function hasGoneOn(kernel: Kernel, key: DeviceKey): Promise<boolean> {
 
 interface GivenUp {
   readonly desired: Desired;
-  /** What was done, in order, and last what was tried in vain, if it was a step that failed. */
+  /** What was done, in order, and last what was tried in vain, if that was steps of which one failed. */
   readonly touched: readonly Step[];
-  readonly trying: Step | undefined;
+  readonly trying: readonly Step[];
 }
 
 /**
@@ -177,7 +194,7 @@ async function standDown(kernel: Kernel, given: GivenUp, log: Log): Promise<void
   const loaded = new Set<DeviceKey>();
   const attempt = async (step: Step): Promise<boolean> => {
     try {
-      await kernel.apply(step);
+      await kernel.apply([step]);
       return true;
     } catch (error) {
       log.error({ step: stepText(step), error: messageOf(error) }, 'stand down failed');
@@ -185,12 +202,14 @@ async function standDown(kernel: Kernel, given: GivenUp, log: Log): Promise<void
     }
   };
   const steps = given.touched.toReversed();
+  // They go again, and a device without a table has nothing to resume.
+  const fresh = new Set(steps.flatMap((step) => (step.do === 'create' || step.do === 'make' ? [step.device] : [])));
   for (const { device } of steps.filter((step) => step.do === 'load')) {
     if (!(await attempt({ do: 'clear', device }))) loaded.add(device);
   }
   const open = stillOpen(given);
   for (const step of steps.flatMap((one) => undone(one, open))) {
-    if (step.do !== 'resume' || !loaded.has(step.device)) await attempt(step);
+    if (step.do !== 'resume' || !(loaded.has(step.device) || fresh.has(step.device))) await attempt(step);
   }
 }
 
@@ -202,7 +221,7 @@ function stillOpen({ desired, touched, trying }: GivenUp): ReadonlySet<DeviceKey
   const open = new Set<DeviceKey>();
   for (const step of touched) {
     if (step.do === 'open') open.add(step.device);
-    if (step.do === 'close' && step !== trying) open.delete(step.device);
+    if (step.do === 'close' && !trying.includes(step)) open.delete(step.device);
   }
   return new Set(
     [...open].filter((key) => {

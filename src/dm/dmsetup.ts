@@ -1,5 +1,6 @@
-// The Kernel port over the dmsetup command: three listings side by side to observe, one command a step. Symbolic
-// references become major:minor on load and come back on observe; nothing here decides what should be done.
+// The Kernel port over the dmsetup command: three listings side by side to observe, one command a step, or for a run of
+// suspends or resumes. Symbolic references become major:minor on load and come back on observe; nothing here decides what
+// should be done.
 
 import { setTimeout as wait } from 'node:timers/promises';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
@@ -8,6 +9,7 @@ import { failureOf, output } from '../exec.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
 import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
 import type { Extent, Kernel, Observed } from './kernel.ts';
+import { inTurn } from './kernel.ts';
 import type { DeviceIndex } from './observed.ts';
 import { assemble, indexOf, nodeOf } from './observed.ts';
 import type { DeviceRow } from './parse.ts';
@@ -227,19 +229,18 @@ export function createKernel(options: KernelOptions): Kernel {
         return await load(step);
       case 'swap':
         await load(step);
-        return await simple(['dmsetup', 'resume', ...quiet], step.device);
+        return await resume([step.device]);
       case 'open':
-        return await simple(['dmsetup', 'resume', ...quiet], step.device);
+        return await resume([step.device]);
       case 'close':
         // Nothing is mounted on it, and nothing may wait for what is under way elsewhere.
-        return await simple(['dmsetup', 'suspend', '--nolockfs', '--noflush'], step.device);
+        return await simple(['dmsetup', 'suspend', '--nolockfs', '--noflush'], [step.device]);
       case 'clear':
-        return await simple(['dmsetup', 'clear'], step.device);
+        return await simple(['dmsetup', 'clear'], [step.device]);
       case 'suspend':
-        // The default: freezes a mounted file system and waits for all I/O under way.
-        return await simple(['dmsetup', 'suspend'], step.device);
+        return await suspend([step.device]);
       case 'resume':
-        return await simple(['dmsetup', 'resume', ...quiet], step.device);
+        return await resume([step.device]);
       case 'flush': {
         const { majorMinor } = await deviceRow(step.device);
         await output(exec, ['sync', nodeOf(majorMinor)]);
@@ -250,9 +251,25 @@ export function createKernel(options: KernelOptions): Kernel {
     }
   }
 
-  async function simple(command: Argv, device: DeviceKey): Promise<void> {
-    const { name } = await deviceRow(device);
-    await output(exec, [...command, name]);
+  /** Runs that dmsetup takes in one call, in their order, up to the first that is refused; any other step is one by itself. */
+  async function actTogether(steps: readonly Step[]): Promise<void> {
+    const [first] = steps;
+    if (first === undefined) return;
+    const devices = steps.flatMap((step) =>
+      step.do === first.do && (step.do === 'suspend' || step.do === 'resume') ? [step.device] : [],
+    );
+    if (devices.length < steps.length) await inTurn(act)(steps);
+    else await (first.do === 'suspend' ? suspend(devices) : resume(devices));
+  }
+
+  /** The default: freezes a mounted file system and waits for all I/O under way. */
+  const suspend = (devices: readonly DeviceKey[]): Promise<void> => simple(['dmsetup', 'suspend'], devices);
+  const resume = (devices: readonly DeviceKey[]): Promise<void> => simple(['dmsetup', 'resume', ...quiet], devices);
+
+  async function simple(command: Argv, devices: readonly DeviceKey[]): Promise<void> {
+    const names: string[] = [];
+    for (const device of devices) names.push((await deviceRow(device)).name);
+    await output(exec, [...command, ...names]);
   }
 
   async function observeOnce(extent: Extent): Promise<Observed | undefined> {
@@ -279,12 +296,13 @@ export function createKernel(options: KernelOptions): Kernel {
       );
     },
 
-    apply: async (step) => {
+    apply: async (steps) => {
       try {
-        await act(step);
+        await actTogether(steps);
       } catch (error) {
         const kind = error instanceof SnapmergeError ? error.kind : 'internal';
-        throw new SnapmergeError(kind, `Cannot apply '${stepText(step)}': ${messageOf(error)}`, { cause: error });
+        const what = steps.map(stepText).join(', ');
+        throw new SnapmergeError(kind, `Cannot apply '${what}': ${messageOf(error)}`, { cause: error });
       }
     },
 

@@ -39,8 +39,18 @@ export type Extent = 'all' | 'without-statuses';
 /** Device-mapper as seen from one pool. Errors are SnapmergeError: `unavailable` when dmsetup does not answer, `internal` for a refused step. */
 export interface Kernel {
   readonly observe: (extent?: Extent) => Promise<Observed>;
-  /** Applies one step to its end; it is never cancelled half-way. */
-  readonly apply: (step: Step) => Promise<void>;
+  /**
+   * Applies steps to their ends, one after the other; none is cancelled half-way. Throws at the first that is refused, and
+   * those behind it are not tried. Several in one call are for where somebody waits between them: suspends, and resumes.
+   */
+  readonly apply: (steps: readonly Step[]) => Promise<void>;
   /** Statuses of all snapshots and merges of the pool in one call: cheap enough for the monitor to repeat. */
   readonly statuses: () => Promise<ReadonlyMap<DeviceKey, SnapshotStatus>>;
+}
+
+/** How all who act on single steps take the steps of one call. */
+export function inTurn(act: (step: Step) => Promise<void>): Kernel['apply'] {
+  return async (steps) => {
+    for (const step of steps) await act(step);
+  };
 }

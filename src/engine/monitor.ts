@@ -221,7 +221,7 @@ async function relieveStore(
       ctx.goOn(family);
     }
     for (const step of steps) {
-      await ctx.kernel.apply(step);
+      await ctx.kernel.apply([step]);
       ctx.tailChanges.set(family, (ctx.tailChanges.get(family) ?? 0) + 1);
       ctx.log.info({ step: stepText(step) }, 'step');
     }

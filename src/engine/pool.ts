@@ -282,7 +282,7 @@ async function removeOrphans(ctx: Context, forest: Forest, observed: Observed): 
   for (const { key, live, inactive, openCount } of observed.devices.values()) {
     const isEmpty = (live === undefined && inactive === undefined) || isTail(key);
     if (known.has(ownerOf(key)) || !isEmpty || openCount > 0) continue;
-    await ctx.kernel.apply({ do: 'remove', device: key });
+    await ctx.kernel.apply([{ do: 'remove', device: key }]);
   }
 }
 

@@ -49,9 +49,9 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
     },
     kernel: {
       ...kernel,
-      apply: async (step) => {
-        const isActivation = step.do === 'activate' || step.do === 'deactivate';
-        return isActivation ? changing(() => kernel.apply(step)) : kernel.apply(step);
+      apply: async (steps) => {
+        const isActivation = steps.some((step) => step.do === 'activate' || step.do === 'deactivate');
+        return isActivation ? changing(() => kernel.apply(steps)) : kernel.apply(steps);
       },
     },
     recent: async () => {

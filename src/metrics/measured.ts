@@ -40,7 +40,7 @@ export function commandOf([program, verb = '']: readonly [string, ...string[]]):
   return hasVerbs && /^[a-z_]+$/.test(verb) ? `${program} ${verb}` : program;
 }
 
-/** Steps, and how long each top device stood still: from its suspend to its resume. */
+/** Steps, those of one call as one, and how long each top device stood still: from its suspend to its resume. */
 export function measuredKernel(
   kernel: Kernel,
   pool: string,
@@ -50,22 +50,28 @@ export function measuredKernel(
   const still = new Map<DeviceKey, number>();
   return {
     ...kernel,
-    apply: async (step) => {
+    apply: async (steps) => {
+      const [first] = steps;
+      if (first === undefined) return;
       const began = now();
+      let ended = began;
       let outcome: Outcome = 'error';
       try {
-        await kernel.apply(step);
+        await kernel.apply(steps);
         outcome = 'ok';
       } finally {
-        metrics.stepped(pool, step.do, outcome, now() - began);
+        ended = now();
+        metrics.stepped(pool, first.do, outcome, ended - began);
       }
-      if (!('device' in step) || !step.device.endsWith('-top')) return;
-      // From when it was asked for: writes are held back from then on.
-      if (step.do === 'suspend') still.set(step.device, began);
-      const since = still.get(step.device);
-      if (step.do !== 'resume' || since === undefined) return;
-      still.delete(step.device);
-      metrics.paused(pool, now() - since);
+      for (const step of steps) {
+        if (!('device' in step) || !step.device.endsWith('-top')) continue;
+        // From when it was asked for: writes are held back from then on.
+        if (step.do === 'suspend') still.set(step.device, began);
+        const since = still.get(step.device);
+        if (step.do !== 'resume' || since === undefined) continue;
+        still.delete(step.device);
+        metrics.paused(pool, ended - since);
+      }
     },
   };
 }

@@ -55,7 +55,7 @@ export function createRuleRig(rig: Rig, waits: Waits): RuleRig {
   const random: Random = createRandom(1);
   let tag = 0;
   const each = async (step: 'create' | 'suspend' | 'resume' | 'remove', names: readonly string[]): Promise<void> => {
-    for (const name of names) await rig.kernel.apply({ do: step, device: key(name) });
+    await rig.kernel.apply(names.map((name) => ({ do: step, device: key(name) })));
   };
   const words: RuleRig = {
     rig,
@@ -75,8 +75,8 @@ export function createRuleRig(rig: Rig, waits: Waits): RuleRig {
       await words.load(name, table);
       await words.resume(name);
     },
-    load: (name, table) => rig.kernel.apply({ do: 'load', device: key(name), table, readOnly: false }),
-    clear: (name) => rig.kernel.apply({ do: 'clear', device: key(name) }),
+    load: (name, table) => rig.kernel.apply([{ do: 'load', device: key(name), table, readOnly: false }]),
+    clear: (name) => rig.kernel.apply([{ do: 'clear', device: key(name) }]),
     suspend: async (...names) => each('suspend', names),
     resume: async (...names) => each('resume', names),
     remove: async (...names) => each('remove', names),

@@ -7,6 +7,7 @@ import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
 import { deviceKey, poolName } from '../../src/ids.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
+import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import type { VolumeParameters } from '../../src/parameters.ts';
 import type { Log } from '../../src/ports.ts';
@@ -72,7 +73,7 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
     return done;
   };
   const apply = async (step: Step): Promise<void> => {
-    await effect(rig.kernel.apply(step));
+    await effect(rig.kernel.apply([step]));
     if (looking) return;
     looking = true;
     await engine.look();
@@ -89,7 +90,7 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
       shrink: (...args) => effect(lvm.shrink(...args)),
       retag: (...args) => effect(lvm.retag(...args)),
     },
-    kernel: { ...rig.kernel, apply },
+    kernel: { ...rig.kernel, apply: inTurn(apply) },
     host: { zero: (...args) => effect(host.zero(...args)) },
     clock: { nowMs: () => (scenario.clockMs += 1), sleep: () => Promise.resolve() },
     drawId: () => idOf(scenario.nextId++),

@@ -89,9 +89,9 @@ async function rigOf(guest: Guest): Promise<Rig> {
     },
     sh: async (line) => await guest.output(['sh', '-c', line]),
     show: async (device, table, readOnly = false) => {
-      await kernel.apply({ do: 'create', device });
-      await kernel.apply({ do: 'load', device, table, readOnly });
-      await kernel.apply({ do: 'resume', device });
+      await kernel.apply([{ do: 'create', device }]);
+      await kernel.apply([{ do: 'load', device, table, readOnly }]);
+      await kernel.apply([{ do: 'resume', device }]);
     },
     node: async (device) => nodeOf((await kernel.observe()).devices.get(device)?.majorMinor ?? ''),
     commits: async (change) => {
@@ -112,9 +112,10 @@ async function makeStores({ lvm, zero }: Rig): Promise<void> {
 async function clean({ lvm, kernel, sh }: Rig): Promise<void> {
   await sh('umount /mnt/* 2>/dev/null; true');
   const { devices } = await kernel.observe();
-  for (const device of devices.values()) if (device.suspended) await kernel.apply({ do: 'resume', device: device.key });
+  for (const device of devices.values())
+    if (device.suspended) await kernel.apply([{ do: 'resume', device: device.key }]);
   for (const device of [forkTop, forkView, top, snapshotView, view]) {
-    if (devices.has(device)) await kernel.apply({ do: 'remove', device });
+    if (devices.has(device)) await kernel.apply([{ do: 'remove', device }]);
   }
   for (const { store } of (await lvm.report()).stores) await lvm.remove(store);
 }
@@ -249,8 +250,8 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
 
     test.each([true, false])('makes a device read-only, or not: %s', async (readOnly) => {
       await rig.lvm.create(data, mib(64), 'linear', ['snapmerge']);
-      await rig.kernel.apply({ do: 'activate', stores: [data] });
-      await rig.kernel.apply({ do: 'make', device: view, table: on(data), readOnly });
+      await rig.kernel.apply([{ do: 'activate', stores: [data] }]);
+      await rig.kernel.apply([{ do: 'make', device: view, table: on(data), readOnly }]);
       expect((await rig.kernel.observe()).devices.get(view)).toMatchObject({ readOnly, suspended: false });
       await clean(rig);
     });
@@ -279,30 +280,30 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       await makeStores(rig);
       const { kernel, show } = rig;
       await show(view, on(data));
-      await kernel.apply({ do: 'create', device: top });
+      await kernel.apply([{ do: 'create', device: top }]);
       expect((await kernel.observe()).devices.get(top)).toMatchObject({
         live: undefined,
         inactive: undefined,
         suspended: false,
         openCount: 0,
       });
-      await kernel.apply({ do: 'load', device: top, table: over(view), readOnly: false });
+      await kernel.apply([{ do: 'load', device: top, table: over(view), readOnly: false }]);
       const loaded = (await kernel.observe()).devices.get(top);
       expect(loaded?.live).toBeUndefined();
       expect(sameTable(loaded?.inactive ?? [], over(view))).toBe(true);
-      await kernel.apply({ do: 'clear', device: top });
+      await kernel.apply([{ do: 'clear', device: top }]);
       expect((await kernel.observe()).devices.get(top)?.inactive).toBeUndefined();
-      await kernel.apply({ do: 'load', device: top, table: over(view), readOnly: false });
-      await kernel.apply({ do: 'resume', device: top });
+      await kernel.apply([{ do: 'load', device: top, table: over(view), readOnly: false }]);
+      await kernel.apply([{ do: 'resume', device: top }]);
 
-      await kernel.apply({ do: 'suspend', device: top });
+      await kernel.apply([{ do: 'suspend', device: top }]);
       await show(snapshotView, snapshotOf(view, cow, 'P'), true);
-      await kernel.apply({ do: 'load', device: top, table: origin(view), readOnly: false });
+      await kernel.apply([{ do: 'load', device: top, table: origin(view), readOnly: false }]);
       const paused = (await kernel.observe()).devices.get(top);
       expect(paused?.suspended).toBe(true);
       expect(sameTable(paused?.live ?? [], over(view))).toBe(true);
       expect(sameTable(paused?.inactive ?? [], origin(view))).toBe(true);
-      await kernel.apply({ do: 'resume', device: top });
+      await kernel.apply([{ do: 'resume', device: top }]);
 
       const observed = await kernel.observe();
       expect(observed.devices.get(snapshotView)).toMatchObject({
@@ -320,7 +321,7 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       const { kernel, node, sh } = rig;
       const before = await sh(`sha256sum < ${await node(snapshotView)}`);
       await sh(`dd if=/dev/urandom of=${await node(top)} bs=64k count=8 oflag=direct status=none`);
-      await kernel.apply({ do: 'flush', device: top });
+      await kernel.apply([{ do: 'flush', device: top }]);
       const status = (await kernel.statuses()).get(snapshotView);
       expect(status).toMatchObject({ state: 'counts', used: 32n + 8n * 128n });
       expect(await sh(`sha256sum < ${await node(snapshotView)}`)).toBe(before);
@@ -332,14 +333,16 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       const held = guest.exec(['sh', '-c', `exec 9<${await node(top)}; sleep 1`]);
       const open = async (): Promise<boolean> => ((await kernel.observe()).devices.get(top)?.openCount ?? 0) > 0;
       while (!(await open())) await Promise.resolve();
-      await kernel.apply({ do: 'remove', device: top });
+      await kernel.apply([{ do: 'remove', device: top }]);
       expect((await held).code).toBe(0);
       expect((await kernel.observe()).devices.has(top)).toBe(false);
     });
 
     test('says at once whose table lies on a device', async () => {
       const began = performance.now();
-      await expect(rig.kernel.apply({ do: 'remove', device: view })).rejects.toThrow(/the tables of dm-\d+ lie on it/);
+      await expect(rig.kernel.apply([{ do: 'remove', device: view }])).rejects.toThrow(
+        /the tables of dm-\d+ lie on it/,
+      );
       expect(performance.now() - began).toBeLessThan(3000);
       await clean(rig);
     });
@@ -371,10 +374,10 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       await show(top, over(view));
       await sh(`mkfs.ext4 -q ${await node(top)} && mkdir -p /mnt/v /mnt/f && mount ${await node(top)} /mnt/v`);
       await sh('echo one > /mnt/v/file && udevadm settle');
-      await kernel.apply({ do: 'suspend', device: top });
+      await kernel.apply([{ do: 'suspend', device: top }]);
       await show(snapshotView, snapshotOf(view, cow, 'P'), true);
-      await kernel.apply({ do: 'load', device: top, table: origin(view), readOnly: false });
-      await kernel.apply({ do: 'resume', device: top });
+      await kernel.apply([{ do: 'load', device: top, table: origin(view), readOnly: false }]);
+      await kernel.apply([{ do: 'resume', device: top }]);
       await show(forkView, snapshotOf(snapshotView, forkCow, 'PO'));
       await show(forkTop, over(forkView));
       await sh(`echo two > /mnt/v/file; mount ${await node(forkTop)} /mnt/f`);
@@ -404,7 +407,7 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       await show(view, on(data));
       await show(top, over(view));
       await sh(`vgcreate -qq theirs ${await node(top)}`);
-      await kernel.apply({ do: 'suspend', device: top });
+      await kernel.apply([{ do: 'suspend', device: top }]);
 
       let plainIsDone = false;
       const plain = guest.exec(['pvs']).then(() => (plainIsDone = true));
@@ -418,7 +421,7 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       expect((await createLvm({ exec: rig.exec, vgName: VG }).report()).strangers).toBe(0);
       expect(plainIsDone).toBe(false);
 
-      await kernel.apply({ do: 'resume', device: top });
+      await kernel.apply([{ do: 'resume', device: top }]);
       await plain;
       await sh(`wipefs -aq ${await node(top)}`);
       await clean(rig);
@@ -497,10 +500,10 @@ describe('without udev', { timeout: STEP_LIMIT_MS }, () => {
     await show(view, on(data));
     await show(top, over(view));
     await sh(`mkfs.ext4 -q ${await node(top)} && mkdir -p /mnt/v && mount ${await node(top)} /mnt/v`);
-    await kernel.apply({ do: 'suspend', device: top });
+    await kernel.apply([{ do: 'suspend', device: top }]);
     await show(snapshotView, snapshotOf(view, cow, 'P'), true);
-    await kernel.apply({ do: 'load', device: top, table: origin(view), readOnly: false });
-    await kernel.apply({ do: 'resume', device: top });
+    await kernel.apply([{ do: 'load', device: top, table: origin(view), readOnly: false }]);
+    await kernel.apply([{ do: 'resume', device: top }]);
     await sh('echo one > /mnt/v/file; sync /mnt/v/file');
     expect((await kernel.statuses()).get(snapshotView)).toMatchObject({ state: 'counts' });
     await clean(rig);

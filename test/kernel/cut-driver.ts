@@ -1,6 +1,7 @@
 // The driver of one boot, as a cut test wants it: an engine whose effects are counted and can be stopped after any of them,
 // and that never reaches the guest again once the power has gone, although its promises still end.
 
+import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import { stepText } from '../../src/dm/step.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
@@ -89,10 +90,10 @@ export async function startDriver({ guest, leastHeadroom, nowMs, drawId }: Drive
     await effect(stepText(step), async () => {
       if (step.do === 'load' && step.table.some(({ type }) => type === 'snapshot-merge')) begins.add(step.device);
       if (step.do === 'resume' && begins.delete(step.device)) merging();
-      await ports.kernel.apply(step);
+      await ports.kernel.apply([step]);
     });
   };
-  const kernel = { ...ports.kernel, apply };
+  const kernel = { ...ports.kernel, apply: inTurn(apply) };
   const lvm: Lvm = {
     report: ports.lvm.report,
     create: (...a) => effect(`lvcreate ${a[0]} ${a[1]} ${a[3].join(' ')}`, () => ports.lvm.create(...a)),

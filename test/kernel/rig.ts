@@ -136,9 +136,9 @@ export async function guestRig(guest: Guest): Promise<GuestRig> {
 
 export function guestWaits(guest: Guest, rig: Rig): Waits {
   return {
-    step: (step) => underway(rig.kernel.apply(step)),
+    step: (step) => underway(rig.kernel.apply([step])),
     write: (device, write) => underway(rig.write(device, [write])),
-    flush: (device) => underway(rig.kernel.apply({ do: 'flush', device })),
+    flush: (device) => underway(rig.kernel.apply([{ do: 'flush', device }])),
     inflight: async (key) => {
       const device = (await rig.kernel.observe()).devices.get(key);
       if (device === undefined) throw new Error(`Cannot find device '${key}' in the guest`);

@@ -1,6 +1,7 @@
 // The crash test itself on trial: with a rule of the design dropped, it must find out within some seeds.
 
 import { expect, test } from 'vitest';
+import { inTurn } from '../../src/dm/kernel.ts';
 import { mergeFinished } from '../../src/dm/status.ts';
 import type { Step } from '../../src/dm/step.ts';
 import { randomly } from './crash-random.ts';
@@ -22,14 +23,14 @@ const steps =
     host: world.host,
     kernel: {
       ...world.kernel,
-      apply: (step) => change(step, world),
+      apply: inTurn((step) => change(step, world)),
     },
   });
 
 /** The driver asks for such a step, and nobody does it. */
 const without = (kind: Step['do'], device = '') =>
   steps((step, { kernel }) =>
-    step.do === kind && 'device' in step && step.device.endsWith(device) ? nothing() : kernel.apply(step),
+    step.do === kind && 'device' in step && step.device.endsWith(device) ? nothing() : kernel.apply([step]),
   );
 
 /** A step of such a device is done one step later. */
@@ -40,10 +41,10 @@ const late =
     const apply = async (step: Step): Promise<void> => {
       const before = held;
       held = isLate(step) ? step : undefined;
-      if (held === undefined) await world.kernel.apply(step);
-      if (before !== undefined) await world.kernel.apply(before);
+      if (held === undefined) await world.kernel.apply([step]);
+      if (before !== undefined) await world.kernel.apply([before]);
     };
-    return { lvm: world.lvm, host: world.host, kernel: { ...world.kernel, apply } };
+    return { lvm: world.lvm, host: world.host, kernel: { ...world.kernel, apply: inTurn(apply) } };
   };
 
 /** What should stand still is suspended only when the new tables have been loaded. */
@@ -52,11 +53,11 @@ function loadedBeforeTheFreeze(world: World): Ports {
   const apply = async (step: Step): Promise<void> => {
     if (step.do === 'suspend') held.push(step);
     else {
-      if (step.do === 'resume') for (const one of held.splice(0)) await world.kernel.apply(one);
-      await world.kernel.apply(step);
+      if (step.do === 'resume') for (const one of held.splice(0)) await world.kernel.apply([one]);
+      await world.kernel.apply([step]);
     }
   };
-  return { lvm: world.lvm, host: world.host, kernel: { ...world.kernel, apply } };
+  return { lvm: world.lvm, host: world.host, kernel: { ...world.kernel, apply: inTurn(apply) } };
 }
 
 /** A top whose table stays is left alone. */
@@ -65,7 +66,7 @@ const topsLeftAlone = steps(async (step, { kernel }) => {
     const top = (await kernel.observe()).devices.get(step.device);
     if (top?.live !== undefined && top.inactive === undefined) return;
   }
-  await kernel.apply(step);
+  await kernel.apply([step]);
 });
 
 const isFedSnapshot = (step: Step): boolean => step.do === 'resume' && step.device.startsWith('s-');
@@ -127,12 +128,12 @@ const MUTANTS: readonly (readonly [string, (world: World) => Ports])[] = [
         held = true;
       };
       const apply = async (step: Step): Promise<void> => {
-        await kernel.apply(step);
+        await kernel.apply([step]);
         if (!held || step.do !== 'resume') return;
         held = false;
         await lvm.flush();
       };
-      return { kernel: { ...kernel, apply }, lvm: { ...lvm, flush }, host };
+      return { kernel: { ...kernel, apply: inTurn(apply) }, lvm: { ...lvm, flush }, host };
     },
   ],
   [

@@ -10,6 +10,7 @@ import { deviceKey, isTail, isVolumeId, poolName } from '../../src/ids.ts';
 import { buildForest } from '../../src/dm/family.ts';
 import type { Host } from '../../src/host.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
+import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import type { Bytes } from '../../src/units.ts';
@@ -209,9 +210,9 @@ function newEngine(run: Run): PoolEngine {
     const { beforeSuspend } = hooks;
     if (step.do === 'suspend') hooks.beforeSuspend = undefined;
     if (step.do === 'suspend') await beforeSuspend?.();
-    await world.kernel.apply(step);
+    await world.kernel.apply([step]);
   };
-  const { kernel, lvm, host } = run.ports({ ...world, kernel: { ...world.kernel, apply } });
+  const { kernel, lvm, host } = run.ports({ ...world, kernel: { ...world.kernel, apply: inTurn(apply) } });
   return createPoolEngine({
     kernel,
     lvm,

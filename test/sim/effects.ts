@@ -1,5 +1,5 @@
 // Counts everything that changes something, and dies or fails where a test has asked for it. One effect is one
-// Kernel.apply, one change of LVM, one flush, one zeroing.
+// step of Kernel.apply, one change of LVM, one flush, one zeroing.
 
 import { SnapmergeError } from '../../src/errors.ts';
 import { SimCrash, SimHang } from './errors.ts';

@@ -3,6 +3,7 @@
 
 import type { DeviceKey, StoreName } from '../../src/ids.ts';
 import type { Kernel, Observed, ObservedDevice, ObservedStore } from '../../src/dm/kernel.ts';
+import { inTurn } from '../../src/dm/kernel.ts';
 import type { SnapshotStatus } from '../../src/dm/status.ts';
 import type { Step } from '../../src/dm/step.ts';
 import { stepText } from '../../src/dm/step.ts';
@@ -26,7 +27,7 @@ export function createKernel(m: Machine, io: Io, around: Around): Kernel {
       alive(m);
       return observe(m);
     },
-    apply: async (step) => effect(m, stepText(step), () => applyStep(m, io, step), around),
+    apply: inTurn(async (step) => effect(m, stepText(step), () => applyStep(m, io, step), around)),
     statuses: async () => {
       alive(m);
       return statuses(m);

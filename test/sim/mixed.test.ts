@@ -47,7 +47,7 @@ async function take(state: State): Promise<void> {
   const former = chain.at(-1);
   write(state);
   await rig.suspend('v');
-  await rig.world.kernel.apply({ do: 'flush', device: key('real') });
+  await rig.world.kernel.apply([{ do: 'flush', device: key('real') }]);
   if (former !== undefined) await rig.suspend(former.name);
   await rig.create(name, snapshot(d('real'), s(cow), { chunk }));
   if (former !== undefined) {
@@ -95,7 +95,7 @@ async function cut(state: State): Promise<void> {
   control.merge(draw(state.random, 6));
   if (draw(state.random, 2) === 0) control.crashPower();
   else control.crashInMerge();
-  for (const each of (await lvm.report()).stores) await kernel.apply({ do: 'activate', stores: [each.store] });
+  for (const each of (await lvm.report()).stores) await kernel.apply([{ do: 'activate', stores: [each.store] }]);
   const view = merging === undefined ? [linear(s('D'))] : merge(s('D'), s(merging.cow), { chunk: merging.chunk });
   await rig.create('real', view);
   for (const [i, each] of chain.toReversed().entries()) {

@@ -9,7 +9,7 @@ import type { Rig } from './proof-rig.ts';
 import { createRig } from './proof-rig.ts';
 
 async function activate(rig: Rig, ...names: readonly string[]): Promise<void> {
-  for (const name of names) await rig.world.kernel.apply({ do: 'activate', stores: [store(name)] });
+  for (const name of names) await rig.world.kernel.apply([{ do: 'activate', stores: [store(name)] }]);
 }
 
 async function volume(rig: Rig): Promise<number[]> {
@@ -76,7 +76,7 @@ test('wrong: a snapshot of what was acknowledged and not flushed', async () => {
   await rig.create('S1', snapshot(d('real'), s('c1')));
   await rig.load('v', origin(d('real')));
   await rig.resume('v');
-  await rig.world.kernel.apply({ do: 'flush', device: key('S1') });
+  await rig.world.kernel.apply([{ do: 'flush', device: key('S1') }]);
   rig.world.control.crashPower({ contents: 'everything' });
   await activate(rig, 'D', 'c1');
   await rig.create('real', [linear(s('D'))]);
@@ -88,8 +88,8 @@ test('a flush on a suspended device hangs; on the view below it does not', async
   const rig = createRig();
   await volume(rig);
   await rig.suspend('v');
-  await rig.world.kernel.apply({ do: 'flush', device: key('real') });
-  await expect(rig.world.kernel.apply({ do: 'flush', device: key('v') })).rejects.toThrow('hang');
+  await rig.world.kernel.apply([{ do: 'flush', device: key('real') }]);
+  await expect(rig.world.kernel.apply([{ do: 'flush', device: key('v') }])).rejects.toThrow('hang');
 });
 
 test('LVM commits fall back in order; a removed store comes back, overwritten by who got its extents', async () => {

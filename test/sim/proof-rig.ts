@@ -41,19 +41,19 @@ export function createRig(options: WorldOptions = {}): Rig {
       await lvm.flush();
     },
     create: async (name, table) => {
-      await kernel.apply({ do: 'create', device: key(name) });
+      await kernel.apply([{ do: 'create', device: key(name) }]);
       await rig.load(name, table);
       await rig.resume(name);
     },
-    load: (name, table) => kernel.apply({ do: 'load', device: key(name), table, readOnly: false }),
+    load: (name, table) => kernel.apply([{ do: 'load', device: key(name), table, readOnly: false }]),
     suspend: async (...names) => {
-      for (const name of names) await kernel.apply({ do: 'suspend', device: key(name) });
+      for (const name of names) await kernel.apply([{ do: 'suspend', device: key(name) }]);
     },
     resume: async (...names) => {
-      for (const name of names) await kernel.apply({ do: 'resume', device: key(name) });
+      for (const name of names) await kernel.apply([{ do: 'resume', device: key(name) }]);
     },
     remove: async (...names) => {
-      for (const name of names) await kernel.apply({ do: 'remove', device: key(name) });
+      for (const name of names) await kernel.apply([{ do: 'remove', device: key(name) }]);
     },
     fill: (name, model, writes, blocksEach = CHUNK) => {
       for (let i = 0; i < writes; i += 1) {

@@ -68,7 +68,7 @@ async function beginRestore({ rig, v, snaps }: Family): Promise<void> {
 async function boot({ rig }: Family, fedFirst: boolean): Promise<void> {
   const { create } = rig;
   for (const name of ['D', 'c1', 'c2', 'c3', 'c4', 'n1', 'n2', 'n3', 'n4']) {
-    await rig.world.kernel.apply({ do: 'activate', stores: [store(name)] });
+    await rig.world.kernel.apply([{ do: 'activate', stores: [store(name)] }]);
   }
   await create('r4', merge(s('D'), s('c4')));
   if (fedFirst) await create('S4', snapshot(d('r4'), s('n4')));

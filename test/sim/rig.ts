@@ -55,7 +55,7 @@ export function simWaits(world: World): Waits {
     step: (step) =>
       tried(async () => {
         try {
-          await world.kernel.apply(step);
+          await world.kernel.apply([step]);
           return 'done';
         } catch (error) {
           if (error instanceof SnapmergeError) return 'failed';

@@ -2,6 +2,7 @@
 // line that is printed tells them again.
 
 import { expect, test } from 'vitest';
+import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import { createRandom } from '../contract/random.ts';
 import { randomly } from './crash-random.ts';
@@ -69,7 +70,7 @@ const nothing = (): Promise<void> => Promise.resolve();
 const without =
   (kind: Step['do']): Broken['ports'] =>
   ({ kernel, lvm, host }) => ({
-    kernel: { ...kernel, apply: (step) => (step.do === kind ? nothing() : kernel.apply(step)) },
+    kernel: { ...kernel, apply: inTurn((step) => (step.do === kind ? nothing() : kernel.apply([step]))) },
     lvm,
     host,
   });

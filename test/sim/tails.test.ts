@@ -85,7 +85,8 @@ function cowTable(cow: Cow) {
 }
 
 async function top(rig: Rig): Promise<void> {
-  if (!rig.world.inspect.devices().includes(key('v'))) await rig.world.kernel.apply({ do: 'create', device: key('v') });
+  if (!rig.world.inspect.devices().includes(key('v')))
+    await rig.world.kernel.apply([{ do: 'create', device: key('v') }]);
   await rig.load('v', origin(d('real'), BLOCKS));
   await rig.resume('v');
 }
@@ -131,7 +132,7 @@ async function cut(rig: Rig, cow: Cow, v: number[]): Promise<void> {
   expect(rig.world.user.flush(key('v'))).toBe('done');
   const lost = waitingBlocks(rig);
   rig.world.control.crashPower({ contents: 'some', commits: 'nothing' });
-  await rig.world.kernel.apply({ do: 'activate', stores: [store('D'), store('c1')] });
+  await rig.world.kernel.apply([{ do: 'activate', stores: [store('D'), store('c1')] }]);
   await rig.create('real', [linear(s('D'), BLOCKS)]);
   await bottom(rig, cow);
   await top(rig);

@@ -115,7 +115,7 @@ export const CHANGES: readonly RuleCase[] = [
       await r.write('v', v, 0, tags(9000, BLOCKS));
       expect(await r.wrong('S1', s1)).toBe(0);
       expect(await answer(r.dropLv('c1'))).toBe('internal');
-      expect(await answer(r.rig.kernel.apply({ do: 'deactivate', stores: [store('c1')] }))).toBe('internal');
+      expect(await answer(r.rig.kernel.apply([{ do: 'deactivate', stores: [store('c1')] }]))).toBe('internal');
       expect(await r.wrong('S1', s1)).toBe(0);
       // Nothing refuses it, and the tables do not change: what lay behind the new end is gone.
       await r.rig.lvm.shrink(store('c1'), kib(512));
@@ -174,7 +174,7 @@ export const ORDERS: readonly RuleCase[] = [
       const f = [...s1];
       await r.write('F', f, 10 * CHUNK, news(10));
       await r.rig.cutPower();
-      await r.rig.kernel.apply({ do: 'activate', stores: ['D', 'c1', 'c2', 'f1'].map(store) });
+      await r.rig.kernel.apply([{ do: 'activate', stores: ['D', 'c1', 'c2', 'f1'].map(store) }]);
       for (const tail of ['tail2', 'tailf']) await r.create(tail, [filler('error', REST)]);
       await r.create('cow2', tailed(s('c2'), ROOM, d('tail2'), REST));
       await r.create('cowf', tailed(s('f1'), ROOM, d('tailf'), REST));

@@ -88,7 +88,7 @@ export const WAITING: readonly RuleCase[] = [
     run: async (r) => {
       const { v, s1 } = await full(r);
       await r.rig.cutPower();
-      await r.rig.kernel.apply({ do: 'activate', stores: [store('D'), store('c1')] });
+      await r.rig.kernel.apply([{ do: 'activate', stores: [store('D'), store('c1')] }]);
       const room = ROOM + 2 * CHUNK;
       await r.create('real', [linear(s('D'))]);
       await r.create('tail', [filler('error', TOTAL - room)]);

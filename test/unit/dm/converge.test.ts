@@ -4,7 +4,8 @@ import { expect, test } from 'vitest';
 import { converge } from '../../../src/dm/converge.ts';
 import { desired } from '../../../src/dm/desired.ts';
 import { buildFamily } from '../../../src/dm/family.ts';
-import type { Kernel } from '../../../src/dm/kernel.ts';
+import type { Kernel, Observed } from '../../../src/dm/kernel.ts';
+import { inTurn } from '../../../src/dm/kernel.ts';
 import { plan } from '../../../src/dm/plan.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { stepText } from '../../../src/dm/step.ts';
@@ -39,17 +40,30 @@ const neighbours = {
   beforeFreeze: () => Promise.resolve(),
 };
 
+/** At the end of the freeze: all stands still that is to, and nothing has been swapped. */
+const still = new Set(steps.flatMap((step) => (step.do === 'suspend' ? [step.device] : [])));
+const loads = new Map(steps.flatMap((step) => (step.do === 'load' ? [[step.device, step.table] as const] : [])));
+const standing: Observed = {
+  ...before,
+  devices: new Map(
+    [...before.devices].map(([key, device]) => [
+      key,
+      { ...device, suspended: still.has(key), inactive: loads.get(key) },
+    ]),
+  ),
+};
+
 /** Every step that was tried; one failed, and perhaps one kind of step afterwards. `later`: what is found from then on. */
-async function tried(failing: number, failingAfter?: Step['do'], later = before): Promise<readonly Step[]> {
+async function tried(failing: number, failingAfter?: Step['do'], later = standing): Promise<readonly Step[]> {
   const all: Step[] = [];
   const kernel: Kernel = {
     observe: () => Promise.resolve(all.length > failing ? later : before),
     statuses: () => Promise.resolve(new Map()),
-    apply: (step) => {
+    apply: inTurn((step) => {
       all.push(step);
       const fails = all.length > failing + 1 ? step.do === failingAfter : all.length === failing + 1;
       return fails ? Promise.reject(new Error('it failed')) : Promise.resolve();
-    },
+    }),
   };
   await expect(converge(kernel, family, wanted, silentLog, { neighbours })).rejects.toThrow('it failed');
   return all;
@@ -82,6 +96,47 @@ test.each(steps.slice(0, swapsAt).map((step, index) => ({ index, text: stepText(
   },
 );
 
+test('suspends that follow each other are one call, and so are resumes: writers wait for each process', async () => {
+  const calls: (readonly Step[])[] = [];
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(before),
+    statuses: () => Promise.resolve(new Map()),
+    apply: async (call) => void calls.push(call),
+  };
+  await converge(kernel, family, wanted, silentLog, { neighbours });
+  expect(calls.flat()).toEqual(steps);
+  const kinds = calls.map(([step]) => step?.do);
+  const together = calls.filter((call) => call.length > 1);
+  expect(new Set(together.map(([step]) => step?.do))).toEqual(new Set(['suspend', 'resume']));
+  for (const call of together) expect(new Set(call.map((step) => step.do)).size).toBe(1);
+  expect(kinds.filter((kind, index) => kind === kinds[index - 1] && (kind === 'suspend' || kind === 'resume'))).toEqual(
+    [],
+  );
+});
+
+test('of a call of resumes the last fails, and none has gone on: what was suspended goes on from the bottom up', async () => {
+  const all: Step[] = [];
+  let failed = false;
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(failed ? standing : before),
+    statuses: () => Promise.resolve(new Map()),
+    apply: (call) => {
+      all.push(...call);
+      const fails = !failed && call[0]?.do === 'resume';
+      failed ||= fails;
+      return fails ? Promise.reject(new Error('it failed')) : Promise.resolve();
+    },
+  };
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours })).rejects.toThrow('it failed');
+  const wantedResumes = steps.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
+  const late = all.slice(steps.findLastIndex((step) => step.do === 'resume') + 1);
+  const goneOn = late.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
+  const made = new Set(steps.flatMap((step) => (step.do === 'create' || step.do === 'make' ? [step.device] : [])));
+  const expected = wantedResumes.filter((key) => !made.has(key));
+  expect(goneOn.slice(0, expected.length)).toEqual(expected);
+  expect(goneOn.filter((key) => made.has(key))).toEqual([]);
+});
+
 test('a table that cannot be emptied is not shown', async () => {
   const all = await tried(swapsAt - 1, 'clear');
   const late = all.slice(swapsAt);
@@ -105,10 +160,11 @@ test('the first resume fails, and nothing is shown anew: all goes on as it was',
 test('the first resume fails although it happened: nothing is taken back, and the plan is made again', async () => {
   const level = wanted.devices.find(({ key }) => key === deviceKey(shop, 'level1'));
   const [found] = level === undefined ? [] : observedOf({ ...wanted, devices: [level] }).devices.values();
-  const later = { ...before, devices: new Map(before.devices) };
+  const later = { ...standing, devices: new Map(standing.devices) };
   if (found !== undefined) later.devices.set(found.key, found);
   const late = (await tried(swapsAt, 'activate', later)).slice(swapsAt + 1);
-  expect(late.map((step) => step.do)).toEqual(['activate']);
+  // The new plan empties what the old one had loaded, and begins.
+  expect(late.map((step) => step.do)).toEqual(['clear', 'clear', 'activate']);
 });
 
 test.each([
@@ -124,12 +180,12 @@ test.each([
   const kernel: Kernel = {
     observe: () => Promise.resolve(found),
     statuses: () => Promise.resolve(new Map()),
-    apply: (step) => {
+    apply: inTurn((step) => {
       all.push(step);
       if (failed || step.do !== failing) return Promise.resolve();
       failed = true;
       return Promise.reject(new Error('it failed'));
-    },
+    }),
   };
   await expect(converge(kernel, family, wanted, silentLog, { neighbours })).rejects.toThrow('it failed');
   const failedAt = all.findIndex((step) => step.do === failing);
@@ -149,10 +205,10 @@ test('what waits for a store that is given up goes on, also when the freeze is p
   const kernel: Kernel = {
     observe: () => Promise.resolve(observedOf(wantedOf([shopRecord, fridayRecord], [shop]))),
     statuses: () => Promise.resolve(new Map()),
-    apply: (step) => {
+    apply: inTurn((step) => {
       all.push(step);
       return Promise.resolve();
-    },
+    }),
   };
   const full = { ...neighbours, beforeFreeze: () => Promise.reject(new Error('it is full')) };
   const inUse = { volumes: new Set([shop]), pinned: new Set<typeof shop>() };
@@ -169,10 +225,10 @@ test('a store that is extended during every freeze does not end the attempts at 
   const kernel: Kernel = {
     observe: () => Promise.resolve(observed),
     statuses: () => Promise.resolve(new Map()),
-    apply: async (step) => {
+    apply: inTurn(async (step) => {
       if (step.do === 'resume') resumed.push(step.device);
       if (step.do === 'resume' && extended >= EXTENSIONS) observed = observedOf(wanted);
-    },
+    }),
   };
   const busy = {
     ...neighbours,

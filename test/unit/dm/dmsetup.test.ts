@@ -90,66 +90,93 @@ describe('steps', () => {
     [linear(view), `dmsetup load ${VIEW_NAME} --table 0 8 linear 253:0 16`],
   ])('%o', async (step, line) => {
     const one = rig((said) => (isInfo(said) ? STORE_ROW + VIEW_ROW : undefined));
-    await one.kernel.apply(step);
+    await one.kernel.apply([step]);
     expect(changes(one)).toEqual([line]);
   });
 
   test('stores are LVM’s', async () => {
     const one = rig(() => undefined);
-    await one.kernel.apply({ do: 'activate', stores: [store] });
-    await one.kernel.apply({ do: 'deactivate', stores: [store] });
+    await one.kernel.apply([{ do: 'activate', stores: [store] }]);
+    await one.kernel.apply([{ do: 'deactivate', stores: [store] }]);
     expect(one.lvm).toEqual([`activate ${store}`, `deactivate ${store}`]);
     expect(one.script.calls).toEqual([]);
   });
 
   test('without udev its rules are told to stay away', async () => {
     const one = rig((line) => (isInfo(line) ? VIEW_ROW : undefined), { udev: false });
-    await one.kernel.apply({ do: 'resume', device: view });
+    await one.kernel.apply([{ do: 'resume', device: view }]);
     expect(changes(one)).toEqual([`dmsetup resume --noudevsync --noudevrules ${VIEW_NAME}`]);
   });
 
   test('a read-only table of several targets', async () => {
     const one = rig((line) => (isInfo(line) ? STORE_ROW + VIEW_ROW + TOP_ROW : undefined));
-    await one.kernel.apply({
-      do: 'load',
-      device: top,
-      readOnly: true,
-      table: [
-        {
-          type: 'snapshot',
-          length: sectors(8),
-          origin: onDevice(view),
-          cow: onStore(store),
-          mode: 'PO',
-          chunk: sectors(8),
-        },
-        { type: 'error', length: sectors(4) },
-      ],
-    });
+    await one.kernel.apply([
+      {
+        do: 'load',
+        device: top,
+        readOnly: true,
+        table: [
+          {
+            type: 'snapshot',
+            length: sectors(8),
+            origin: onDevice(view),
+            cow: onStore(store),
+            mode: 'PO',
+            chunk: sectors(8),
+          },
+          { type: 'error', length: sectors(4) },
+        ],
+      },
+    ]);
     expect(changes(one)).toEqual([
       `dmsetup load ${TOP_NAME} --readonly --table 0 8 snapshot 253:1 253:0 PO 8\n8 4 error`,
     ]);
   });
 
+  test('a run of suspends or resumes is one command, in its order; other steps are one each', async () => {
+    const one = rig((line) => (isInfo(line) ? STORE_ROW + VIEW_ROW + TOP_ROW : undefined));
+    await one.kernel.apply([
+      { do: 'suspend', device: top },
+      { do: 'suspend', device: view },
+    ]);
+    await one.kernel.apply([
+      { do: 'resume', device: view },
+      { do: 'resume', device: top },
+    ]);
+    await one.kernel.apply([
+      { do: 'clear', device: view },
+      { do: 'clear', device: top },
+    ]);
+    await one.kernel.apply([]);
+    expect(changes(one)).toEqual([
+      `dmsetup suspend ${TOP_NAME} ${VIEW_NAME}`,
+      `dmsetup resume --noudevsync ${VIEW_NAME} ${TOP_NAME}`,
+      `dmsetup clear ${VIEW_NAME}`,
+      `dmsetup clear ${TOP_NAME}`,
+    ]);
+  });
+
   test('what is known is not asked again', async () => {
     const one = rig((line) => (isInfo(line) ? STORE_ROW + VIEW_ROW : undefined));
-    await one.kernel.apply({ do: 'suspend', device: view });
-    await one.kernel.apply(linear(view));
-    await one.kernel.apply({ do: 'resume', device: view });
+    await one.kernel.apply([{ do: 'suspend', device: view }]);
+    await one.kernel.apply([linear(view)]);
+    await one.kernel.apply([{ do: 'resume', device: view }]);
     expect(one.script.lines().filter(isInfo)).toHaveLength(1);
   });
 
   test('the number of a removed device is forgotten: it may be another’s by now', async () => {
     let rows = STORE_ROW + VIEW_ROW + TOP_ROW;
     const one = rig((line) => (isInfo(line) ? rows : undefined));
-    await one.kernel.apply({ do: 'remove', device: view });
+    await one.kernel.apply([{ do: 'remove', device: view }]);
     rows = STORE_ROW + TOP_ROW + VIEW_ROW.replace('|253|1|', '|253|5|');
-    await one.kernel.apply({
-      do: 'load',
-      device: top,
-      readOnly: false,
-      table: [{ type: 'linear', length: sectors(8), on: onDevice(view), offset: sectors(0) }],
-    });
+    await one.kernel.apply([
+      {
+        do: 'load',
+        device: top,
+        readOnly: false,
+        table: [{ type: 'linear', length: sectors(8), on: onDevice(view), offset: sectors(0) }],
+      },
+    ]);
     expect(changes(one).at(-1)).toBe(`dmsetup load ${TOP_NAME} --table 0 8 linear 253:5 0`);
   });
 
@@ -166,13 +193,13 @@ describe('steps', () => {
         return await script.exec(argv, options);
       },
     });
-    const removal = one.kernel.apply({ do: 'remove', device: view });
+    const removal = one.kernel.apply([{ do: 'remove', device: view }]);
     await began.promise;
-    await one.kernel.apply({ do: 'suspend', device: top });
+    await one.kernel.apply([{ do: 'suspend', device: top }]);
     hold.resolve(undefined);
     await removal;
     const before = script.calls.length;
-    await one.kernel.apply({ do: 'flush', device: view });
+    await one.kernel.apply([{ do: 'flush', device: view }]);
     expect(script.lines().slice(before).filter(isInfo)).toHaveLength(1);
   });
 
@@ -200,14 +227,14 @@ describe('steps', () => {
     ],
   ])('never loads a table on %s', async (_, step, words) => {
     const one = rig((line) => (isInfo(line) ? VIEW_ROW : undefined));
-    const error = await errorOf(one.kernel.apply(step));
+    const error = await errorOf(one.kernel.apply([step]));
     expect(error.message).toContain(words);
     expect(changes(one)).toEqual([]);
   });
 
   test('a refusal says which step and what the kernel said', async () => {
     const one = rig((line) => (isInfo(line) ? VIEW_ROW : { code: 1, stderr: 'suspend ioctl failed\n' }));
-    const error = await errorOf(one.kernel.apply({ do: 'suspend', device: view }));
+    const error = await errorOf(one.kernel.apply([{ do: 'suspend', device: view }]));
     expect(error.kind).toBe('internal');
     expect(error.message).toContain(`Cannot apply 'suspend ${view}'`);
     expect(error.message).toContain('suspend ioctl failed');
@@ -215,7 +242,7 @@ describe('steps', () => {
 
   test('a device that is not there is an error', async () => {
     const one = rig(() => undefined);
-    const error = await errorOf(one.kernel.apply({ do: 'resume', device: view }));
+    const error = await errorOf(one.kernel.apply([{ do: 'resume', device: view }]));
     expect(error.message).toContain(`Cannot find device '${view}' of pool 'fast' in the kernel`);
   });
 });
@@ -230,7 +257,7 @@ describe('remove', () => {
       if (isInfo(line)) return open((asked += 1) > 4 ? 0 : 1);
       return line.startsWith('dmsetup remove') && (removals += 1) === 1 ? 1 : undefined;
     });
-    await one.kernel.apply({ do: 'remove', device: view });
+    await one.kernel.apply([{ do: 'remove', device: view }]);
     expect(removals).toBe(2);
     expect(one.waits).toEqual([50, 50, 50]);
   });
@@ -240,7 +267,7 @@ describe('remove', () => {
       if (isInfo(line)) return open(1);
       return line.startsWith('ls ') ? 'dm-7\n' : 1;
     });
-    const error = await errorOf(one.kernel.apply({ do: 'remove', device: view }));
+    const error = await errorOf(one.kernel.apply([{ do: 'remove', device: view }]));
     expect(error.message).toContain('the tables of dm-7 lie on it (/dev/dm-1)');
     expect(one.waits).toEqual([]);
   });
@@ -250,7 +277,7 @@ describe('remove', () => {
       if (isInfo(line)) return open(2);
       return line.startsWith('ls ') ? '' : 1;
     });
-    const error = await errorOf(one.kernel.apply({ do: 'remove', device: view }));
+    const error = await errorOf(one.kernel.apply([{ do: 'remove', device: view }]));
     expect(error.message).toContain('it is still open (count 2) after 5000 ms: a mount in some mount namespace');
     expect(error.message).toContain("'fuser -vm /dev/dm-1'");
     expect(one.waits).toHaveLength(100);
@@ -263,12 +290,12 @@ describe('remove', () => {
       rows = '';
       return 1;
     });
-    await expect(one.kernel.apply({ do: 'remove', device: view })).resolves.toBeUndefined();
+    await expect(one.kernel.apply([{ do: 'remove', device: view }])).resolves.toBeUndefined();
   });
 
   test('a refusal that nobody’s holding explains is told', async () => {
     const one = rig((line) => (isInfo(line) ? open(0) : 1));
-    const error = await errorOf(one.kernel.apply({ do: 'remove', device: view }));
+    const error = await errorOf(one.kernel.apply([{ do: 'remove', device: view }]));
     expect(error.message).toContain('nobody holds it, yet the kernel refuses');
   });
 });

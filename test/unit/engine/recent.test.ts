@@ -36,7 +36,7 @@ test('every change of ours is seen at once, also one that began before the repor
   expect((await recent()).stores).toHaveLength(1);
   await lvm.retag(STORE, ['sm.deleted'], []);
   expect((await recent()).stores[0]?.tags).toContain('sm.deleted');
-  await kernel.apply({ do: 'deactivate', stores: [STORE] });
+  await kernel.apply([{ do: 'deactivate', stores: [STORE] }]);
   expect((await recent()).stores[0]?.active).toBe(false);
   const before = asked.reports;
   const extending = lvm.extend(STORE, mib(2));
