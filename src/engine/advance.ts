@@ -31,22 +31,30 @@ import { sweepFamily } from './sweep.ts';
 /** Each turn ends in a commit or in nothing left to do; a family has no more to do than a few turns for each member. */
 const MAX_TURNS = 1000;
 
-/** Under the family's lock. A family that is gone, or not to be trusted, is left alone. */
+/**
+ * A family that is gone, or not to be trusted, is left alone. Whoever waits for the family comes between two turns: what a
+ * turn would only take away, a volume that is about to be staged may want.
+ */
 export async function advance(ctx: Context, id: VolumeId): Promise<void> {
   for (let turn = 0; turn < MAX_TURNS; turn += 1) {
-    const { report, forest } = await readPool(ctx);
-    const family = forest.families.get(id);
-    if (family === undefined) {
-      ctx.watched.delete(id);
-      return;
-    }
-    if ((await confirmLosses(ctx, family)) || (await writeLosses(ctx, report, family))) continue;
-    await settle(ctx, family);
-    await convergeFamily(ctx, family);
-    await beginFailedAnew(ctx, family);
-    await sweepFamily(ctx, family);
-    if (!(await takeTurn(ctx, { report, forest, family }))) return;
+    if (!(await ctx.locks.run(`family:${id}`, () => oneTurn(ctx, id)))) return;
   }
+}
+
+/** True when there may be more to do. */
+async function oneTurn(ctx: Context, id: VolumeId): Promise<boolean> {
+  const { report, forest } = await readPool(ctx);
+  const family = forest.families.get(id);
+  if (family === undefined) {
+    ctx.watched.delete(id);
+    return false;
+  }
+  if ((await confirmLosses(ctx, family)) || (await writeLosses(ctx, report, family))) return true;
+  await settle(ctx, family);
+  await convergeFamily(ctx, family);
+  await beginFailedAnew(ctx, family);
+  await sweepFamily(ctx, family);
+  return takeTurn(ctx, { report, forest, family });
 }
 
 /**
@@ -75,6 +83,8 @@ async function takeTurn(ctx: Context, { report, forest, family }: Omit<FamilySta
   }
   ctx.waiting.delete(family.id);
   if (await beginWaiting(ctx, { report, forest, family })) return true;
+  // Whether an absorption finds room is asked of a report that knows.
+  if (await shrinkDormant(ctx, report, family)) return true;
   if (nodes.some(({ record }) => record.restore !== undefined || record.merging !== undefined)) return false;
   for (const ghost of nodes) {
     const reader = soleReader(family, ghost);
@@ -284,9 +294,8 @@ async function makeRoom(
   return true;
 }
 
-/** A snapshot that is no longer fed keeps only what it uses: as it shows now, or as it was read when it went. */
+/** A snapshot that is no longer fed keeps only what it uses. */
 async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Promise<void> {
-  await shrinkDormant(ctx, report, family);
   const idle = (ctx.watched.get(family.id) ?? []).filter(({ fed, kind }) => !fed && kind === 'snapshot');
   if (idle.length === 0) return;
   const statuses = await ctx.kernel.statuses();
@@ -298,10 +307,13 @@ async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Pr
   }
 }
 
-async function shrinkDormant(ctx: Context, report: PoolReport, family: Family): Promise<void> {
+/** The same where it shows no more: by what was read when its device went. */
+async function shrinkDormant(ctx: Context, report: PoolReport, family: Family): Promise<boolean> {
+  let some = false;
   for (const node of family.nodes.values()) {
     const parent = parentOf(family, node);
     const fed = parent === undefined || isFed(family, node);
-    if (!fed) await shrinkMeasured(ctx, report, node);
+    if (!fed) some = (await shrinkMeasured(ctx, report, node)) || some;
   }
+  return some;
 }

@@ -224,7 +224,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
 /** False when it could not be brought to where it should be. */
 async function advanceFamily(ctx: Context, family: VolumeId): Promise<boolean> {
   try {
-    await ctx.locks.run(`family:${family}`, () => advance(ctx, family));
+    await advance(ctx, family);
     return true;
   } catch (error) {
     ctx.stuck.set(family, messageOf(error));

@@ -2,7 +2,7 @@
 
 import { storeBytesFor } from '../dm/cow.ts';
 import type { Node } from '../dm/family.ts';
-import { chainNumbers, chainOf } from '../dm/family.ts';
+import { chainNumbers } from '../dm/family.ts';
 import { fail } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { snapshotId } from '../ids.ts';
@@ -78,12 +78,10 @@ export async function takeSnapshot(
   return prepared.entity;
 }
 
-/** The freeze: the decided snapshot gets its place in the kernel; the one that is fed no longer shrinks to what it uses. */
-export async function showSnapshot(ctx: Context, { family, node }: FamilyState): Promise<void> {
-  const after = await readFamily(ctx, family.id);
-  await convergeFamily(ctx, after.family);
-  const [former] = node.record.entity.kind === 'volume' ? chainOf(family, node.record.entity.id) : [];
-  if (former !== undefined) await shrinkMeasured(ctx, after.report, former);
+/** The freeze: the decided snapshot gets its place in the kernel. The one that is fed no longer shrinks later. */
+export async function showSnapshot(ctx: Context, { family }: FamilyState): Promise<void> {
+  await convergeFamily(ctx, (await readFamily(ctx, family.id)).family);
+  ctx.goOn(family.id);
 }
 
 export interface NewSnapshot {
@@ -133,11 +131,18 @@ export function newSnapshot(
   return { entity, record, storeSize, room: storeSize * copiesOf(layout) };
 }
 
-/** Gives back what a snapshot's store does not use, where its device is gone and its use was read when it went. */
-export async function shrinkMeasured(ctx: Context, report: PoolReport, node: Node): Promise<void> {
+/**
+ * Gives back what a snapshot's store does not use, where its device is gone and its use was read when it went. True when
+ * that was anything. A striped store keeps an extent more for each disk at most, so as not to be tried in vain for ever.
+ */
+export async function shrinkMeasured(ctx: Context, report: PoolReport, node: Node): Promise<boolean> {
   const { store, entity } = node.record;
   const used = ctx.measured.get(store);
-  if (used === undefined || entity.kind !== 'snapshot') return;
+  if (used === undefined || entity.kind !== 'snapshot') return false;
   const size = fittingSize(used, report.extent);
-  if (size < storeReport(report, store).size) await shrinkStore(ctx, store, size);
+  const { size: present, layout } = storeReport(report, store);
+  const unit = report.extent * BigInt(layout === 'striped' ? report.physicalVolumes.length : 1);
+  if (present - size < unit) return false;
+  await shrinkStore(ctx, store, size);
+  return true;
 }

@@ -12,7 +12,6 @@ import { nameOf, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { formatBytes, maxBytes, roundUp } from '../units.ts';
 import type { Context, PoolState } from './context.ts';
-import { convergeFamily } from './shown.ts';
 import {
   copiesOf,
   decide,
@@ -140,7 +139,8 @@ async function createBlank(ctx: Context, report: PoolReport, request: CreateVolu
     await prepareStore(ctx, record, size, request.name);
     return withFamily(ctx, entity.id, async () => {
       await decide(ctx, record.store, token);
-      await convergeFamily(ctx, (await readFamily(ctx, entity.id)).family);
+      // Its device was there to be cleaned only; nobody has to wait until it has gone.
+      ctx.goOn(entity.id);
       return entity;
     });
   });
@@ -156,7 +156,7 @@ async function createFork(ctx: Context, snapshot: SnapshotId, request: CreateVol
     return withToken(ctx, fork.token, async () => {
       await prepareStore(ctx, fork.record, fork.storeSize);
       await decide(ctx, fork.record.store, fork.token);
-      await convergeFamily(ctx, (await readFamily(ctx, family.id)).family);
+      ctx.goOn(family.id);
       return fork.entity;
     });
   });
