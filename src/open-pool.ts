@@ -15,6 +15,7 @@ import { idFromBytes } from './ids.ts';
 import type { VgUuid } from './ids.ts';
 import { createLvm } from './lvm/commands.ts';
 import { attachLoop, ensureLoopPool } from './lvm/create-pool.ts';
+import { readDisk } from './lvm/stamp.ts';
 import { measuredKernel } from './metrics/measured.ts';
 import type { Metrics } from './metrics/metrics.ts';
 import type { PoolOpener } from './pools.ts';
@@ -50,7 +51,7 @@ async function openPool(
   await requireTargets(exec);
   if (file !== undefined && size !== undefined) await ensureLoopPool({ exec, vgName, file, size });
   else if (file !== undefined) await attachLoop(exec, file);
-  const lvm = createLvm({ exec, vgName });
+  const lvm = createLvm({ exec, vgName, readDisk });
   const { vgUuid } = await lvm.report();
   const udev = await hideFromUdev(vgUuid);
   const engine = createPoolEngine({

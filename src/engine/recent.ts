@@ -7,16 +7,25 @@ import type { Lvm, PoolReport } from '../lvm/lvm.ts';
 export interface SharedReports {
   readonly lvm: Lvm;
   readonly kernel: Kernel;
-  /** A report in which every change of ours so far is seen, and those of others that are older than `MAX_AGE_MS`. */
+  /** A report in which every change of ours so far is seen, and of others' those that are older than half a second. */
   readonly recent: () => Promise<PoolReport>;
 }
 
 /** Shorter than any command that an operator could type between two calls. */
 const MAX_AGE_MS = 500;
+/** So long where the metadata is known to be the same: what LVM reports besides, a disk that fails, is in no metadata. */
+const MAX_AGE_SAME_MS = 10_000;
 
 export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): SharedReports {
   let changes = 0;
-  let last: { readonly report: PoolReport; readonly changes: number; readonly atMs: number } | undefined;
+  let last:
+    | {
+        readonly report: PoolReport;
+        readonly changes: number;
+        readonly atMs: number;
+        readonly stamp: string | undefined;
+      }
+    | undefined;
 
   /** Before and after: a report from the middle of a change is worth nothing once it has ended. */
   const changing = async <T>(change: () => Promise<T>): Promise<T> => {
@@ -32,14 +41,16 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
     const begun = changes;
     // It may be as old as its beginning: on a busy node that is seconds before its end.
     const atMs = nowMs();
+    const stamp = await lvm.stamp();
     const read = await lvm.report();
-    last = { report: read, changes: begun, atMs };
+    last = { report: read, changes: begun, atMs, stamp };
     return read;
   };
 
   return {
     lvm: {
       report,
+      stamp: () => lvm.stamp(),
       create: async (...args) => changing(() => lvm.create(...args)),
       remove: async (...args) => changing(() => lvm.remove(...args)),
       extend: async (...args) => changing(() => lvm.extend(...args)),
@@ -55,9 +66,12 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
       },
     },
     recent: async () => {
-      if (last?.changes !== changes) return report();
-      const ageMs = nowMs() - last.atMs;
-      return ageMs >= 0 && ageMs <= MAX_AGE_MS ? last.report : report();
+      const { report: known, changes: seen, atMs, stamp } = last ?? {};
+      if (known === undefined || atMs === undefined || seen !== changes) return report();
+      const ageMs = nowMs() - atMs;
+      if (ageMs >= 0 && ageMs <= MAX_AGE_MS) return known;
+      if (ageMs < 0 || ageMs > MAX_AGE_SAME_MS || stamp === undefined) return report();
+      return (await lvm.stamp()) === stamp && seen === changes ? known : report();
     },
   };
 }

@@ -12,12 +12,16 @@ import { findGroups, pickGroup } from './disks.ts';
 import type { Layout, Lvm, PoolReport, StoreReport } from './lvm.ts';
 import { parseReport, reportArgs } from './report.ts';
 import { fits } from './room.ts';
+import type { ReadDisk } from './stamp.ts';
+import { createStamp } from './stamp.ts';
 import { hasFsOption } from './version.ts';
 
 export interface LvmOptions {
   readonly exec: Exec;
   readonly vgName: string;
   readonly nowMs?: () => number;
+  /** Of the machine that the commands run on. Without it nothing tells that the metadata has not changed. */
+  readonly readDisk?: ReadDisk;
 }
 
 /** The port, and what the kernel's adapter and the start of the driver need besides. */
@@ -56,6 +60,7 @@ const LOOK_AGAIN_MS = 30_000;
 export function createLvm(options: LvmOptions): LvmCommands {
   const { exec, vgName } = options;
   const nowMs = options.nowMs ?? Date.now;
+  const stamp = options.readDisk === undefined ? undefined : createStamp(options.readDisk);
   let known: readonly string[] | undefined;
   let lookedMs = 0;
   let missing = 0;
@@ -170,6 +175,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
   return {
     disks,
     report,
+    stamp: async () => stamp?.(await disks()),
 
     create: async (store, size, layout, tags) => {
       const args = (on: readonly string[]): readonly string[] => [

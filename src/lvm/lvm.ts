@@ -44,6 +44,8 @@ export interface PoolReport {
 /** Errors are SnapmergeError: `unavailable` when LVM or the group does not answer, `exhausted` without room, `internal` otherwise. */
 export interface Lvm {
   readonly report: () => Promise<PoolReport>;
+  /** A text that is another one after each commit of whomever, much cheaper than a report; undefined when it cannot be told. */
+  readonly stamp: () => Promise<string | undefined>;
   /** Makes an active store that LVM never activates by itself (`--setautoactivation n`); contents undefined. */
   readonly create: (store: StoreName, size: Bytes, layout: Layout, tags: readonly string[]) => Promise<void>;
   /** One commit. The store must not be in use. A store that is not there any more is no error. */

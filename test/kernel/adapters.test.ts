@@ -18,7 +18,7 @@ import { createLoopPool, createPool } from '../../src/lvm/create-pool.ts';
 import { bytes, mib, sectors, toSectors } from '../../src/units.ts';
 import type { Guest } from '../vm/guest.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
-import { guestExec } from './guest-exec.ts';
+import { guestDisk, guestExec } from './guest-exec.ts';
 
 const VG = 'pool-a';
 const STEP_LIMIT_MS = 60_000;
@@ -71,7 +71,7 @@ const contained =
 
 async function rigOf(guest: Guest): Promise<Rig> {
   const exec = contained(guestExec(guest));
-  const lvm = createLvm({ exec, vgName: VG });
+  const lvm = createLvm({ exec, vgName: VG, readDisk: guestDisk(exec) });
   const { vgUuid } = await lvm.report();
   const udev = await udevRuns(exec);
   if (udev) await installUdevRules(exec, [vgUuid]);
@@ -186,6 +186,27 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
 
     test('with a large metadata area', async () => {
       expect((await rig.lvm.report()).metadataSize).toBeGreaterThan(mib(64));
+    });
+
+    test('its stamp is another one after each commit, and after nothing else', async () => {
+      const seen = [await rig.lvm.stamp()];
+      await rig.lvm.create(data, mib(64), 'linear', ['snapmerge']);
+      for (const change of [
+        () => rig.lvm.retag(data, ['sm.deleted'], []),
+        () => rig.lvm.extend(data, mib(80)),
+        // Somebody else.
+        () => rig.sh(`lvm lvchange --addtag theirs ${VG}/${data}`),
+        () => rig.lvm.remove(data),
+      ]) {
+        seen.push(await rig.lvm.stamp());
+        await rig.lvm.report();
+        await rig.lvm.flush();
+        expect(await rig.lvm.stamp()).toBe(seen.at(-1));
+        await change();
+      }
+      seen.push(await rig.lvm.stamp());
+      expect(seen).toEqual(seen.map(() => expect.any(String)));
+      expect(new Set(seen).size).toBe(6);
     });
   });
 

@@ -96,6 +96,7 @@ export async function startDriver({ guest, leastHeadroom, nowMs, drawId }: Drive
   const kernel = { ...ports.kernel, apply: inTurn(apply) };
   const lvm: Lvm = {
     report: ports.lvm.report,
+    stamp: ports.lvm.stamp,
     create: (...a) => effect(`lvcreate ${a[0]} ${a[1]} ${a[3].join(' ')}`, () => ports.lvm.create(...a)),
     remove: (store) => effect(`lvremove ${store}`, () => ports.lvm.remove(store)),
     extend: (...a) => effect(`lvextend ${a.join(' ')}`, () => ports.lvm.extend(...a)),

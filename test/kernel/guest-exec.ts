@@ -1,6 +1,8 @@
-// The Exec port into a guest: the adapters' logic runs here, their commands there.
+// The Exec port into a guest, and its disks: the adapters' logic runs here, their commands there.
 
 import type { Exec } from '../../src/exec.ts';
+import { output } from '../../src/exec.ts';
+import type { ReadDisk } from '../../src/lvm/stamp.ts';
 import type { Guest } from '../vm/guest.ts';
 
 export function guestExec(guest: Guest): Exec {
@@ -16,5 +18,13 @@ export function guestExec(guest: Guest): Exec {
       stdout: Buffer.from(result.stdout).toString(),
       stderr: Buffer.from(result.stderr).toString(),
     };
+  };
+}
+
+/** Parts of a guest's disks, through its page cache like the driver's own reads. */
+export function guestDisk(exec: Exec): ReadDisk {
+  return async (path, offset, length) => {
+    const line = `dd if=${path} iflag=skip_bytes,count_bytes skip=${offset} count=${length} status=none | base64 -w 0`;
+    return Buffer.from(await output(exec, ['sh', '-c', line]), 'base64');
   };
 }

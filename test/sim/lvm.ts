@@ -28,6 +28,10 @@ export interface GroupFacts {
 export function createLvm(m: Machine, facts: GroupFacts, around: Around): Lvm {
   const change = async (text: string, run: () => void) => effect(m, text, run, around);
   return {
+    stamp: async () => {
+      alive(m);
+      return `${m.lvm.current.seqno}`;
+    },
     report: async () => {
       alive(m);
       return report(m, facts);

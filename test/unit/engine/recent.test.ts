@@ -6,15 +6,16 @@ import { createWorld } from '../../sim/world.ts';
 
 const STORE = storeName('sm_0000000001');
 
-function shared() {
+function shared({ stamps = false }: { readonly stamps?: boolean } = {}) {
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(16)] });
+  const stamp = stamps ? world.lvm.stamp : async () => undefined;
   const clock = { ms: 1000 };
   const asked = { reports: 0 };
   const report = async () => {
     asked.reports += 1;
     return await world.lvm.report();
   };
-  return { clock, asked, world, ...shareReports({ ...world.lvm, report }, world.kernel, () => clock.ms) };
+  return { clock, asked, world, ...shareReports({ ...world.lvm, report, stamp }, world.kernel, () => clock.ms) };
 }
 
 test('one report for all who ask within half a second', async () => {
@@ -25,6 +26,19 @@ test('one report for all who ask within half a second', async () => {
   clock.ms += 1;
   await recent();
   clock.ms -= 100;
+  await recent();
+  expect(asked.reports).toBe(3);
+});
+
+test('one report for ten seconds, where the metadata is known to be the same', async () => {
+  const { clock, asked, world, recent } = shared({ stamps: true });
+  const first = await recent();
+  clock.ms += 10_000;
+  expect(await recent()).toBe(first);
+  // Somebody else.
+  await world.lvm.create(STORE, mib(1), 'linear', ['snapmerge']);
+  expect((await recent()).stores).toHaveLength(1);
+  clock.ms += 10_001;
   await recent();
   expect(asked.reports).toBe(3);
 });
