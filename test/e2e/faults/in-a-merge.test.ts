@@ -1,0 +1,172 @@
+// All that can happen to a node and its cluster, each in the middle of a merge: the driver's pod killed, the driver upgraded,
+// the API away for two minutes, and the node's power cut. The merge goes on to its end. Beside it another pod writes and
+// loses nothing that was synced, a snapshot that is asked for meanwhile is made, and what older forks show stays as it is.
+
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { isGuests, kubectl } from '../room/cluster.ts';
+import { DRIVER_NAMESPACE, driverPods, driversReady } from '../room/driver.ts';
+import { podWithClaims, restoreOf, snapshotsOf } from '../room/generated.ts';
+import { fastMerges, slowMerges } from '../room/merging.ts';
+import { withoutApi, withoutNode } from '../room/nodes.ts';
+import { openRoom, TEST_LIMIT_MS } from '../room/room.ts';
+
+const room = openRoom('in-a-merge');
+const MIB = 96;
+const AWAY_MS = 120_000;
+const LEDGER = { name: 'ledger', size: '64Mi', volumeMode: 'Filesystem' } as const;
+
+const fill = (letter: string): Promise<string> =>
+  room.exec('shop', 'sh', '-c', `yes ${letter} | head -c ${MIB * 1024 ** 2} >/data/file; sync; md5sum </data/file`);
+/** Past the page cache, as far as a pod can see to that. */
+const sum = (): Promise<string> =>
+  room.exec('shop', 'sh', '-c', 'sync; echo 1 >/proc/sys/vm/drop_caches 2>/dev/null; md5sum </data/file');
+
+/** A line a second, each on its disk before the next: its number, and when it was written. */
+async function startWriter(): Promise<void> {
+  const from = 'n=$(wc -l 2>/dev/null </data/ledger/lines || echo 0)';
+  const loop =
+    'while :; do n=$((n+1)); echo $n $(date +%s) >>/data/ledger/lines; sync; echo $n >/tmp/synced; sleep 1; done';
+  await room.exec('ledger', 'sh', '-c', `test -e /tmp/synced || (${from}; ${loop}) >/dev/null 2>&1 &`);
+  await expect.poll(synced, { timeout: 60_000 }).toBeGreaterThan(0);
+}
+
+const synced = async (): Promise<number> =>
+  Number(await room.exec('ledger', 'sh', '-c', 'cat /tmp/synced 2>/dev/null || echo 0'));
+
+interface Line {
+  readonly number: number;
+  readonly second: number;
+}
+
+const linesIn = async (pod: string, file: string): Promise<readonly Line[]> =>
+  (await room.exec(pod, 'cat', file))
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ').map(Number))
+    .map(([number = 0, second = 0]) => ({ number, second }));
+
+const numbered = (lines: readonly Line[]): void =>
+  expect(lines.map(({ number }) => number)).toEqual(lines.map((_, index) => index + 1));
+
+const driverImage = (): Promise<string> =>
+  kubectl([
+    'get',
+    'daemonset/snapmerge',
+    `--namespace=${DRIVER_NAMESPACE}`,
+    '--output=jsonpath={.spec.template.spec.containers[?(@.name=="driver")].image}',
+  ]);
+const upgrade = async (image: string): Promise<void> => {
+  await kubectl(['set', 'image', 'daemonset/snapmerge', `driver=${image}`, `--namespace=${DRIVER_NAMESPACE}`]);
+};
+
+interface Fault {
+  readonly name: string;
+  /** Seconds that the writer may stand still. */
+  readonly stillSeconds: number;
+  readonly strikes: (node: string, ask: () => Promise<void>) => Promise<void>;
+}
+
+const FAULTS: readonly Fault[] = [
+  {
+    name: 'driver-killed',
+    stillSeconds: 60,
+    strikes: async (node, ask) => {
+      const pod = (await driverPods()).find((one) => one.node === node)?.pod ?? '';
+      await kubectl(['delete', 'pod', pod, `--namespace=${DRIVER_NAMESPACE}`, '--grace-period=0', '--force']);
+      await ask();
+    },
+  },
+  {
+    name: 'driver-upgraded',
+    stillSeconds: 60,
+    strikes: async (_, ask) => {
+      const present = await driverImage();
+      await upgrade('localhost/snapmerge:next');
+      await ask();
+      await driversReady();
+      await upgrade(present);
+    },
+  },
+  {
+    name: 'api-away',
+    stillSeconds: AWAY_MS / 1000 / 2,
+    strikes: async (_, ask) => {
+      const before = await driverPods();
+      await ask();
+      // Nothing to wait for: the time itself is what is tried.
+      await withoutApi(() => pause(AWAY_MS).then(() => undefined));
+      expect((await driverPods()).map(({ pod }) => pod).sort()).toEqual(before.map(({ pod }) => pod).sort());
+    },
+  },
+  {
+    name: 'power-cut',
+    stillSeconds: Number.POSITIVE_INFINITY,
+    strikes: async (node, ask) => {
+      await withoutNode(node, ask);
+      for (const pod of ['shop', 'ledger', ...forks.keys()])
+        await room.field(`pod/${pod}`, '.status.containerStatuses[0].restartCount', '1');
+    },
+  },
+];
+
+let friday = '';
+/** The pods on forks so far, and how many lines each shows. */
+const forks = new Map<string, number>();
+
+beforeAll(async () => {
+  await room.apply('shop.yaml');
+  await room.ready('shop');
+  friday = await fill('friday');
+  await room.apply('friday.yaml');
+  await room.field('volumesnapshot/friday', '.status.readyToUse', 'true');
+  await room.create(podWithClaims('ledger', await room.value('pod/shop', '.spec.nodeName'), [LEDGER]));
+  await room.ready('ledger');
+}, TEST_LIMIT_MS);
+
+afterAll(fastMerges, TEST_LIMIT_MS);
+
+test.runIf(isGuests()).each(FAULTS)(
+  '$name',
+  async ({ name, stillSeconds, strikes }) => {
+    expect(await fill(name)).not.toBe(friday);
+    await startWriter();
+    const node = await room.value('pod/shop', '.spec.nodeName');
+    const restore = `volumerestore/${name}`;
+    await room.remove('pod/shop');
+    await slowMerges();
+    await room.create(restoreOf(name, 'shop', 'friday'));
+    await room.condition(restore, 'Begun');
+    await room.apply('shop.yaml');
+    await room.ready('shop');
+    expect(await sum()).toBe(friday);
+    expect(await room.value(restore, '.status.phase')).toBe('Merging');
+
+    const last = await synced();
+    await strikes(node, () => room.create(snapshotsOf([LEDGER.name]).replaceAll('ledger-snapshot', `ledger-${name}`)));
+    await driversReady();
+    await room.ready('shop', 'ledger');
+    expect(await sum()).toBe(friday);
+    await room.field(`volumesnapshot/ledger-${name}`, '.status.readyToUse', 'true');
+    const lines = await linesIn('ledger', '/data/ledger/lines');
+    numbered(lines);
+    expect(lines.length).toBeGreaterThanOrEqual(last);
+    const struck = lines.slice(last);
+    const longest = Math.max(0, ...struck.slice(1).map(({ second }, at) => second - (struck[at]?.second ?? 0)));
+    expect(longest).toBeLessThan(stillSeconds);
+
+    const fork = `fork-${name}`;
+    await room.create(podWithClaims(fork, node, [{ ...LEDGER, name: fork, snapshot: `ledger-${name}` }]));
+    await room.ready(fork);
+    for (const [one, count] of forks) expect(await linesIn(one, `/data/${one}/lines`)).toHaveLength(count);
+    const copied = await linesIn(fork, `/data/${fork}/lines`);
+    numbered(copied);
+    expect(copied.length).toBeGreaterThanOrEqual(last);
+    forks.set(fork, copied.length);
+
+    await fastMerges();
+    await room.condition(restore, 'Complete');
+    expect(await sum()).toBe(friday);
+  },
+  3 * TEST_LIMIT_MS,
+);
