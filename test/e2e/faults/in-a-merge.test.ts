@@ -12,7 +12,7 @@ import { withoutApi, withoutNode } from '../room/nodes.ts';
 import { openRoom, TEST_LIMIT_MS } from '../room/room.ts';
 
 const room = openRoom('in-a-merge');
-const MIB = 96;
+const MIB = 192;
 const AWAY_MS = 120_000;
 const LEDGER = { name: 'ledger', size: '64Mi', volumeMode: 'Filesystem' } as const;
 
