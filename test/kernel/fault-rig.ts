@@ -76,7 +76,10 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
   const inGuest = guestExec(guest);
 
   const killing = async (argv: Argv): Promise<Awaited<ReturnType<Exec>>> => {
-    const { code, stdout, stderr } = await guest.exec(argv, { timeoutMs: killAfterMs, env: { LC_ALL: 'C' } });
+    const { code, stdout, stderr } = await guest.exec(argv, {
+      timeoutMs: killAfterMs,
+      env: { LC_ALL: 'C', LVM_SYSTEM_DIR: '/etc/snapmerge/lvm' },
+    });
     return { code: code ?? undefined, stdout: text(stdout), stderr: text(stderr) };
   };
   const exec: Exec = async (argv, options) => {

@@ -9,7 +9,7 @@ export function guestExec(guest: Guest): Exec {
   return async (argv, options = {}) => {
     const { stdin, signal } = options;
     const result = await guest.exec(argv, {
-      env: { LC_ALL: 'C' },
+      env: { LC_ALL: 'C', LVM_SYSTEM_DIR: '/etc/snapmerge/lvm' },
       ...(stdin === undefined ? {} : { stdin }),
       ...(signal === undefined ? {} : { signal }),
     });

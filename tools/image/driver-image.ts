@@ -22,7 +22,7 @@ import type { Layer, OciArchive } from './oci.ts';
 export const DEFAULT_REFERENCE = `localhost/snapmerge:${packageJson.version}`;
 
 /** Changes with the steps below that the other parts of the key do not show. */
-const RECIPE_VERSION = '2';
+const RECIPE_VERSION = '3';
 
 const COMMAND = `#!/bin/sh
 exec node /opt/snapmerge/snapmerge.mjs "$@"
@@ -81,10 +81,13 @@ export const buildBaseLayer = async (dir: string, debsDir: string): Promise<void
   await rm(work, { recursive: true });
 };
 
+const LVM_CONF = join(import.meta.dirname, '../../deploy/image/lvm.conf');
+
 /** What is ours in the image. */
 export const driverFiles = async (): Promise<readonly TarFile[]> => [
   ...(await buildBundle()).files.map((file) => ({ ...file, path: `opt/snapmerge/${file.path}` })),
   { path: 'usr/local/bin/snapmerge', content: COMMAND, executable: true },
+  { path: 'etc/lvm/lvm.conf', content: await readFile(LVM_CONF) },
 ];
 
 const driverLayer = async (): Promise<Layer> => {

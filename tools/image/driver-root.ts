@@ -43,7 +43,7 @@ const LOADER_LINK = 'usr/lib64/ld-linux-x86-64.so.2';
 /** Opened by name when they are needed: kmod reads modules that are packed in any of these ways. */
 const OPENED_LATER = ['libzstd.so.1', 'liblzma.so.5', 'libz.so.1'].map((name) => `${LIBRARIES}/${name}`);
 
-const SETTINGS = ['etc/lvm/lvm.conf', 'etc/mke2fs.conf', 'etc/os-release', 'etc/debian_version'];
+const SETTINGS = ['etc/mke2fs.conf', 'etc/os-release', 'etc/debian_version'];
 /** Links of the merged /usr. */
 const MERGED = ['bin', 'sbin', 'lib', 'lib64'];
 const DOCUMENTS = 'usr/share/doc';
