@@ -1,5 +1,5 @@
-// The port to device-mapper: what is there, and steps between that and what should be. Two forms pass one contract suite: dmsetup on a real
-// kernel, and the simulation in test/sim. No effects in this file.
+// The port to device-mapper: what is there, and steps between that and what should be. Two forms pass one contract suite:
+// dmsetup on a real kernel, and the simulation in test/sim. No effects in this file.
 
 import type { DeviceKey, StoreName } from '../ids.ts';
 import type { SnapshotStatus } from './status.ts';
