@@ -22,6 +22,7 @@ const USAGE = `usage: ./dev e2e [OPTIONS] [FILE...]
   --keep           leave it running; the next run with this name uses it, with the driver that it has
   --up             only bring it up and install the driver; prints how to speak to it
   --down           only take it down
+  --short          without the faults: what disturbs a whole node or cluster takes as long as all the rest
 FILE: test files, or parts of their names. All of them when none is named.`;
 
 /** Everything that a run writes. */
@@ -37,11 +38,13 @@ interface SuitePart {
   readonly lanes: number;
 }
 
+const FAULTS = 'faults';
+
 const PARTS: readonly SuitePart[] = [
   { name: 'plane', path: 'test/e2e/plane', lanes: 1 },
   { name: 'restores', path: 'test/kubernetes', lanes: 2 },
   { name: 'cases', path: 'test/e2e/cases', lanes: 2 },
-  { name: 'faults', path: 'test/e2e/faults', lanes: 1 },
+  { name: FAULTS, path: 'test/e2e/faults', lanes: 1 },
   { name: 'end', path: 'test/e2e/end', lanes: 1 },
 ];
 
@@ -93,15 +96,25 @@ const install = async (target: Target, env: Readonly<Record<string, string>>): P
   });
 };
 
-const runSuite = async (env: Readonly<Record<string, string>>, files: readonly string[]): Promise<Counts> => {
+interface Choice {
+  readonly files: readonly string[];
+  readonly short: boolean;
+}
+
+const partsOf = ({ files, short }: Choice): readonly SuitePart[] => {
+  if (files.length > 0) return [{ name: 'chosen', path: 'test/e2e', lanes: 1 }];
+  return short ? PARTS.filter(({ name }) => name !== FAULTS) : PARTS;
+};
+
+const runSuite = async (env: Readonly<Record<string, string>>, choice: Choice): Promise<Counts> => {
   await mkdir(LOGS, { recursive: true });
   Object.assign(process.env, env);
   const ending = new AbortController();
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) process.once(signal, () => ending.abort());
   const tell = (line: string): void => void process.stdout.write(`${line}\n`);
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
-  const parts: readonly SuitePart[] = files.length === 0 ? PARTS : [{ name: 'chosen', path: 'test/e2e', lanes: 1 }];
-  for (const { name, path, lanes } of parts) {
+  const { files } = choice;
+  for (const { name, path, lanes } of partsOf(choice)) {
     if (ending.signal.aborted) break;
     const chosen = files.length === 0 ? [path] : [...files, ...ELSEWHERE];
     const argv = ['node_modules/.bin/vitest', 'run', ...chosen, `--maxWorkers=${lanes}`] as const;
@@ -126,6 +139,7 @@ export const e2e = async (args: readonly string[]): Promise<number> => {
     keep: { type: 'boolean', default: false },
     up: { type: 'boolean', default: false },
     down: { type: 'boolean', default: false },
+    short: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   });
   if (options.help) {
@@ -150,7 +164,7 @@ export const e2e = async (args: readonly string[]): Promise<number> => {
       process.stdout.write(`${target.kubectl} get nodes\n`);
       return 0;
     }
-    const { passed, failed, skipped } = await runSuite(env, files);
+    const { passed, failed, skipped } = await runSuite(env, { files, short: options.short });
     done = options.keep;
     process.stdout.write(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
     return failed === 0 ? 0 : 1;
