@@ -140,6 +140,10 @@ test('the programs are there, the driver starts, and nothing in it is set-uid', 
   await writeFile(join(tree, config), 'node: n\npools: [{ name: a, volumeGroup: v }]\n');
   expect(await chroot('snapmerge', 'serve', '--config', config, '--check-config')).toContain('"volumeGroup": "v"');
   expect(await run(['find', tree, '-perm', '/6000'])).toBe('');
+  // LVM looks into /proc before anything else.
+  const withProc = 'mount --bind /proc "$1/proc" && exec chroot "$1" /usr/bin/env lvm config global/use_aio';
+  const setting = await run(['unshare', '--mount', 'sh', '-c', withProc, 'sh', tree], { env: PATH });
+  expect(setting.trim()).toBe('use_aio=0');
 
   // A file system made with the image's own settings and programs.
   await run(['truncate', '--size', '64M', join(tree, 'tmp/disk')]);
