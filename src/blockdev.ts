@@ -3,8 +3,9 @@
 import { fail } from './errors.ts';
 import type { Exec } from './exec.ts';
 import { output } from './exec.ts';
-import { DEVICE_FIELDS, SEPARATOR, parseDevices } from './dm/parse.ts';
+import { LIST_DEVICES, listing } from './dm/listing.ts';
 import { nodeOf, storeOfRow } from './dm/observed.ts';
+import { parseDevices } from './dm/parse.ts';
 import type { Host } from './host.ts';
 import type { StoreName, VgUuid } from './ids.ts';
 import type { Bytes } from './units.ts';
@@ -27,8 +28,8 @@ export function createHost(options: HostOptions): Host {
   const nowMs = options.nowMs ?? Date.now;
 
   async function node(store: StoreName): Promise<string> {
-    const list = ['dmsetup', 'info', '-c', '--noheadings', '--separator', SEPARATOR, '-o', DEVICE_FIELDS] as const;
-    const row = parseDevices(await output(exec, list)).find((device) => storeOfRow(device, options) === store);
+    const rows = parseDevices(await listing(exec, LIST_DEVICES));
+    const row = rows.find((device) => storeOfRow(device, options) === store);
     return row === undefined
       ? fail('internal', `Cannot zero store '${store}': it is not active`)
       : nodeOf(row.majorMinor);

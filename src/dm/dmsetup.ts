@@ -10,10 +10,11 @@ import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
 import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
 import type { Extent, Kernel, Observed } from './kernel.ts';
 import { inTurn } from './kernel.ts';
+import { LIST_DEVICES, listing } from './listing.ts';
 import type { DeviceIndex } from './observed.ts';
 import { assemble, indexOf, nodeOf } from './observed.ts';
 import type { DeviceRow } from './parse.ts';
-import { DEVICE_FIELDS, SEPARATOR, parseCreated, parseDevices, parseSnapshotStatus, parseTargets } from './parse.ts';
+import { parseCreated, parseDevices, parseSnapshotStatus, parseTargets } from './parse.ts';
 import type { SnapshotStatus } from './status.ts';
 import type { Step } from './step.ts';
 import { stepText } from './step.ts';
@@ -48,7 +49,6 @@ const REMOVE_ATTEMPTS = 5;
 /** Stands for any device where only the common beginning of the pool's device names matters. */
 const NO_DEVICE = deviceKey(volumeId('v-0000000000'), 'top');
 
-const LIST_DEVICES: Argv = ['dmsetup', 'info', '-c', '--noheadings', '--separator', SEPARATOR, '-o', DEVICE_FIELDS];
 const LIST_TABLES: Argv = ['dmsetup', 'table'];
 const LIST_INACTIVE: Argv = ['dmsetup', 'table', '--inactive'];
 /** Without --noflush the status of a stranger's thin pool would commit its metadata. */
@@ -69,20 +69,9 @@ export function createKernel(options: KernelOptions): Kernel {
 
   async function listRows(): Promise<readonly DeviceRow[]> {
     const before = removals;
-    const rows = parseDevices(await listing(LIST_DEVICES));
+    const rows = parseDevices(await listing(exec, LIST_DEVICES));
     if (removing === 0 && removals === before) index = indexOf(rows, scope);
     return rows;
-  }
-
-  /** dmsetup fails at the end of a listing when a device vanished in the middle of it. */
-  async function listing(argv: Argv): Promise<string> {
-    let last = '';
-    for (let attempt = 0; attempt < OBSERVE_ATTEMPTS; attempt += 1) {
-      const result = await exec(argv);
-      if (result.code === 0) return result.stdout;
-      last = failureOf(result);
-    }
-    return fail('unavailable', `Cannot list device-mapper devices: '${argv.join(' ')}' says ${last}`);
   }
 
   async function withoutDevice<T>(forget: () => void, change: () => Promise<T>): Promise<T> {
@@ -275,12 +264,12 @@ export function createKernel(options: KernelOptions): Kernel {
   async function observeOnce(extent: Extent): Promise<Observed | undefined> {
     const [rows, tables, statuses] = await Promise.all([
       listRows(),
-      listing(LIST_TABLES),
-      extent === 'all' ? listing(LIST_STATUSES) : undefined,
+      listing(exec, LIST_TABLES),
+      extent === 'all' ? listing(exec, LIST_STATUSES) : undefined,
     ]);
     const { devices } = indexOf(rows, scope);
     const loaded = [...devices.values()].some((row) => row.inactive);
-    const inactive = loaded ? await listing(LIST_INACTIVE) : '';
+    const inactive = loaded ? await listing(exec, LIST_INACTIVE) : '';
     return assemble({ rows, tables, inactive, statuses }, scope);
   }
 
@@ -307,7 +296,7 @@ export function createKernel(options: KernelOptions): Kernel {
     },
 
     statuses: async () => {
-      const text = await listing(LIST_STATUSES);
+      const text = await listing(exec, LIST_STATUSES);
       const ours = dmName(pool, NO_DEVICE).slice(0, -NO_DEVICE.length);
       const targets = parseTargets(text, (name) => name.startsWith(ours));
       const keys = new Map([...index.devices].map(([key, row]) => [row.name, key]));

@@ -6,7 +6,8 @@ import { fail } from '../errors.ts';
 import type { Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import { DM_UUID_PREFIX } from '../ids.ts';
-import { DEVICE_FIELDS, SEPARATOR, parseDevices } from '../dm/parse.ts';
+import { LIST_DEVICES, listing } from '../dm/listing.ts';
+import { parseDevices } from '../dm/parse.ts';
 import type { DeviceRow } from '../dm/parse.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
 
@@ -54,9 +55,8 @@ export interface FoundGroups {
 
 /** All volume groups of the node with their disks. `unavailable` when LVM does not answer. */
 export async function findGroups(exec: Exec): Promise<FoundGroups> {
-  const devices = await exec(['dmsetup', 'info', '-c', '--noheadings', '--separator', SEPARATOR, '-o', DEVICE_FIELDS]);
-  if (devices.code !== 0) fail('unavailable', `Cannot list device-mapper devices: ${failureOf(devices)}`);
-  const disks = candidateDisks(await output(exec, ['cat', '/proc/partitions']), parseDevices(devices.stdout));
+  const devices = parseDevices(await listing(exec, LIST_DEVICES));
+  const disks = candidateDisks(await output(exec, ['cat', '/proc/partitions']), devices);
   if (disks.length === 0) return { groups: [], unreadable: [] };
   const call = { disks, known: false, ioMemoryKib: 8 * DEFAULT_IO_MEMORY_KIB };
   // --readonly takes no locks: nothing of other groups waits for this, nor this for them.

@@ -42,6 +42,20 @@ test('a quick disk gets larger ones', async () => {
   expect(script.lines().filter((line) => line.startsWith('blkdiscard'))).toHaveLength(3);
 });
 
+test('a listing in whose middle a device of somebody else goes is taken again', async () => {
+  let attempts = 0;
+  const script = scriptedExec((argv) => {
+    if (argv[0] !== 'dmsetup') return undefined;
+    attempts += 1;
+    return attempts < 3 ? { code: 1, stdout: ROW, stderr: 'Device does not exist.\nCommand failed.' } : ROW;
+  });
+  await createHost({ exec: script.exec, vgName: 'pool', vgUuid: vgUuid(VG) }).zero(store, bytes(0), mib(1));
+  expect(script.lines().slice(3)).toEqual([
+    `blkdiscard --zeroout --force --offset 0 --length ${mib(1)} /dev/dm-4`,
+    'sync /dev/dm-4',
+  ]);
+});
+
 test('nothing to do is a flush', async () => {
   const { script, host } = rig(10);
   await host.zero(store, bytes(0), bytes(0));
