@@ -34,7 +34,7 @@ afterAll(() => {
 describe.concurrent('random operations on a real kernel', () => {
   test.each(WORKERS)('guest %i: seeds %j', { timeout: LIMIT_MS }, async (index, seeds) => {
     for (const udev of [true, false]) {
-      const chosen = seeds.filter((seed) => (seed % 4 !== 0) === udev);
+      const chosen = seeds.filter((seed) => (seed % 3 === 0) === udev);
       await expect(runSeeds(`random-${index}`, udev, chosen)).resolves.toBeUndefined();
     }
   });
