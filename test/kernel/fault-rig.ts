@@ -17,7 +17,7 @@ import { idOf } from '../contract/ids.ts';
 import { startCutMachine } from './cut-machine.ts';
 import type { CutMachine } from './cut-machine.ts';
 import { readBlocks, writeBlocks } from './blocks.ts';
-import { guestExec } from './guest-exec.ts';
+import { DRIVER_ENV, guestExec } from './guest-exec.ts';
 import { VG, openPorts } from './rig.ts';
 
 /** A volume with a snapshot, and a fork of that; all staged. */
@@ -76,10 +76,7 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
   const inGuest = guestExec(guest);
 
   const killing = async (argv: Argv): Promise<Awaited<ReturnType<Exec>>> => {
-    const { code, stdout, stderr } = await guest.exec(argv, {
-      timeoutMs: killAfterMs,
-      env: { LC_ALL: 'C', LVM_SYSTEM_DIR: '/etc/snapmerge/lvm' },
-    });
+    const { code, stdout, stderr } = await guest.exec(argv, { timeoutMs: killAfterMs, env: DRIVER_ENV });
     return { code: code ?? undefined, stdout: text(stdout), stderr: text(stderr) };
   };
   const exec: Exec = async (argv, options) => {

@@ -5,11 +5,14 @@ import { output } from '../../src/exec.ts';
 import type { ReadDisk } from '../../src/lvm/stamp.ts';
 import type { Guest } from '../vm/guest.ts';
 
+/** What the driver's commands have there: its own lvm.conf, as in its image. */
+export const DRIVER_ENV = { LC_ALL: 'C', LVM_SYSTEM_DIR: '/etc/snapmerge/lvm' } as const;
+
 export function guestExec(guest: Guest): Exec {
   return async (argv, options = {}) => {
     const { stdin, signal } = options;
     const result = await guest.exec(argv, {
-      env: { LC_ALL: 'C', LVM_SYSTEM_DIR: '/etc/snapmerge/lvm' },
+      env: DRIVER_ENV,
       ...(stdin === undefined ? {} : { stdin }),
       ...(signal === undefined ? {} : { signal }),
     });
