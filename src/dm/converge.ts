@@ -9,6 +9,7 @@ import type { Sectors } from '../units.ts';
 import type { Desired } from './desired.ts';
 import type { Family } from './family.ts';
 import type { Kernel, Observed } from './kernel.ts';
+import { calls } from './kernel.ts';
 import { plan } from './plan.ts';
 import type { Step } from './step.ts';
 import { stepText } from './step.ts';
@@ -150,17 +151,6 @@ function createRun(kernel: Kernel, desired: Desired, log: Log): Run {
       }
     },
   };
-}
-
-/** Suspends and resumes that follow each other are one call each: writers wait for every process that is started meanwhile. */
-function calls(steps: readonly Step[]): readonly (readonly [Step, ...Step[]])[] {
-  const all: [Step, ...Step[]][] = [];
-  for (const step of steps) {
-    const last = all.at(-1);
-    if (last?.[0].do === step.do && (step.do === 'suspend' || step.do === 'resume')) last.push(step);
-    else all.push([step]);
-  }
-  return all;
 }
 
 /** Whether any resume of a call that failed has happened; what cannot be found out is taken for done. */

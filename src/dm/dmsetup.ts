@@ -8,8 +8,8 @@ import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
 import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
-import type { Extent, Kernel, Observed } from './kernel.ts';
-import { inTurn } from './kernel.ts';
+import type { Call, Extent, Kernel, Observed } from './kernel.ts';
+import { calls } from './kernel.ts';
 import { LIST_DEVICES, listing } from './listing.ts';
 import type { DeviceIndex } from './observed.ts';
 import { assemble, indexOf, nodeOf } from './observed.ts';
@@ -199,7 +199,7 @@ export function createKernel(options: KernelOptions): Kernel {
     if (holders.length > 0) fail('internal', `the tables of ${holders.join(', ')} lie on it (${node})`);
   }
 
-  async function act(step: Step): Promise<void> {
+  async function actAlone(step: Exclude<Step, { readonly do: 'suspend' | 'resume' }>): Promise<void> {
     switch (step.do) {
       case 'activate':
         return await lvm.activate(step.stores);
@@ -226,10 +226,6 @@ export function createKernel(options: KernelOptions): Kernel {
         return await simple(['dmsetup', 'suspend', '--nolockfs', '--noflush'], [step.device]);
       case 'clear':
         return await simple(['dmsetup', 'clear'], [step.device]);
-      case 'suspend':
-        return await suspend([step.device]);
-      case 'resume':
-        return await resume([step.device]);
       case 'flush': {
         const { majorMinor } = await deviceRow(step.device);
         await output(exec, ['sync', nodeOf(majorMinor)]);
@@ -240,15 +236,11 @@ export function createKernel(options: KernelOptions): Kernel {
     }
   }
 
-  /** Runs that dmsetup takes in one call, in their order, up to the first that is refused; any other step is one by itself. */
-  async function actTogether(steps: readonly Step[]): Promise<void> {
-    const [first] = steps;
-    if (first === undefined) return;
-    const devices = steps.flatMap((step) =>
-      step.do === first.do && (step.do === 'suspend' || step.do === 'resume') ? [step.device] : [],
-    );
-    if (devices.length < steps.length) await inTurn(act)(steps);
-    else await (first.do === 'suspend' ? suspend(devices) : resume(devices));
+  async function act(call: Call): Promise<void> {
+    const [first] = call;
+    if (first.do !== 'suspend' && first.do !== 'resume') return await actAlone(first);
+    const devices = call.flatMap((step) => ('device' in step ? [step.device] : []));
+    return await (first.do === 'suspend' ? suspend(devices) : resume(devices));
   }
 
   /** The default: freezes a mounted file system and waits for all I/O under way. */
@@ -287,7 +279,7 @@ export function createKernel(options: KernelOptions): Kernel {
 
     apply: async (steps) => {
       try {
-        await actTogether(steps);
+        for (const call of calls(steps)) await act(call);
       } catch (error) {
         const kind = error instanceof SnapmergeError ? error.kind : 'internal';
         const what = steps.map(stepText).join(', ');

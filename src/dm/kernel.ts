@@ -48,6 +48,20 @@ export interface Kernel {
   readonly statuses: () => Promise<ReadonlyMap<DeviceKey, SnapshotStatus>>;
 }
 
+/** Steps, at least one, that whoever changes the kernel takes together. */
+export type Call = readonly [Step, ...Step[]];
+
+/** Suspends and resumes that follow each other are one call each: writers wait for every process that is started meanwhile. */
+export function calls(steps: readonly Step[]): readonly Call[] {
+  const all: [Step, ...Step[]][] = [];
+  for (const step of steps) {
+    const last = all.at(-1);
+    if (last?.[0].do === step.do && (step.do === 'suspend' || step.do === 'resume')) last.push(step);
+    else all.push([step]);
+  }
+  return all;
+}
+
 /** How all who act on single steps take the steps of one call. */
 export function inTurn(act: (step: Step) => Promise<void>): Kernel['apply'] {
   return async (steps) => {
