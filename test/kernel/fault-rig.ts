@@ -47,8 +47,8 @@ export interface FaultRig {
   /** Of a volume's top, or of a snapshot's view, which is shown for the moment. */
   readonly read: (id: EntityId, block: number) => Promise<number | undefined>;
   readonly homeOf: (id: EntityId) => Promise<StoreName>;
-  /** The disk refuses these requests where the home of this entity lies. */
-  readonly failUnder: (id: EntityId, on: Fault['on']) => Promise<void>;
+  /** The disk refuses these requests where the home of this entity lies, from so many bytes of that on. */
+  readonly failUnder: (id: EntityId, on: Fault['on'], fromBytes?: number) => Promise<void>;
   /** All disks answer again. */
   readonly heal: () => void;
   /** Everything that is recorded of a family and that the kernel holds for it, as text. */
@@ -57,9 +57,12 @@ export interface FaultRig {
 
 const DISKS: readonly string[] = ['/dev/vdc', '/dev/vdd'];
 const SECTOR_BYTES = 512;
+const CHUNK = kib(8);
+/** Behind the header and the first chunk of exceptions of a store: what was copied there, and nothing that says where. */
+export const COPIED_FROM_BYTES = 2 * Number(CHUNK);
 const PARAMETERS = {
   layout: 'linear',
-  chunk: kib(8),
+  chunk: CHUNK,
   snapshotReservePercent: 10,
   onFull: 'wait',
   scratch: false,
@@ -156,13 +159,14 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
       if (found === undefined) throw new Error(`Cannot find the store of '${id}'`);
       return found.store;
     },
-    failUnder: async (id, on) => {
+    failUnder: async (id, on, fromBytes = 0) => {
       const table = await sh(`dmsetup table ${VG}-${await rig.homeOf(id)}`);
       const [, length, , number, offset] = table.trim().split(/\s+/);
       const numbers = (await sh(`lsblk --noheadings --nodeps -o MAJ:MIN ${DISKS.join(' ')}`)).split(/\s+/);
       const disk = machine.disks[numbers.filter((text) => text !== '').indexOf(number ?? '')];
       if (disk === undefined) throw new Error(`Cannot find the disk under '${id}': ${table}`);
-      const range = { offset: Number(offset) * SECTOR_BYTES, length: Number(length) * SECTOR_BYTES };
+      const [begin, bytes] = [Number(offset) * SECTOR_BYTES, Number(length) * SECTOR_BYTES];
+      const range = { offset: begin + fromBytes, length: bytes - fromBytes };
       disk.fail({ on, ranges: [range] });
     },
     heal: () => {

@@ -10,7 +10,7 @@ import { SnapmergeError } from '../../src/errors.ts';
 import type { ErrorKind } from '../../src/errors.ts';
 import { leftovers } from '../contract/crash-look.ts';
 import type { FaultRig, Kin } from './fault-rig.ts';
-import { startFaultRig } from './fault-rig.ts';
+import { COPIED_FROM_BYTES, startFaultRig } from './fault-rig.ts';
 
 const NAME = 'faults';
 const LIMIT_MS = 600_000;
@@ -271,10 +271,9 @@ async function fedStoreFails({ rig, a, b }: Scene): Promise<void> {
   hurt = { name: a.name, volume: a.volume, snapshot: id, fork: again.id };
 }
 
-async function mergeFails({ rig, a, b }: Scene): Promise<void> {
+/** A restore of the volume to its snapshot, which is kept, and how far it says that it is. */
+async function restoring({ rig, a }: Scene): Promise<() => Promise<string>> {
   const engine = rig.engine();
-  await engine.deactivate(a.volume);
-  await rig.failUnder(a.volume, ['write']);
   const { id } = await engine.startRestore({
     volume: a.volume,
     snapshot: a.snapshot,
@@ -284,29 +283,59 @@ async function mergeFails({ rig, a, b }: Scene): Promise<void> {
     replace: false,
     token: undefined,
   });
-  const state = async (): Promise<string> => {
+  return async () => {
     await engine.look();
     await engine.settle();
     const restore = await engine.getRestore(id);
     return `${restore?.phase} ${restore?.message}`;
   };
-  await expect.poll(state, { timeout: LIMIT_MS, interval: 200 }).toMatch(/^merging .*'merge-failed'/);
-  await engine.activate(a.volume);
+}
+
+const FAILED = /^merging .*'merge-failed'/;
+const becomes = (state: () => Promise<string>) => expect.poll(state, { timeout: LIMIT_MS, interval: 200 });
+
+async function mergeUnwritten(scene: Scene): Promise<void> {
+  const { rig, a, b } = scene;
+  await rig.engine().deactivate(a.volume);
+  await rig.failUnder(a.volume, ['write']);
+  const state = await restoring(scene);
+  await becomes(state).toMatch(FAILED);
+  await rig.engine().activate(a.volume);
   expect(await rig.read(a.volume, 1)).toBe(11);
   await works(rig, b);
   rig.pass(RETRY_MS);
-  expect(await state()).toMatch(/^merging .*'merge-failed'/);
+  expect(await state()).toMatch(FAILED);
   rig.heal();
-  expect(await state()).toMatch(/^merging .*'merge-failed'/);
+  expect(await state()).toMatch(FAILED);
   await rig.write(a.volume, 4, 21);
   rig.pass(RETRY_MS);
-  await expect.poll(state, { timeout: LIMIT_MS, interval: 200 }).toBe('done ');
-  expect(await rig.read(a.volume, 1)).toBe(11);
+  await becomes(state).toBe('done ');
   expect(await rig.read(a.volume, 4)).toBe(21);
+  await isRestored(scene);
+}
+
+async function mergeUnread(scene: Scene): Promise<void> {
+  const { rig, a, b } = scene;
+  await rig.engine().deactivate(a.volume);
+  await rig.failUnder(a.snapshot, ['read'], COPIED_FROM_BYTES);
+  const state = await restoring(scene);
+  await becomes(state).toMatch(FAILED);
+  await rig.engine().activate(a.volume);
+  // What cannot be read is an error, and never what it was to replace.
+  await expect(rig.read(a.volume, 1)).rejects.toThrow(/Input\/output error/);
+  await works(rig, b);
+  rig.heal();
+  rig.pass(RETRY_MS);
+  await becomes(state).toBe('done ');
+  await isRestored(scene);
+}
+
+async function isRestored({ rig, a }: Scene): Promise<void> {
+  expect(await rig.read(a.volume, 1)).toBe(11);
   expect(await rig.read(a.snapshot, 1)).toBe(11);
   expect(await rig.read(a.fork, 2)).toBe(13);
   await rig.write(a.volume, 1, 12);
-  await engine.look();
+  await rig.engine().look();
   await works(rig, a);
 }
 
@@ -373,7 +402,8 @@ const FAULTS: readonly (readonly [string, (scene: Scene) => Promise<void>])[] = 
   ['any command of a snapshot killed', commandsKilled],
   ['a tag of nobody knows what', strangeTag],
   ['two records that contradict each other', contradiction],
-  ['a disk that takes no writes while it is merged into', mergeFails],
+  ['a disk that takes no writes while it is merged into', mergeUnwritten],
+  ['a disk that does not read what is to be merged', mergeUnread],
   ['a store of exceptions that fails while it is fed', fedStoreFails],
   ['records that LVM cannot read on any disk', recordsUnreadable],
   // Last: it has another name afterwards.
