@@ -8,7 +8,7 @@ import type { Kernel, Observed } from '../dm/kernel.ts';
 import { ofFamily } from '../dm/converge.ts';
 import { plan } from '../dm/plan.ts';
 import { nested } from '../dm/tails.ts';
-import { fail, messageOf } from '../errors.ts';
+import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
 import { entityOf, isTail, isVolumeId, ownerOf } from '../ids.ts';
@@ -19,6 +19,7 @@ import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, roundDown } from '../units.ts';
 import { activate, active, deactivate } from './activate.ts';
 import { advance } from './advance.ts';
+import { createBackground } from './background.ts';
 import type { Context, PoolState } from './context.ts';
 import { convergeFamily, inUseOf } from './shown.ts';
 import { copiesOf, freeForNew, sizeUnit } from './stores.ts';
@@ -65,16 +66,10 @@ export interface PoolEngine extends Engine {
   readonly look: () => Promise<number>;
 }
 
-/** How often a family that would not go on is tried again. */
-const RETRY_MS = 30_000;
-/** After a look that failed. */
-const LOOK_AGAIN_MS = 5_000;
+/** A request may take so long to find that there is no room. */
+const ROOM_LIMIT_MS = 20_000;
 
 export function createPoolEngine(ports: PoolPorts): PoolEngine {
-  const due = new Set<VolumeId>();
-  const ending = new AbortController();
-  let nudge = new AbortController();
-  let lookNow = new AbortController();
   const { lvm, kernel, recent } = shareReports(ports.lvm, ports.kernel, () => ports.clock.nowMs());
   const ctx: Context = {
     ...ports,
@@ -94,7 +89,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     watched: new Map(),
     watch: (family, stores) => {
       ctx.watched.set(family, stores);
-      lookNow.abort();
+      background.lookNow();
     },
     headroom: { size: bytes(0) },
     lost: new Set(),
@@ -110,55 +105,33 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     full: new Map(),
     stuck: new Map(),
     keepAhead: (family) => monitor.lookAt(family),
-    goOn: (family) => {
-      due.add(family);
-      nudge.abort();
-    },
+    goOn: (family) => background.goOn(family),
   };
   const monitor = createMonitor(ctx);
-  let background: Promise<unknown> = Promise.resolve();
+  const background = createBackground({
+    clock: ctx.clock,
+    log: ctx.log,
+    advance: (family) => advanceFamily(ctx, family),
+    retried: () => [...ctx.stuck.keys(), ...ctx.waiting],
+    look: monitor.look,
+    looked: ports.looked,
+  });
 
-  const advanceDue = async (): Promise<void> => {
-    for (const family of due) {
-      due.delete(family);
-      // What failed is tried again after a while, whoever has asked for it meanwhile.
-      if (!(await advanceFamily(ctx, family))) due.delete(family);
-    }
-  };
-  const advancing = async (): Promise<void> => {
-    let retriedMs = ctx.clock.nowMs();
-    while (!ending.signal.aborted) {
-      nudge = new AbortController();
-      if (due.size === 0) await ctx.clock.sleep(RETRY_MS, nudge.signal);
-      if (ctx.clock.nowMs() - retriedMs >= RETRY_MS) {
-        retriedMs = ctx.clock.nowMs();
-        for (const family of [...ctx.stuck.keys(), ...ctx.waiting]) due.add(family);
-      }
-      if (!ending.signal.aborted) await advanceDue();
-    }
-  };
-  // A loop of its own: what goes on in a family may take its time, and a store that fills does not wait for that.
-  const watching = async (): Promise<void> => {
-    while (!ending.signal.aborted) {
-      lookNow = new AbortController();
-      let delayMs = LOOK_AGAIN_MS;
-      const begunMs = ctx.clock.nowMs();
-      const tell = (ok: boolean): void => ports.looked?.(ok, (ctx.clock.nowMs() - begunMs) / 1000);
-      try {
-        delayMs = await monitor.look();
-        tell(true);
-      } catch (error) {
-        ctx.log.error({ error: messageOf(error) }, 'monitor failed');
-        tell(false);
-      }
-      if (!ending.signal.aborted) await ctx.clock.sleep(delayMs, lookNow.signal);
+  /** What has been deleted or merged gives its room back a moment later: who lacks room asks again when that has been done. */
+  const withRoom = async <T>(work: () => Promise<T>): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      const lacksRoom = error instanceof SnapmergeError && error.kind === 'exhausted';
+      if (!lacksRoom || !(await background.quiet(ROOM_LIMIT_MS))) throw error;
+      return work();
     }
   };
 
   return {
     pool: ctx.pool,
     vg: ctx.vg,
-    createVolume: (request) => createVolume(ctx, request),
+    createVolume: (request) => withRoom(() => createVolume(ctx, request)),
     deleteVolume: (id) => deleteVolume(ctx, id),
     getVolume: (id) => getVolume(ctx, monitor, id),
     findVolume: async (name) => {
@@ -167,9 +140,9 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       return entity === undefined ? undefined : present(ctx, monitor, state, entity);
     },
     listVolumes: () => listVolumes(ctx, monitor),
-    expandVolume: (id, required, limit) => expandVolume(ctx, id, required, limit),
+    expandVolume: (id, required, limit) => withRoom(() => expandVolume(ctx, id, required, limit)),
     capacity: (layout) => capacity(ctx, layout),
-    createSnapshot: (volume, name) => createSnapshot(ctx, volume, name),
+    createSnapshot: (volume, name) => withRoom(() => createSnapshot(ctx, volume, name)),
     deleteSnapshot: (id) => deleteSnapshot(ctx, id),
     getSnapshot: (id) => getSnapshot(ctx, id),
     findSnapshot: async (name) => {
@@ -202,20 +175,17 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     show: (images) => show(ctx, images),
     open: async () => {
       await begin(ctx);
-      await advanceDue();
+      await background.advanceDue();
     },
-    settle: advanceDue,
+    settle: background.advanceDue,
     look: monitor.look,
     start: async () => {
       await begin(ctx);
-      await advanceDue();
-      background = Promise.all([advancing(), watching()]);
+      await background.advanceDue();
+      background.start();
     },
     stop: async () => {
-      ending.abort();
-      nudge.abort();
-      lookNow.abort();
-      await background;
+      await background.stop();
       await ctx.locks.idle();
     },
   };

@@ -1,0 +1,117 @@
+// What goes on by itself: families that have something to do, one after the other, and beside them the monitor's looks,
+// because what goes on in a family may take its time, and a store that fills does not wait for that.
+
+import { messageOf } from '../errors.ts';
+import type { VolumeId } from '../ids.ts';
+import type { Clock, Log } from '../ports.ts';
+
+export interface BackgroundPorts {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Brings a family to where it should be; false when that could not be done. */
+  readonly advance: (family: VolumeId) => Promise<boolean>;
+  /** Families that would not go on, or wait for something: they are tried again from time to time. */
+  readonly retried: () => Iterable<VolumeId>;
+  /** One look of the monitor: milliseconds until the next. */
+  readonly look: () => Promise<number>;
+  /** Hears of every look. */
+  readonly looked: ((ok: boolean, seconds: number) => void) | undefined;
+}
+
+export interface Background {
+  /** This family may have something to do. */
+  readonly goOn: (family: VolumeId) => void;
+  readonly lookNow: () => void;
+  /** All that is due now, by the caller. */
+  readonly advanceDue: () => Promise<void>;
+  readonly start: () => void;
+  /** False at once when nothing goes on by itself; otherwise true when nothing does any more, or after so many milliseconds. */
+  readonly quiet: (limitMs: number) => Promise<boolean>;
+  readonly stop: () => Promise<void>;
+}
+
+/** How often a family that would not go on is tried again. */
+const RETRY_MS = 30_000;
+/** After a look that failed. */
+const LOOK_AGAIN_MS = 5_000;
+
+export function createBackground(ports: BackgroundPorts): Background {
+  const { clock, log } = ports;
+  const due = new Set<VolumeId>();
+  const ending = new AbortController();
+  let nudge = new AbortController();
+  let lookNow = new AbortController();
+  let ended: Promise<unknown> | undefined;
+  let busy = false;
+  let waiters: AbortController[] = [];
+
+  const advanceDue = async (): Promise<void> => {
+    for (const family of due) {
+      due.delete(family);
+      // What failed is tried again after a while, whoever has asked for it meanwhile.
+      if (!(await ports.advance(family))) due.delete(family);
+    }
+  };
+  const tellQuiet = (): void => {
+    for (const waiter of waiters) waiter.abort();
+    waiters = [];
+  };
+  const advancing = async (): Promise<void> => {
+    let retriedMs = clock.nowMs();
+    while (!ending.signal.aborted) {
+      nudge = new AbortController();
+      if (due.size === 0) await clock.sleep(RETRY_MS, nudge.signal);
+      if (clock.nowMs() - retriedMs >= RETRY_MS) {
+        retriedMs = clock.nowMs();
+        for (const family of ports.retried()) due.add(family);
+      }
+      if (ending.signal.aborted) break;
+      busy = true;
+      await advanceDue();
+      busy = false;
+      tellQuiet();
+    }
+    tellQuiet();
+  };
+  const watching = async (): Promise<void> => {
+    while (!ending.signal.aborted) {
+      lookNow = new AbortController();
+      let delayMs = LOOK_AGAIN_MS;
+      const begunMs = clock.nowMs();
+      const tell = (ok: boolean): void => ports.looked?.(ok, (clock.nowMs() - begunMs) / 1000);
+      try {
+        delayMs = await ports.look();
+        tell(true);
+      } catch (error) {
+        log.error({ error: messageOf(error) }, 'monitor failed');
+        tell(false);
+      }
+      if (!ending.signal.aborted) await clock.sleep(delayMs, lookNow.signal);
+    }
+  };
+
+  return {
+    goOn: (family) => {
+      due.add(family);
+      nudge.abort();
+    },
+    lookNow: () => lookNow.abort(),
+    advanceDue,
+    start: () => {
+      ended = Promise.all([advancing(), watching()]);
+    },
+    quiet: async (limitMs) => {
+      if (ended === undefined || ending.signal.aborted || (due.size === 0 && !busy)) return false;
+      const waiter = new AbortController();
+      waiters.push(waiter);
+      await clock.sleep(limitMs, waiter.signal);
+      return true;
+    },
+    stop: async () => {
+      ending.abort();
+      nudge.abort();
+      lookNow.abort();
+      await ended;
+    },
+  };
+}

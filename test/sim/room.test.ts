@@ -1,0 +1,69 @@
+// Room that is about to be given back: a request that lacks room waits until what was deleted, merged or has become too large
+// is gone, and is refused only then.
+
+import { expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import type { PoolEngine } from '../../src/engine/pool.ts';
+import { createPoolEngine } from '../../src/engine/pool.ts';
+import { poolName } from '../../src/ids.ts';
+import { silentLog } from '../../src/ports.ts';
+import type { Bytes } from '../../src/units.ts';
+import { kib, mib } from '../../src/units.ts';
+import { idOf } from '../contract/ids.ts';
+import { createWorld } from './world.ts';
+
+const PARAMETERS = {
+  layout: 'linear',
+  chunk: kib(16),
+  snapshotReservePercent: 100,
+  onFull: 'wait',
+  scratch: false,
+} as const;
+
+/** Room for a volume and two snapshots of which nothing is known yet. */
+async function openEngine(): Promise<PoolEngine> {
+  const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(27)] });
+  let next = 1;
+  return createPoolEngine({
+    pool: poolName('test'),
+    vg: (await world.lvm.report()).vgUuid,
+    lvm: world.lvm,
+    kernel: world.kernel,
+    host: world.host,
+    clock: systemClock,
+    drawId: () => idOf(next++),
+    log: silentLog,
+    reservePercent: 0,
+    leastHeadroom: kib(128),
+  });
+}
+
+const create = (engine: PoolEngine, name: string, size: Bytes) =>
+  engine.createVolume({
+    name,
+    requiredBytes: size,
+    limitBytes: undefined,
+    parameters: PARAMETERS,
+    source: undefined,
+  });
+
+test('what a former snapshot gives back in the background is waited for', async () => {
+  const engine = await openEngine();
+  await engine.start();
+  const { id } = await create(engine, 'shop', mib(8));
+  await engine.activate(id);
+  await engine.createSnapshot(id, 'friday');
+  await engine.createSnapshot(id, 'saturday');
+  await create(engine, 'office', mib(8));
+  expect(await engine.listVolumes()).toHaveLength(2);
+  await engine.stop();
+});
+
+test('what is not given back is not waited for', async () => {
+  const engine = await openEngine();
+  await engine.start();
+  await create(engine, 'shop', mib(8));
+  await expect(create(engine, 'too large', mib(20))).rejects.toMatchObject({ kind: 'exhausted' });
+  expect(await engine.listVolumes()).toHaveLength(1);
+  await engine.stop();
+});

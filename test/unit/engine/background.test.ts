@@ -1,0 +1,73 @@
+import { expect, test } from 'vitest';
+import type { Background } from '../../../src/engine/background.ts';
+import { createBackground } from '../../../src/engine/background.ts';
+import { volumeId } from '../../../src/ids.ts';
+import { systemClock } from '../../../src/clock.ts';
+import { silentLog } from '../../../src/ports.ts';
+
+const FAMILY = volumeId('v-0000000001');
+const LONG_MS = 600_000;
+
+interface Scene {
+  readonly background: Background;
+  /** Families in the order in which they were advanced. */
+  readonly advanced: string[];
+  /** Lets the one that is being advanced come to its end. */
+  readonly end: () => void;
+}
+
+function scene(): Scene {
+  const advanced: string[] = [];
+  let end = (): void => undefined;
+  const background = createBackground({
+    clock: systemClock,
+    log: silentLog,
+    advance: async (family) => {
+      advanced.push(family);
+      await new Promise<void>((resolve) => (end = resolve));
+      return true;
+    },
+    retried: () => [],
+    look: () => Promise.resolve(LONG_MS),
+    looked: undefined,
+  });
+  return { background, advanced, end: () => end() };
+}
+
+test('who waits for quiet waits until nothing goes on any more', async () => {
+  const { background, advanced, end } = scene();
+  background.start();
+  background.goOn(FAMILY);
+  const heard: string[] = [];
+  const quiet = background.quiet(LONG_MS).then((result) => heard.push(`quiet: ${result}`));
+  await expect.poll(() => advanced).toEqual([FAMILY]);
+  expect(heard).toEqual([]);
+  end();
+  await quiet;
+  expect(heard).toEqual(['quiet: true']);
+  await background.stop();
+});
+
+test('there is nothing to wait for where nothing goes on', async () => {
+  const { background } = scene();
+  background.goOn(FAMILY);
+  expect(await background.quiet(LONG_MS), 'not started').toBe(false);
+  const other = scene();
+  other.background.start();
+  expect(await other.background.quiet(LONG_MS), 'nothing due').toBe(false);
+  await other.background.stop();
+  expect(await other.background.quiet(LONG_MS), 'stopped').toBe(false);
+});
+
+test('who waits for quiet does not wait longer than it likes, and not for an end', async () => {
+  const { background, advanced, end } = scene();
+  background.start();
+  background.goOn(FAMILY);
+  await expect.poll(() => advanced).toEqual([FAMILY]);
+  expect(await background.quiet(20)).toBe(true);
+  const quiet = background.quiet(LONG_MS);
+  const stopped = background.stop();
+  end();
+  expect(await quiet).toBe(true);
+  await stopped;
+});
