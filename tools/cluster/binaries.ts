@@ -39,7 +39,7 @@ export type Sidecar = keyof typeof SIDECARS;
 
 const MODULE_DIR = join(import.meta.dirname, 'go');
 const SNAPSHOT_API = 'github.com/kubernetes-csi/external-snapshotter/client/v8';
-const RECIPE_VERSION = '1';
+const RECIPE_VERSION = '2';
 
 /** Without a version the API server calls itself 0.0.0, and clients and kubelets refuse it. */
 const linkerFlags = (version: string): string => {
@@ -64,13 +64,14 @@ export const clusterBinaries = async (): Promise<ClusterBinaries> => {
   );
   const version = versionOf(goMod ?? '', 'k8s.io/kubernetes');
   const key = hashOf(RECIPE_VERSION, goMod ?? '', goSum ?? '');
-  const label = `building Kubernetes ${version} and the CSI sidecars (once; some ten minutes on 2 cores)`;
+  const label = `building Kubernetes ${version} and the CSI sidecars (once; some five minutes on 2 cores)`;
   const dir = await cached('kubernetes', key, label, async (path) => {
     const { program, env } = await go();
-    const options = { cwd: MODULE_DIR, env };
-    const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false', '-ldflags', linkerFlags(version)];
+    // Less collecting, and no debug data, which the linker would leave out anyway: 270 s on 2 cores in place of some 450.
+    const options = { cwd: MODULE_DIR, env: { ...env, GOGC: '800' } };
+    const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false', '-gcflags=all=-dwarf=false'];
     // `tool` is every program that go.mod calls one.
-    await run([program, 'build', ...flags, '-o', `${path}/`, 'tool'], options);
+    await run([program, 'build', ...flags, '-ldflags', linkerFlags(version), '-o', `${path}/`, 'tool'], options);
     const module = (
       await run([program, 'list', '-mod=readonly', '-m', '-f', '{{.Dir}}', SNAPSHOT_API], options)
     ).trim();
