@@ -40,12 +40,16 @@ interface SuitePart {
 
 const FAULTS = 'faults';
 
-const PARTS: readonly SuitePart[] = [
-  { name: 'plane', path: 'test/e2e/plane', lanes: 1 },
-  { name: 'restores', path: 'test/kubernetes', lanes: 2 },
-  { name: 'cases', path: 'test/e2e/cases', lanes: 2 },
-  { name: FAULTS, path: 'test/e2e/faults', lanes: 1 },
-  { name: 'end', path: 'test/e2e/end', lanes: 1 },
+/** One after the other; what stands together runs side by side. */
+const STAGES: readonly (readonly SuitePart[])[] = [
+  [{ name: 'plane', path: 'test/e2e/plane', lanes: 1 }],
+  [{ name: 'cases', path: 'test/e2e/cases', lanes: 3 }],
+  [
+    { name: FAULTS, path: 'test/e2e/faults', lanes: 1 },
+    // With API servers of its own, while the faults mostly wait for nodes.
+    { name: 'restores', path: 'test/kubernetes', lanes: 1 },
+  ],
+  [{ name: 'end', path: 'test/e2e/end', lanes: 1 }],
 ];
 
 /** Part of a file's name is enough to choose it, and must not choose tests of other suites. */
@@ -101,9 +105,9 @@ interface Choice {
   readonly short: boolean;
 }
 
-const partsOf = ({ files, short }: Choice): readonly SuitePart[] => {
-  if (files.length > 0) return [{ name: 'chosen', path: 'test/e2e', lanes: 1 }];
-  return short ? PARTS.filter(({ name }) => name !== FAULTS) : PARTS;
+const stagesOf = ({ files, short }: Choice): readonly (readonly SuitePart[])[] => {
+  if (files.length > 0) return [[{ name: 'chosen', path: 'test/e2e', lanes: 1 }]];
+  return short ? STAGES.map((parts) => parts.filter(({ name }) => name !== FAULTS)) : STAGES;
 };
 
 const runSuite = async (env: Readonly<Record<string, string>>, choice: Choice): Promise<Counts> => {
@@ -114,8 +118,7 @@ const runSuite = async (env: Readonly<Record<string, string>>, choice: Choice): 
   const tell = (line: string): void => void process.stdout.write(`${line}\n`);
   let sum: Counts = { passed: 0, failed: 0, skipped: 0 };
   const { files } = choice;
-  for (const { name, path, lanes } of partsOf(choice)) {
-    if (ending.signal.aborted) break;
+  const runOne = async ({ name, path, lanes }: SuitePart): Promise<void> => {
     const chosen = files.length === 0 ? [path] : [...files, ...ELSEWHERE];
     const argv = ['node_modules/.bin/vitest', 'run', ...chosen, `--maxWorkers=${lanes}`] as const;
     const result = await runPart(
@@ -124,7 +127,8 @@ const runSuite = async (env: Readonly<Record<string, string>>, choice: Choice): 
     );
     if (result.failed > 0) tell(`${name}: see ${result.logPath}`);
     sum = add(sum, result);
-  }
+  };
+  for (const parts of stagesOf(choice)) if (!ending.signal.aborted) await Promise.all(parts.map(runOne));
   return sum;
 };
 
