@@ -35,12 +35,13 @@ import type { Kept, Rollback } from './rollback.ts';
 import { lacksSnapshot, rollback } from './rollback.ts';
 import type { NewSnapshot } from './snapshots.ts';
 import { newSnapshot, snapshotByName, takeSnapshot } from './snapshots.ts';
+import { sweepFamily } from './sweep.ts';
 
 /** Under the family's lock. The wish, if it was written down, ends with the commit. */
 export async function beginRestore(ctx: Context, before: FamilyState, wish: RestoreWish): Promise<Restore> {
   const { entity } = before.node.record;
   assert(entity.kind === 'volume', `'${entity.id}' is restored and is no volume`);
-  const state = await withSnapshotBetween(ctx, before, entity.id, wish);
+  const state = await withSnapshotBetween(ctx, await withoutRubbish(ctx, before), entity.id, wish);
   const { family, report } = state;
   const safety = await newSafetySnapshot(ctx, state, wish);
   const plan = planWith(state, entity.id, safety, wish);
@@ -84,6 +85,24 @@ export async function beginRestore(ctx: Context, before: FamilyState, wish: Rest
 }
 
 /**
+ * What was deleted, and could not be removed yet, may hang on what is about to be merged away. It would hang on nothing then,
+ * and the family could not be trusted any more.
+ */
+async function withoutRubbish(ctx: Context, state: FamilyState): Promise<FamilyState> {
+  if (state.family.rubbish.length === 0) return state;
+  await convergeFamily(ctx, state.family);
+  await sweepFamily(ctx, state.family);
+  return readAgain(ctx, state);
+}
+
+async function readAgain(ctx: Context, { family, node: { id } }: FamilyState): Promise<FamilyState> {
+  const after = await readFamily(ctx, family.id);
+  const node = after.family.nodes.get(id);
+  assert(node !== undefined, `volume '${id}' has gone while it was to be restored`);
+  return { ...after, node };
+}
+
+/**
  * A fork that took the place of the only snapshot of the promoted one is fed by that directly, and written itself: a hidden
  * snapshot takes the place next to the promoted one first, and what is kept can hang on that.
  */
@@ -95,10 +114,7 @@ async function withSnapshotBetween(
 ): Promise<FamilyState> {
   if (!lacksSnapshot(rollback(state.family, state.node, { volume, ...wish }))) return state;
   await takeSnapshot(ctx, state, `under ${wish.snapshot}`, { hidden: true });
-  const after = await readFamily(ctx, state.family.id);
-  const node = after.family.nodes.get(volume);
-  assert(node !== undefined, `volume '${volume}' has gone with a snapshot of it`);
-  return { ...after, node };
+  return readAgain(ctx, state);
 }
 
 interface Safety extends Fresh {
