@@ -8,7 +8,6 @@ import type { Context } from './context.ts';
 import { commit } from './stores.ts';
 import { convergeFamily } from './shown.ts';
 import { readFamily, withFamilyOf } from './context.ts';
-import { sweepFamily } from './sweep.ts';
 
 /** A volume that is not there is no error; a staged one is `precondition`. */
 export async function deleteVolume(ctx: Context, id: VolumeId): Promise<void> {
@@ -36,9 +35,8 @@ export async function deleteSnapshot(ctx: Context, id: SnapshotId): Promise<void
   );
 }
 
+/** Nothing shows it any more, and nobody has to wait until its store has gone, too. */
 async function settleDown(ctx: Context, id: VolumeId): Promise<void> {
-  const { family } = await readFamily(ctx, id);
-  await convergeFamily(ctx, family);
-  await sweepFamily(ctx, family);
+  await convergeFamily(ctx, (await readFamily(ctx, id)).family);
   ctx.goOn(id);
 }
