@@ -31,17 +31,17 @@ import { readFamily } from './context.ts';
 import type { Restore } from './engine.ts';
 import { growStore } from './expand.ts';
 import { presentRunning } from './present.ts';
+import { putRight, readAgain } from './put-right.ts';
 import type { Kept, Rollback } from './rollback.ts';
 import { lacksSnapshot, rollback } from './rollback.ts';
 import type { NewSnapshot } from './snapshots.ts';
 import { newSnapshot, snapshotByName, takeSnapshot } from './snapshots.ts';
-import { sweepFamily } from './sweep.ts';
 
 /** Under the family's lock. The wish, if it was written down, ends with the commit. */
 export async function beginRestore(ctx: Context, before: FamilyState, wish: RestoreWish): Promise<Restore> {
   const { entity } = before.node.record;
   assert(entity.kind === 'volume', `'${entity.id}' is restored and is no volume`);
-  const state = await withSnapshotBetween(ctx, await withoutRubbish(ctx, before), entity.id, wish);
+  const state = await withSnapshotBetween(ctx, await putRight(ctx, before), entity.id, wish);
   const { family, report } = state;
   const safety = await newSafetySnapshot(ctx, state, wish);
   const plan = planWith(state, entity.id, safety, wish);
@@ -82,24 +82,6 @@ export async function beginRestore(ctx: Context, before: FamilyState, wish: Rest
     ctx.goOn(family.id);
     return presentRunning(entity.id, mark);
   });
-}
-
-/**
- * What was deleted, and could not be removed yet, may hang on what is about to be merged away. It would hang on nothing then,
- * and the family could not be trusted any more.
- */
-async function withoutRubbish(ctx: Context, state: FamilyState): Promise<FamilyState> {
-  if (state.family.rubbish.length === 0) return state;
-  await convergeFamily(ctx, state.family);
-  await sweepFamily(ctx, state.family);
-  return readAgain(ctx, state);
-}
-
-async function readAgain(ctx: Context, { family, node: { id } }: FamilyState): Promise<FamilyState> {
-  const after = await readFamily(ctx, family.id);
-  const node = after.family.nodes.get(id);
-  assert(node !== undefined, `volume '${id}' has gone while it was to be restored`);
-  return { ...after, node };
 }
 
 /**

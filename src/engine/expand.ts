@@ -14,6 +14,7 @@ import type { Context } from './context.ts';
 import { commit, commitRecord, copiesOf, extendStore, needRoom, sizeUnit, storeReport } from './stores.ts';
 import { convergeFamily } from './shown.ts';
 import { readFamily, withFamilyOf } from './context.ts';
+import { putRight } from './put-right.ts';
 import { takeSnapshot } from './snapshots.ts';
 
 /** Returns the size it has afterwards; a volume that is large enough is left as it is. */
@@ -23,8 +24,8 @@ export async function expandVolume(
   requiredBytes: Bytes,
   limitBytes: Bytes | undefined,
 ): Promise<Bytes> {
-  return withFamilyOf(ctx, id, async (state) => {
-    const { report, forest, family, node } = state;
+  return withFamilyOf(ctx, id, async (before) => {
+    const { report, forest, family, node } = await putRight(ctx, before);
     const { size: present } = node.record.entity;
     const size = roundUp(requiredBytes, sizeUnit(report));
     if (size <= present) return present;

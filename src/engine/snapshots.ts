@@ -28,6 +28,7 @@ import {
 import { livingNodes, readFamily, readPool, refuseTroubledName, withFamilyOf } from './context.ts';
 import type { Snapshot } from './engine.ts';
 import { presentSnapshot } from './present.ts';
+import { putRight } from './put-right.ts';
 
 type SnapshotEntity = Extract<Entity, { kind: 'snapshot' }>;
 
@@ -55,15 +56,16 @@ export function sameSnapshot(entity: SnapshotEntity, volume: VolumeId, name: str
 }
 
 /**
- * Takes a snapshot of `state.node` under the family's lock. A hidden one is a ghost from the start: only for where
+ * Takes a snapshot of `before.node` under the family's lock. A hidden one is a ghost from the start: only for where
  * something will read through it at once.
  */
 export async function takeSnapshot(
   ctx: Context,
-  state: FamilyState,
+  before: FamilyState,
   name: string,
   { hidden }: { readonly hidden: boolean } = { hidden: false },
 ): Promise<SnapshotEntity> {
+  const state = await putRight(ctx, before);
   // Before anything is decided: what cannot be frozen now would be taken at some later moment.
   await ctx.keepAhead(state.family.id);
   refuseFull(ctx, state.family.id);

@@ -34,6 +34,7 @@ import {
 } from './context.ts';
 import type { CreateVolume, Volume, VolumeParameters } from './engine.ts';
 import { presentVolume } from './present.ts';
+import { putRight } from './put-right.ts';
 import { newSnapshot, showSnapshot } from './snapshots.ts';
 
 type VolumeEntity = Extract<Entity, { kind: 'volume' }>;
@@ -164,7 +165,8 @@ async function createFork(ctx: Context, snapshot: SnapshotId, request: CreateVol
 
 /** A snapshot that nobody owns, and a fork of it: the fork's commit decides both. */
 async function createClone(ctx: Context, volume: VolumeId, request: CreateVolume): Promise<VolumeEntity> {
-  return withFamilyOf(ctx, volume, async (state) => {
+  return withFamilyOf(ctx, volume, async (before) => {
+    const state = await putRight(ctx, before);
     const { report, family, node } = state;
     const token = ctx.drawId();
     const hidden = newSnapshot(ctx, state, `of ${volume} for ${request.name}`, token);

@@ -19,12 +19,12 @@ import { silentLog } from '../../src/ports.ts';
 import { idOf } from '../contract/ids.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
-import { someWrite } from '../contract/crash-draw.ts';
+import { drawOperation, someWrite } from '../contract/crash-draw.ts';
 import type { Fresh } from '../contract/crash-draw.ts';
 import type { Model, Shown } from '../contract/crash-model.ts';
-import { afterPowerCut, written } from '../contract/crash-model.ts';
+import { afterPowerCut, put, volumeIn, written } from '../contract/crash-model.ts';
 import type { Hooks, Node, Operation, Progress, Write } from '../contract/crash-operation.ts';
-import { operationText, perform } from '../contract/crash-operation.ts';
+import { applied, operationText, perform } from '../contract/crash-operation.ts';
 import {
   askAgain,
   begunSince,
@@ -199,9 +199,12 @@ const FINISH_SHARE = 0.2;
 /** The share of points after which the start is cut short as well, within so many effects. */
 const AGAIN_SHARE = 0.3;
 const AGAIN_EFFECTS = 12;
-/** The share of effects that fail once, besides; and of those the share after which the caller asks again at once. */
+/** The share of effects that fail once, besides; of those the share after which the caller asks again at once, or another does. */
 const FAULT_SHARE = 0.2;
-const AT_ONCE_SHARE = 0.5;
+const AT_ONCE_SHARE = 0.4;
+const ANOTHER_SHARE = 0.7;
+/** Beyond the numbers of all names in a story. */
+const STRANGER = 1000;
 
 function newEngine(run: Run): PoolEngine {
   const { world, hooks } = run;
@@ -388,10 +391,63 @@ async function tryFault(
       // What is refused now may have been done before.
       if (again.refused === undefined) progress = again;
     }
-  }
+  } else if (random.chance(ANOTHER_SHARE)) progress = await askAnother(run, node, op, progress, random);
   const candidates = usersGoOn(run, op, progress, random, true);
   control.crashDriver();
   await startAndCompare(run, op, candidates, { progress, random });
+}
+
+/** Somebody else asks for something else before the background has put right what failed: all that may hold then. */
+async function askAnother(
+  run: Run,
+  node: Node,
+  op: Operation,
+  { sure, maybe, ...rest }: Progress,
+  random: Random,
+): Promise<Progress> {
+  const unchanged = { sure, maybe, ...rest };
+  const shown = new Map([...run.shown].filter(([name]) => sure.has(name)));
+  // Stories that were written down do not count the names in them.
+  const fresh = { ...run.fresh, name: run.fresh.name + STRANGER };
+  const other = retried(drawOperation(random, fresh, sure, shown), sure);
+  const taken = namesIn(op, sure);
+  // Of two restores that wait nobody could tell afterwards which of them began, where the second takes the first's volume.
+  const isSecond =
+    other.do === 'restore' && [...sure.values()].some((image) => 'wish' in image && image.wish !== undefined);
+  if (other.do === 'write' || isSecond || [...namesIn(other, sure)].some((name) => taken.has(name))) return unchanged;
+  run.trying += `, then ${operationText(other)}`;
+  run.world.control.forgive();
+  const progress = progressFrom(sure);
+  try {
+    await perform(node, other, progress);
+  } catch (error) {
+    // What failed may have taken it away.
+    if (error instanceof SnapmergeError && error.kind === 'not-found') return unchanged;
+    throw error;
+  }
+  // Whoever asks for the first again is rightly refused where this stands in its way.
+  const refused = progress.refused ?? 'another was asked for meanwhile';
+  if (progress.refused !== undefined) return { sure, maybe, ...rest, refused };
+  const isNoted = other.do === 'restore' && volumeIn(progress.sure, other.volume.name).wish !== undefined;
+  const after = (model: Model): Model =>
+    isNoted ? put(model, other.volume.name, volumeIn(progress.sure, other.volume.name)) : applied(model, other);
+  return { sure: progress.sure, maybe: maybe.map(after), unflushed: rest.unflushed, refused };
+}
+
+/** All that an operation names, and what a promotion does away with. */
+function namesIn(op: Operation, model: Model): ReadonlySet<string> {
+  const named = [
+    ...('name' in op ? [op.name] : []),
+    ...('volume' in op ? [op.volume.name] : []),
+    ...('what' in op ? [op.what.name] : []),
+    ...('snapshot' in op ? [op.snapshot.name] : []),
+    ...(op.do === 'create' && op.from !== undefined ? [op.from.name] : []),
+  ];
+  const origins = named.flatMap((name) => {
+    const image = model.get(name);
+    return image?.kind === 'snapshot' ? [image.of] : [];
+  });
+  return new Set([...named, ...origins]);
 }
 
 /** A start that is cut short, unless it has less to do. */

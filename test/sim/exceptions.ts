@@ -134,7 +134,12 @@ export function commit(m: Machine, io: Io, s: Snapshot, oldChunk: number, newChu
 function noticeStale(m: Machine, s: Snapshot): void {
   for (const other of s.base.cowUsers) {
     if (other === s || !other.valid || other.chunkBlocks === 0) continue;
-    notice(m, 'stale-exceptions', other.holder.key, `${s.holder.key} changed ${nameOf(s.cow)} after it was loaded`);
+    // The former holder of a store that has changed hands stands still until it is removed: who had waited writes before.
+    const isLive = other.holder.live?.parts.some((part) => part.type === 'snapshot' && part.snapshot === other);
+    if (isLive === true && other.holder.suspended) other.stale = true;
+    else {
+      notice(m, 'stale-exceptions', other.holder.key, `${s.holder.key} changed ${nameOf(s.cow)} after it was loaded`);
+    }
   }
 }
 

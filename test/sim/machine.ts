@@ -91,6 +91,8 @@ export interface Snapshot {
   overflowed: boolean;
   mergeFailed: boolean;
   running: boolean;
+  /** Its store has taken something from another while it stood still: it must never go on. */
+  stale: boolean;
   /** Longest piece of one write, worked out at resume only. */
   maxIoBlocks: number;
 }

@@ -122,6 +122,7 @@ function newSnapshot(
     overflowed: false,
     mergeFailed: false,
     running: false,
+    stale: false,
     maxIoBlocks: chunkBlocks,
   };
 }
@@ -261,6 +262,8 @@ export function resumeParts(
 }
 
 function resumeSnapshot(m: Machine, s: Snapshot, suspendInside: (top: Device, why: string) => void): void {
+  if (s.stale)
+    notice(m, 'stale-exceptions', s.holder.key, `it goes on over ${nameOf(s.cow)}, which another has changed`);
   const before = sharing(s);
   const top = s.origin.originTop ?? before.merging?.holder;
   if (top !== undefined && top !== s.holder) suspendInside(top, `the resume of ${s.holder.key}`);

@@ -63,6 +63,8 @@ export interface Control {
   readonly beforeEach: (run: (() => void) | undefined) => void;
   /** The effect after `effects` more fails, without happening (`before`) or having happened (`after`). */
   readonly failAfter: (effects: number, fault: Fault) => void;
+  /** Faults that were asked for and have not happened do not happen any more. */
+  readonly forgive: () => void;
   /** The driver's process ends: the kernel, LVM and the users stay as they are. Lifts stopAfter and the faults. */
   readonly crashDriver: () => void;
   /** The node loses power and boots: no devices, no active stores, no users. Lifts stopAfter and the faults. */
@@ -162,6 +164,7 @@ export function createWorld(options: WorldOptions = {}): World {
       failAfter: (effects, fault) => {
         m.effects.faults.set(m.effects.count + effects, fault);
       },
+      forgive: () => m.effects.faults.clear(),
       crashDriver: () => revive(m),
       crashPower: (lose = {}) => crashPower(m, lose),
       breakDisk: (disk, broken) => {

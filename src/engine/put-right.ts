@@ -1,0 +1,30 @@
+// What an operation that failed has left in a family, put right before the next one builds on it. The background would do so
+// a moment later; whoever comes before it must not find half of a change.
+
+import { assert } from '../errors.ts';
+import type { Context, FamilyState } from './context.ts';
+import { readFamily } from './context.ts';
+import { convergeFamily } from './shown.ts';
+import { sweepFamily } from './sweep.ts';
+
+/**
+ * Under the family's lock, before anything is committed. What was deleted, and could not be removed yet, may hang on what is
+ * about to be merged away: it would hang on nothing then, and the family could not be trusted any more. What has grown in the
+ * records and not in the kernel is too small for a snapshot of its new size, which could not be shown from then on. Throws
+ * what stands in the way, with nothing changed.
+ */
+export async function putRight(ctx: Context, state: FamilyState): Promise<FamilyState> {
+  const { family } = state;
+  if (family.rubbish.length === 0 && !ctx.stuck.has(family.id)) return state;
+  await convergeFamily(ctx, family);
+  await sweepFamily(ctx, family);
+  return readAgain(ctx, state);
+}
+
+/** The family and the node as they are now. */
+export async function readAgain(ctx: Context, { family, node: { id } }: FamilyState): Promise<FamilyState> {
+  const after = await readFamily(ctx, family.id);
+  const node = after.family.nodes.get(id);
+  assert(node !== undefined, `'${id}' has gone from its family in the middle of an operation`);
+  return { ...after, node };
+}
