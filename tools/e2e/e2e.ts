@@ -39,18 +39,19 @@ interface SuitePart {
 }
 
 const FAULTS = 'faults';
-
 /** One after the other; what stands together runs side by side. */
 const STAGES: readonly (readonly SuitePart[])[] = [
-  [{ name: 'plane', path: 'test/e2e/plane', lanes: 1 }],
   [{ name: 'cases', path: 'test/e2e/cases', lanes: 3 }],
   [
     { name: FAULTS, path: 'test/e2e/faults', lanes: 1 },
-    // With API servers of its own, while the faults mostly wait for nodes.
+    // With API servers of their own, while the faults mostly wait for nodes.
+    { name: 'plane', path: 'test/e2e/plane', lanes: 1 },
     { name: 'restores', path: 'test/kubernetes', lanes: 1 },
   ],
+  [{ name: 'node-faults', path: 'test/e2e/node-faults', lanes: 2 }],
   [{ name: 'end', path: 'test/e2e/end', lanes: 1 }],
 ];
+const LEFT_OUT = new Set([FAULTS, 'node-faults']);
 
 /** Part of a file's name is enough to choose it, and must not choose tests of other suites. */
 const ELSEWHERE = ['contract', 'csi', 'kernel', 'sim', 'unit', 'vm'].map((suite) => `--exclude=test/${suite}/**`);
@@ -107,7 +108,7 @@ interface Choice {
 
 const stagesOf = ({ files, short }: Choice): readonly (readonly SuitePart[])[] => {
   if (files.length > 0) return [[{ name: 'chosen', path: 'test/e2e', lanes: 1 }]];
-  return short ? STAGES.map((parts) => parts.filter(({ name }) => name !== FAULTS)) : STAGES;
+  return short ? STAGES.map((parts) => parts.filter(({ name }) => !LEFT_OUT.has(name))) : STAGES;
 };
 
 const runSuite = async (env: Readonly<Record<string, string>>, choice: Choice): Promise<Counts> => {

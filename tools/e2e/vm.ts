@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached, hashOf } from '../cache.ts';
+import { clusterBinaries } from '../cluster/binaries.ts';
 import { clusterRuns, openCluster, removeCluster, startCluster } from '../cluster/cluster.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import type { ClusterImage } from '../cluster/images.ts';
@@ -27,7 +28,11 @@ const archived = async (reference: string): Promise<ClusterImage> => {
 };
 
 const start = async (name: string): Promise<Cluster> => {
-  const images = await Promise.all([...[DEFAULT_REFERENCE, NEXT_REFERENCE].map(archived), postgresImage()]);
+  // What is got and what is built wait for each other only here: the first time both take minutes.
+  const [images] = await Promise.all([
+    Promise.all([...[DEFAULT_REFERENCE, NEXT_REFERENCE].map(archived), postgresImage()]),
+    clusterBinaries(),
+  ]);
   return startCluster({ name, nodes: NODES, volumeGroup: VOLUME_GROUP, images });
 };
 

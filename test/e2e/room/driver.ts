@@ -26,6 +26,9 @@ export const driverPods = async (): Promise<readonly DriverPod[]> => {
     .map(([pod = '', node = '']) => ({ pod, node }));
 };
 
+/** So that tests side by side take nodes that are not each other's: the first, the last. */
+export const byNode = (a: DriverPod, b: DriverPod): number => a.node.localeCompare(b.node);
+
 /** Standard output of a command in a driver's container. */
 export const inDriver = (pod: string, argv: readonly string[]): Promise<string> =>
   kubectl(['exec', `--namespace=${DRIVER_NAMESPACE}`, pod, '--container=driver', '--', ...argv]);

@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { driverPods, inDriver } from '../room/driver.ts';
+import { byNode, driverPods, inDriver } from '../room/driver.ts';
 import { podWithClaims, snapshotsOf } from '../room/generated.ts';
 import { openRoom, TEST_LIMIT_MS } from '../room/room.ts';
 
@@ -28,7 +28,7 @@ const roomIn = async (pod: string): Promise<number> => {
 test(
   'writers wait for room, and lose nothing',
   async () => {
-    const [{ node, pod } = { node: '', pod: '' }] = await driverPods();
+    const [{ node, pod } = { node: '', pod: '' }] = (await driverPods()).toSorted(byNode);
     // It ends with 1 where something is wrong.
     const status = (): Promise<string> => inDriver(pod, ['sh', '-c', 'snapmerge status || true']);
     const disk = { name: 'disk', size: '1Gi', volumeMode: 'Block' as const };

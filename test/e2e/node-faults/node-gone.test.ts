@@ -3,7 +3,8 @@
 
 import { expect, test } from 'vitest';
 import { isGuests, kubectl } from '../room/cluster.ts';
-import { driversReady } from '../room/driver.ts';
+import { byNode, driverPods, driversReady } from '../room/driver.ts';
+import { podWithClaims } from '../room/generated.ts';
 import { withoutNode } from '../room/nodes.ts';
 import { openRoom, STEP_LIMIT_SECONDS, TEST_LIMIT_MS } from '../room/room.ts';
 
@@ -13,13 +14,13 @@ const RESTORE = 'volumerestore/friday-at-next-start';
 test.runIf(isGuests())(
   'its restores can be deleted',
   async () => {
-    await room.apply('shop.yaml');
+    const node = (await driverPods()).toSorted(byNode).at(-1)?.node ?? '';
+    await room.create(podWithClaims('shop', node, [{ name: 'shop', size: '64Mi', volumeMode: 'Filesystem' }]));
     await room.ready('shop');
     await room.apply('friday.yaml');
     await room.field('volumesnapshot/friday', '.status.readyToUse', 'true');
     await room.apply('restore-on-activate.yaml');
     await room.field(RESTORE, '.status.reason', 'WaitsForActivation');
-    const node = await room.value('pod/shop', '.spec.nodeName');
     await withoutNode(node, async () => {
       await room.kubectl('delete', RESTORE, '--wait=false');
       expect(await room.value(RESTORE, '.metadata.finalizers[0]')).toBe('snapmerge.io/restore');
