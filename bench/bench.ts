@@ -30,7 +30,9 @@ const PLOTS = 'docs/benchmarks';
 
 export interface RunOptions {
   /** A place of its own for each row: what one leaves lying costs the next nothing. */
-  readonly open: () => Promise<Place>;
+  readonly open: (lane: number) => Promise<Place>;
+  /** So many rows at once, each in its place. */
+  readonly lanes: number;
   readonly rows: readonly Row[];
   readonly quick: boolean;
   readonly rounds: number;
@@ -39,8 +41,8 @@ export interface RunOptions {
 
 const load = (): number => loadavg()[0] ?? NaN;
 
-async function runRow(row: Row, { open, quick, rounds, say }: RunOptions): Promise<RowRecord> {
-  const place = await open();
+async function runRow(row: Row, lane: number, { open, quick, rounds, say }: RunOptions): Promise<RowRecord> {
+  const place = await open(lane);
   try {
     const [startMs, before] = [performance.now(), load()];
     const found = await row.run({ place, quick, rounds, say: (line) => say(`row ${row.row}: ${line}`) });
@@ -76,17 +78,21 @@ export async function runRows(options: RunOptions): Promise<Run> {
   await mkdir(RECORDS, { recursive: true });
   const records: RowRecord[] = [];
   const failures: string[] = [];
-  for (const row of options.rows) {
-    try {
-      const one = await runRow(row, options);
-      await writeFile(join(RECORDS, recordName(row.row, options.quick)), `${JSON.stringify(one, null, 2)}\n`);
-      options.say(`row ${row.row}, ${row.title}: ${Math.round(one.seconds)} s`);
-      records.push(one);
-    } catch (error) {
-      options.say(`row ${row.row}, ${row.title}: ${messageOf(error)}`);
-      failures.push(`${row.row}: ${messageOf(error)}`);
+  const waiting = [...options.rows];
+  const inLane = async (lane: number): Promise<void> => {
+    for (let row = waiting.shift(); row !== undefined; row = waiting.shift()) {
+      try {
+        const one = await runRow(row, lane, options);
+        await writeFile(join(RECORDS, recordName(row.row, options.quick)), `${JSON.stringify(one, null, 2)}\n`);
+        options.say(`row ${row.row}, ${row.title}: ${Math.round(one.seconds)} s`);
+        records.push(one);
+      } catch (error) {
+        options.say(`row ${row.row}, ${row.title}: ${messageOf(error)}`);
+        failures.push(`${row.row}: ${messageOf(error)}`);
+      }
     }
-  }
+  };
+  await Promise.all(Array.from({ length: options.lanes }, (_, lane) => inLane(lane)));
   return { records, failures };
 }
 

@@ -13,7 +13,6 @@ import { CSI_SOCKET } from '../tools/forwarding.ts';
 import type { Place } from './place.ts';
 import { aboutOf } from './place.ts';
 
-const NAME = 'bench';
 const MEMORY = '/dev/shm';
 const GIB = 1024 ** 3;
 const DISKS = 2;
@@ -21,15 +20,20 @@ const DISKS = 2;
 const DISK_BYTES = 32 * GIB;
 const MEMORY_MIB = 2048;
 
-/** `needBytes` is what the rows have on the disks at most. */
-export async function guestPlace(needBytes: number): Promise<Place> {
+/** A machine without enough would not fail but crawl, and whatever runs beside with it. */
+async function needsMemory(bytes: number): Promise<void> {
   const { bavail, bsize } = await statfs(MEMORY);
-  if (bavail * bsize < needBytes) {
-    throw new ToolError(
-      `Cannot put the disks in memory: ${MEMORY} has ${Math.floor((bavail * bsize) / GIB)} GiB free, and this run takes up to ${Math.ceil(needBytes / GIB)} GiB`,
-    );
-  }
-  const guest = await boot(await mkdtemp(join(MEMORY, 'snapmerge-bench-')));
+  const freeBytes = Math.min(bavail * bsize, process.availableMemory());
+  if (freeBytes >= bytes) return;
+  throw new ToolError(
+    `Cannot put the disks in memory: ${Math.floor(freeBytes / GIB)} GiB are free, and this run takes up to ${Math.ceil(bytes / GIB)} GiB`,
+  );
+}
+
+/** Guests with other names run beside each other; `needBytes` is what a row has on its disks at most. */
+export async function guestPlace(name: string, needBytes: number): Promise<Place> {
+  await needsMemory(needBytes + MEMORY_MIB * 1024 ** 2);
+  const guest = await boot(name, await mkdtemp(join(MEMORY, 'snapmerge-bench-')));
   try {
     await driverListens(guest);
     const socket = await guest.forward(CSI_SOCKET);
@@ -51,7 +55,7 @@ export async function guestPlace(needBytes: number): Promise<Place> {
         csi.close();
         await socket.close();
         await guest.stop();
-        await removeGuest(NAME);
+        await removeGuest(name);
       },
     };
   } catch (error) {
@@ -60,11 +64,11 @@ export async function guestPlace(needBytes: number): Promise<Place> {
   }
 }
 
-async function boot(disksDir: string): Promise<Guest> {
+async function boot(name: string, disksDir: string): Promise<Guest> {
   try {
     const disks = { disks: DISKS, diskSizeBytes: DISK_BYTES, disksDir };
-    const tars = await driverTars(NAME);
-    return await startGuest({ name: NAME, ...disks, memoryMiB: MEMORY_MIB, driver: true, tars });
+    const tars = await driverTars(name);
+    return await startGuest({ name, ...disks, memoryMiB: MEMORY_MIB, driver: true, tars });
   } finally {
     // QEMU has them open: once they have no names they go with it, however it ends.
     await rm(disksDir, { recursive: true });

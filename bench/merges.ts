@@ -75,21 +75,25 @@ export const ours =
   async (place, changes) => {
     const { work } = place;
     const volume = await opened(place, 'snapmerge', changes);
-    let [oldest, restore] = ['', ''];
+    let [restore, taken]: [string, readonly string[]] = ['', []];
     return {
       device: volume.device,
       change: async () => {
-        [oldest = ''] = await change(place, volume, changes);
+        taken = await change(place, volume, changes);
         await work.leave(volume.id);
       },
       begin: async () => {
-        restore = await work.restore(volume.id, oldest, { keep_snapshot: keep });
+        restore = await work.restore(volume.id, taken[0] ?? '', { keep_snapshot: keep });
       },
       show: async () => {
         await work.use(volume.id, BLOCK);
         await readFirst(place, volume.device);
       },
-      merged: () => work.restoreDone(restore),
+      merged: async () => {
+        await work.restoreDone(restore);
+        // They cost the next change nothing, but each keeps the room of one.
+        for (const snapshot_id of taken) await place.csi.tell('DeleteSnapshot', { snapshot_id });
+      },
     };
   };
 
@@ -119,7 +123,7 @@ export const byLvconvert: Roller = async (place, changes) => {
         if (performance.now() > endMs) throw new Error(`Cannot wait any longer for the merge of '${oldest}'`);
         await pass(LOOK_EVERY_MS);
       }
-      // Each would copy what the next change overwrites; ours do not, and stay.
+      // Each would copy what the next change overwrites.
       await removed(place, others);
     },
   };

@@ -4,6 +4,7 @@
 import type { Rolled, Roller } from '../merges.ts';
 import { byCopy, byLvconvert, ours } from '../merges.ts';
 import type { Figure, Plot } from '../record.ts';
+import { inPart } from '../part.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
 import { ratiosOf, spreadOf } from '../spread.ts';
@@ -14,6 +15,17 @@ const WAYS: readonly (readonly [string, Roller])[] = [
   ['copy over the origin', byCopy],
 ];
 
+/** From the call of the restore. */
+async function firstReadSeconds(volume: Rolled): Promise<number> {
+  await volume.change();
+  const startMs = performance.now();
+  await volume.begin();
+  await volume.show();
+  const took = (performance.now() - startMs) / 1000;
+  await volume.merged();
+  return took;
+}
+
 async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const cases = [
     ...(quick ? [64, 256] : [64, 512, 2048]).map((mib) => ({ mib, snapshots: 1, to: 'newest' })),
@@ -23,23 +35,14 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const seconds = new Map<string, readonly number[]>();
   for (const { mib, snapshots, to } of cases) {
     say(`${mib} MiB, to the ${to}`);
-    const volumes: (readonly [string, Rolled])[] = [];
-    for (const [name, make] of WAYS) volumes.push([name, await make(place, { name: `b${mib}${to}`, mib, snapshots })]);
-    const found = await inTurn(
-      rounds,
-      volumes.map(([name, volume]) => [
-        name,
-        async () => {
-          await volume.change();
-          const startMs = performance.now();
-          await volume.begin();
-          await volume.show();
-          const took = (performance.now() - startMs) / 1000;
-          await volume.merged();
-          return took;
-        },
-      ]),
-    );
+    const found = await inPart(place, async (part) => {
+      const volumes: (readonly [string, Rolled])[] = [];
+      for (const [name, make] of WAYS) volumes.push([name, await make(part, { name: `b${mib}${to}`, mib, snapshots })]);
+      return inTurn(
+        rounds,
+        volumes.map(([name, volume]) => [name, () => firstReadSeconds(volume)]),
+      );
+    });
     const what = `${mib} MiB changed, to the ${to}`;
     for (const [name] of WAYS) {
       seconds.set(`${name}/${mib}/${to}`, of(found, name));
