@@ -19,14 +19,13 @@ import { lostTag, mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
-import { commit, commitRecord, copiesOf, extendStore, settle, shrinkStore, storeReport } from './stores.ts';
+import { commit, commitRecord, copiesOf, extendStore, shrinkStore, storeReport } from './stores.ts';
 import { confirmLosses, convergeFamily, fullIn } from './shown.ts';
 import { readPool } from './context.ts';
-import { beginFailedAnew } from './failed-merges.ts';
 import { growStore } from './expand.ts';
 import { beginWaiting } from './restore.ts';
 import { shrinkMeasured } from './snapshots.ts';
-import { sweepFamily } from './sweep.ts';
+import { tidy } from './put-right.ts';
 
 /** Each turn ends in a commit or in nothing left to do; a family has no more to do than a few turns for each member. */
 const MAX_TURNS = 1000;
@@ -41,19 +40,24 @@ export async function advance(ctx: Context, id: VolumeId): Promise<void> {
   }
 }
 
+/** Of one that is gone nothing is left to be done. */
+function forget(ctx: Context, id: VolumeId): void {
+  ctx.unsettled.delete(id);
+  ctx.stuck.delete(id);
+  ctx.waiting.delete(id);
+}
+
 /** True when there may be more to do. */
 async function oneTurn(ctx: Context, id: VolumeId): Promise<boolean> {
   const { report, forest } = await readPool(ctx);
   const family = forest.families.get(id);
   if (family === undefined) {
     ctx.watched.delete(id);
+    if (!forest.troubles.some((trouble) => trouble.family === id)) forget(ctx, id);
     return false;
   }
   if ((await confirmLosses(ctx, family)) || (await writeLosses(ctx, report, family))) return true;
-  await settle(ctx, family);
-  await convergeFamily(ctx, family);
-  await beginFailedAnew(ctx, family);
-  await sweepFamily(ctx, family);
+  await tidy(ctx, family);
   return takeTurn(ctx, { report, forest, family });
 }
 

@@ -1,5 +1,5 @@
-// What goes on by itself: families that have something to do, one after the other, and beside them the monitor's looks,
-// because what goes on in a family may take its time, and a store that fills does not wait for that.
+// What goes on by itself: families that have something to do, side by side, because one may wait for room that only another
+// can give back; and the monitor's looks, because a store that fills waits for nobody.
 
 import { messageOf } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
@@ -32,6 +32,8 @@ export interface Background {
 
 /** How often a family that would not go on is tried again. */
 const RETRY_MS = 30_000;
+/** Families that go on at once: most of what they do, LVM does for one after the other. */
+const AT_ONCE = 8;
 /** After a look that failed. */
 const LOOK_AGAIN_MS = 5_000;
 
@@ -42,35 +44,42 @@ export function createBackground(ports: BackgroundPorts): Background {
   let nudge = new AbortController();
   let lookNow = new AbortController();
   let ended: Promise<unknown> | undefined;
-  let busy = false;
+  const running = new Map<VolumeId, Promise<void>>();
   let waiters: AbortController[] = [];
 
-  const advanceDue = async (): Promise<void> => {
-    for (const family of due) {
-      due.delete(family);
-      // What failed is tried again after a while, whoever has asked for it meanwhile.
-      if (!(await ports.advance(family))) due.delete(family);
-    }
+  const advanceOne = async (family: VolumeId): Promise<void> => {
+    due.delete(family);
+    // What failed is tried again after a while, whoever has asked for it meanwhile.
+    if (!(await ports.advance(family))) due.delete(family);
   };
+  const advanceDue = async (): Promise<void> => {
+    for (const family of due) await advanceOne(family);
+  };
+  const isQuiet = (): boolean => due.size === 0 && running.size === 0;
   const tellQuiet = (): void => {
     for (const waiter of waiters) waiter.abort();
     waiters = [];
+  };
+  const begin = (family: VolumeId): void => {
+    const done = advanceOne(family).finally(() => {
+      running.delete(family);
+      if (isQuiet()) tellQuiet();
+      nudge.abort();
+    });
+    running.set(family, done);
   };
   const advancing = async (): Promise<void> => {
     let retriedMs = clock.nowMs();
     while (!ending.signal.aborted) {
       nudge = new AbortController();
-      if (due.size === 0) await clock.sleep(RETRY_MS, nudge.signal);
+      for (const family of due) if (running.size < AT_ONCE && !running.has(family)) begin(family);
+      await clock.sleep(RETRY_MS, nudge.signal);
       if (clock.nowMs() - retriedMs >= RETRY_MS) {
         retriedMs = clock.nowMs();
         for (const family of ports.retried()) due.add(family);
       }
-      if (ending.signal.aborted) break;
-      busy = true;
-      await advanceDue();
-      busy = false;
-      tellQuiet();
     }
+    await Promise.all(running.values());
     tellQuiet();
   };
   const watching = async (): Promise<void> => {
@@ -101,7 +110,7 @@ export function createBackground(ports: BackgroundPorts): Background {
       ended = Promise.all([advancing(), watching()]);
     },
     quiet: async (limitMs) => {
-      if (ended === undefined || ending.signal.aborted || (due.size === 0 && !busy)) return false;
+      if (ended === undefined || ending.signal.aborted || isQuiet()) return false;
       const waiter = new AbortController();
       waiters.push(waiter);
       await clock.sleep(limitMs, waiter.signal);

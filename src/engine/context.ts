@@ -67,6 +67,8 @@ export interface Context {
   readonly mergeRates: Map<DeviceKey, Rate>;
   /** Families with a merge that has failed, and when it may be begun anew. */
   readonly failedMerges: Map<VolumeId, Retry>;
+  /** Families in which an operation or the background has failed, and nobody has put everything right since. */
+  readonly unsettled: Set<VolumeId>;
   /** Families that would not converge, and why. */
   readonly stuck: Map<VolumeId, string>;
   /** Extends what of a family would not last long, now. */
@@ -232,7 +234,8 @@ export async function withFamily<T>(ctx: Context, family: VolumeId, work: () => 
     try {
       return await work();
     } catch (error) {
-      // What was prepared, or half shown, is put right in the background.
+      // What was prepared, or half shown, is put right in the background, or by whoever comes before that.
+      ctx.unsettled.add(family);
       ctx.goOn(family);
       throw error;
     }

@@ -68,6 +68,8 @@ export interface PoolEngine extends Engine {
 
 /** A request may take so long to find that there is no room. */
 const ROOM_LIMIT_MS = 20_000;
+/** And one for what there is to be had, which is asked right after a deletion: what goes counts as gone. */
+const CAPACITY_LIMIT_MS = 5_000;
 
 export function createPoolEngine(ports: PoolPorts): PoolEngine {
   const { lvm, kernel, recent } = shareReports(ports.lvm, ports.kernel, () => ports.clock.nowMs());
@@ -102,6 +104,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     tailChanges: new Map(),
     nested: new Set(),
     unrelieved: new Set(),
+    unsettled: new Set(),
     full: new Map(),
     stuck: new Map(),
     keepAhead: (family) => monitor.lookAt(family),
@@ -112,7 +115,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     clock: ctx.clock,
     log: ctx.log,
     advance: (family) => advanceFamily(ctx, family),
-    retried: () => [...ctx.stuck.keys(), ...ctx.waiting],
+    retried: () => [...ctx.stuck.keys(), ...ctx.waiting, ...ctx.unsettled],
     look: monitor.look,
     looked: ports.looked,
   });
@@ -141,7 +144,10 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     },
     listVolumes: () => listVolumes(ctx, monitor),
     expandVolume: (id, required, limit) => withRoom(() => expandVolume(ctx, id, required, limit)),
-    capacity: (layout) => capacity(ctx, layout),
+    capacity: async (layout) => {
+      await background.quiet(CAPACITY_LIMIT_MS);
+      return capacity(ctx, layout);
+    },
     createSnapshot: (volume, name) => withRoom(() => createSnapshot(ctx, volume, name)),
     deleteSnapshot: (id) => deleteSnapshot(ctx, id),
     getSnapshot: (id) => getSnapshot(ctx, id),
@@ -156,7 +162,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       return found === undefined ? undefined : active(ctx, id, found.entity.size);
     },
     deactivate: (id) => deactivate(ctx, id),
-    startRestore: (request) => startRestore(ctx, request),
+    startRestore: (request) => withRoom(() => startRestore(ctx, request)),
     getRestore: (id) => getRestore(ctx, id),
     listRestores: () => listRestores(ctx),
     watchRestore: (id, signal) => watchRestore(ctx, id, signal),
@@ -198,6 +204,7 @@ async function advanceFamily(ctx: Context, family: VolumeId): Promise<boolean> {
     return true;
   } catch (error) {
     ctx.stuck.set(family, messageOf(error));
+    ctx.unsettled.add(family);
     ctx.log.error({ family, error: messageOf(error) }, 'family cannot go on');
     return false;
   }

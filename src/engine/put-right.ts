@@ -1,10 +1,13 @@
 // What an operation that failed has left in a family, put right before the next one builds on it. The background would do so
 // a moment later; whoever comes before it must not find half of a change.
 
+import type { Family } from '../dm/family.ts';
 import { assert } from '../errors.ts';
 import type { Context, FamilyState } from './context.ts';
 import { readFamily } from './context.ts';
+import { beginFailedAnew } from './failed-merges.ts';
 import { convergeFamily } from './shown.ts';
+import { settle } from './stores.ts';
 import { sweepFamily } from './sweep.ts';
 
 /**
@@ -15,10 +18,22 @@ import { sweepFamily } from './sweep.ts';
  */
 export async function putRight(ctx: Context, state: FamilyState): Promise<FamilyState> {
   const { family } = state;
-  if (family.rubbish.length === 0 && !ctx.stuck.has(family.id)) return state;
-  await convergeFamily(ctx, family);
-  await sweepFamily(ctx, family);
+  const isAsItShouldBe = family.rubbish.length === 0 && !ctx.stuck.has(family.id) && !ctx.unsettled.has(family.id);
+  if (isAsItShouldBe) return state;
+  await tidy(ctx, family);
   return readAgain(ctx, state);
+}
+
+/**
+ * Under the family's lock: nothing is left of what was begun and not ended. What counts because of another is settled before
+ * that other may be swept away.
+ */
+export async function tidy(ctx: Context, family: Family): Promise<void> {
+  await settle(ctx, family);
+  await convergeFamily(ctx, family);
+  await beginFailedAnew(ctx, family);
+  await sweepFamily(ctx, family);
+  ctx.unsettled.delete(family.id);
 }
 
 /** The family and the node as they are now. */

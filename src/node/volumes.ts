@@ -6,6 +6,7 @@ import { capacityRange, lookedUpPath, requiredText, sizeRange } from '../csi/fie
 import { isFsType } from '../csi/fstype.ts';
 import type { ActiveVolume } from '../engine/engine.ts';
 import { fail } from '../errors.ts';
+import { maxBytes } from '../units.ts';
 import { healthReply } from '../csi/replies.ts';
 import type { Reply } from '../rpc.ts';
 import { isDevice, isMountOf, mountsOf, requireVolume } from './context.ts';
@@ -75,10 +76,12 @@ export async function expand(context: NodeContext, request: z.output<typeof expa
       `Cannot expand to at most ${range.limit} bytes: the volume has ${volume.size}, and does not shrink`,
     );
   }
-  const size =
-    range === undefined || range.required <= volume.size
-      ? volume.size
-      : await engine.expandVolume(volume.id, range.required, range.limit);
+  // Also for one that has the size in its records already: whether the kernel shows that, the engine sees to.
+  const size = await engine.expandVolume(
+    volume.id,
+    maxBytes(range?.required ?? volume.size, volume.size),
+    range?.limit,
+  );
   const active = await engine.active(volume.id);
   if (active !== undefined) await growWhereMounted(context, active);
   return { capacity_bytes: size.toString() };

@@ -29,19 +29,20 @@ interface Scene {
   readonly world: World;
   readonly engine: PoolEngine;
   /** Refuses what it says true to. */
-  readonly broken: { remove: boolean; step: (step: Step) => boolean };
+  readonly broken: { remove: boolean; retag: () => boolean; step: (step: Step) => boolean };
   readonly create: (name: string, snapshot?: SnapshotId) => Promise<VolumeId>;
 }
 
 async function scene(): Promise<Scene> {
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(48)] });
-  const broken: Scene['broken'] = { remove: false, step: () => false };
+  const broken: Scene['broken'] = { remove: false, retag: () => false, step: () => false };
   const refuse = (what: string): never => {
     throw new SnapmergeError('unavailable', `Cannot ${what}`);
   };
   const lvm: Lvm = {
     ...world.lvm,
     remove: async (store) => (broken.remove ? refuse('remove') : world.lvm.remove(store)),
+    retag: async (...args) => (broken.retag() ? refuse('retag') : world.lvm.retag(...args)),
   };
   const apply: Kernel['apply'] = inTurn(async (step) =>
     broken.step(step) ? refuse(step.do) : world.kernel.apply([step]),
@@ -120,4 +121,32 @@ test('a volume is snapshotted, and asked to grow again, after it has grown in it
   await engine.createSnapshot(volume, 'then');
   expect(blocksShown()).toBe(2048);
   expect(await engine.expandVolume(volume, mib(8), undefined)).toBe(mib(8));
+});
+
+test('a snapshot keeps what it shows when the only thing that decided the one it reads through is deleted', async () => {
+  const { world, engine, broken, create } = await scene();
+  const volume = await create('volume');
+  await engine.activate(volume);
+  const top = deviceKey(volume, 'top');
+  world.user.write(top, 3, [31]);
+  const { id: snapshot } = await engine.createSnapshot(volume, 'friday');
+  const clone = {
+    name: 'clone',
+    requiredBytes: mib(4),
+    limitBytes: undefined,
+    parameters: PARAMETERS,
+    source: { from: 'volume', volume },
+  } as const;
+
+  // The clone is decided, and with it the hidden snapshot; only that one's own mark is not taken off.
+  let retags = 0;
+  broken.retag = () => (retags += 1) === 2;
+  await expect(engine.createVolume(clone)).rejects.toThrow('Cannot retag');
+  const { id } = await engine.createVolume(clone);
+  world.user.write(top, 3, [32]);
+  await engine.deleteVolume(id);
+  await engine.createSnapshot(volume, 'saturday');
+  world.user.write(top, 3, [33]);
+  await engine.show(new Set([snapshot]));
+  expect(world.inspect.content(deviceKey(snapshot, 'view'))?.[3]).toBe(31);
 });

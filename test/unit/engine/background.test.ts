@@ -6,32 +6,33 @@ import { systemClock } from '../../../src/clock.ts';
 import { silentLog } from '../../../src/ports.ts';
 
 const FAMILY = volumeId('v-0000000001');
+const OTHER = volumeId('v-0000000002');
 const LONG_MS = 600_000;
 
 interface Scene {
   readonly background: Background;
   /** Families in the order in which they were advanced. */
   readonly advanced: string[];
-  /** Lets the one that is being advanced come to its end. */
+  /** Lets the one that was begun last come to its end. */
   readonly end: () => void;
 }
 
 function scene(): Scene {
   const advanced: string[] = [];
-  let end = (): void => undefined;
+  const waiting: (() => void)[] = [];
   const background = createBackground({
     clock: systemClock,
     log: silentLog,
     advance: async (family) => {
       advanced.push(family);
-      await new Promise<void>((resolve) => (end = resolve));
+      await new Promise<void>((resolve) => waiting.push(resolve));
       return true;
     },
     retried: () => [],
     look: () => Promise.resolve(LONG_MS),
     looked: undefined,
   });
-  return { background, advanced, end: () => end() };
+  return { background, advanced, end: () => waiting.pop()?.() };
 }
 
 test('who waits for quiet waits until nothing goes on any more', async () => {
@@ -69,5 +70,24 @@ test('who waits for quiet does not wait longer than it likes, and not for an end
   const stopped = background.stop();
   end();
   expect(await quiet).toBe(true);
+  await stopped;
+});
+
+test('a family does not wait for another that is held up', async () => {
+  const { background, advanced, end } = scene();
+  background.start();
+  background.goOn(FAMILY);
+  await expect.poll(() => advanced).toEqual([FAMILY]);
+  background.goOn(OTHER);
+  await expect.poll(() => advanced).toEqual([FAMILY, OTHER]);
+  // Asked for once more while it goes on: again, and not beside itself.
+  background.goOn(FAMILY);
+  expect(advanced).toEqual([FAMILY, OTHER]);
+  end();
+  await expect.poll(() => advanced).toEqual([FAMILY, OTHER]);
+  end();
+  await expect.poll(() => advanced).toEqual([FAMILY, OTHER, FAMILY]);
+  const stopped = background.stop();
+  end();
   await stopped;
 });
