@@ -114,6 +114,7 @@ export function createBackground(ports: BackgroundPorts): Background {
       const waiter = new AbortController();
       waiters.push(waiter);
       await clock.sleep(limitMs, waiter.signal);
+      waiters = waiters.filter((other) => other !== waiter);
       return true;
     },
     stop: async () => {

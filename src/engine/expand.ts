@@ -27,8 +27,8 @@ export async function expandVolume(
   return withFamilyOf(ctx, id, async (before) => {
     const { report, forest, family, node } = await putRight(ctx, before);
     const { size: present } = node.record.entity;
+    if (requiredBytes <= present) return present;
     const size = roundUp(requiredBytes, sizeUnit(report));
-    if (size <= present) return present;
     if (limitBytes !== undefined && size > limitBytes) {
       fail(
         'out-of-range',

@@ -21,6 +21,8 @@ export async function putRight(ctx: Context, state: FamilyState): Promise<Family
   const isAsItShouldBe = family.rubbish.length === 0 && !ctx.stuck.has(family.id) && !ctx.unsettled.has(family.id);
   if (isAsItShouldBe) return state;
   await tidy(ctx, family);
+  // What else was to be done there, and failed, is not to be forgotten with that.
+  ctx.goOn(family.id);
   return readAgain(ctx, state);
 }
 

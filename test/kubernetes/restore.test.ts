@@ -79,13 +79,17 @@ test('a volume goes back, is used while it merges, and the object tells', async 
   ]);
   expect(status.blockingPods).toBeUndefined();
   expect(metadata.finalizers).toEqual([]);
-  const told = await api.events(namespace);
-  expect(told.map(({ kind, name, reason }) => `${kind} ${name} ${reason}`).sort()).toEqual([
-    'PersistentVolumeClaim shop RestoreBegun',
-    'PersistentVolumeClaim shop RestoreSucceeded',
-    'VolumeRestore back RestoreBegun',
-    'VolumeRestore back RestoreSucceeded',
-  ]);
+  // What has happened is told when it stands in the status, so a moment later.
+  const told = async (): Promise<readonly string[]> =>
+    (await api.events(namespace)).map(({ kind, name, reason }) => `${kind} ${name} ${reason}`).sort();
+  await expect
+    .poll(told, { timeout: 20_000 })
+    .toEqual([
+      'PersistentVolumeClaim shop RestoreBegun',
+      'PersistentVolumeClaim shop RestoreSucceeded',
+      'VolumeRestore back RestoreBegun',
+      'VolumeRestore back RestoreSucceeded',
+    ]);
   await a.unstage(volume);
 });
 
@@ -173,10 +177,9 @@ test('a fork takes over its origin, whose owner is told', async () => {
   expect(status.message).toContain("The volume of claim 'shop' has been given up");
   expect(a.read(fork)).toBe(6);
   expect(await a.engine().getVolume(origin)).toBeUndefined();
-  const told = await api.events(namespace);
-  expect(told).toContainEqual(
-    expect.objectContaining({ kind: 'PersistentVolumeClaim', name: 'shop', reason: 'VolumeGivenUp' }),
-  );
+  await expect
+    .poll(() => api.events(namespace), { timeout: 20_000 })
+    .toContainEqual(expect.objectContaining({ kind: 'PersistentVolumeClaim', name: 'shop', reason: 'VolumeGivenUp' }));
   await a.unstage(fork);
 });
 
