@@ -15,7 +15,7 @@ const NEED_BYTES = { quick: 4 * GIB, full: 14 * GIB } as const;
 const QUICK_LANES = 2;
 
 const USAGE = `usage: ./dev bench [OPTIONS]
-  --quick          a smaller matrix of every row, two rows at a time: under ten minutes
+  --quick          a smaller matrix of every row, two rows at a time: some ten minutes
   --rows 1,3       only these: ${ROWS.map(({ row, title }) => `${row} ${title.toLowerCase()}`).join(', ')}
   --rounds COUNT   of each comparison, at least ${LEAST_ROUNDS} (${LEAST_ROUNDS})
   --write          put the table and the plots of all rows in dist/bench into docs/benchmarks.md, in full where they were
