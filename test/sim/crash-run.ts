@@ -200,8 +200,8 @@ const FINISH_SHARE = 0.2;
 const AGAIN_SHARE = 0.3;
 const AGAIN_EFFECTS = 12;
 /** The share of effects that fail once, besides; of those the share after which the caller asks again at once, or another does. */
-const FAULT_SHARE = 0.12;
-const AT_ONCE_SHARE = 0.4;
+const FAULT_SHARE = 0.2;
+const AT_ONCE_SHARE = 0.5;
 const ANOTHER_SHARE = 0.7;
 /** Beyond the numbers of all names in a story. */
 const STRANGER = 1000;
