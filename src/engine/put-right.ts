@@ -14,7 +14,7 @@ import { sweepFamily } from './sweep.ts';
  * Under the family's lock, before anything is committed. What was deleted, and could not be removed yet, may hang on what is
  * about to be merged away: it would hang on nothing then, and the family could not be trusted any more. What has grown in the
  * records and not in the kernel is too small for a snapshot of its new size, which could not be shown from then on. Throws
- * what stands in the way, with nothing changed.
+ * what stands in the way, with nothing committed of what was asked for.
  */
 export async function putRight(ctx: Context, state: FamilyState): Promise<FamilyState> {
   const { family } = state;

@@ -3,17 +3,15 @@
 
 import { expect, test } from 'vitest';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
 import { SnapmergeError } from '../../src/errors.ts';
-import { deviceKey, poolName } from '../../src/ids.ts';
+import { deviceKey } from '../../src/ids.ts';
 import type { SnapshotId, VolumeId } from '../../src/ids.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
-import { silentLog } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
-import { idOf } from '../contract/ids.ts';
+import { poolEngine } from './pool-engine.ts';
 import type { World } from './world.ts';
 import { createWorld } from './world.ts';
 
@@ -47,19 +45,7 @@ async function scene(): Promise<Scene> {
   const apply: Kernel['apply'] = inTurn(async (step) =>
     broken.step(step) ? refuse(step.do) : world.kernel.apply([step]),
   );
-  let next = 1;
-  const engine = createPoolEngine({
-    pool: poolName('test'),
-    vg: (await world.lvm.report()).vgUuid,
-    lvm,
-    kernel: { ...world.kernel, apply },
-    host: world.host,
-    clock: { nowMs: () => (next += 1), sleep: () => Promise.resolve() },
-    drawId: () => idOf(next++),
-    log: silentLog,
-    reservePercent: 0,
-    leastHeadroom: kib(128),
-  });
+  const engine = await poolEngine(world, { lvm, kernel: { ...world.kernel, apply } });
   await engine.open();
   const make = { requiredBytes: mib(4), limitBytes: undefined, parameters: PARAMETERS };
   return {

@@ -3,14 +3,12 @@
 
 import { expect, test } from 'vitest';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
-import { deviceKey, isSnapshotId, poolName } from '../../src/ids.ts';
-import { silentLog } from '../../src/ports.ts';
+import { deviceKey, isSnapshotId } from '../../src/ids.ts';
 import { kib, mib } from '../../src/units.ts';
-import { idOf } from '../contract/ids.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
+import { poolEngine } from './pool-engine.ts';
 import type { World } from './world.ts';
 import { createWorld } from './world.ts';
 
@@ -40,19 +38,8 @@ async function begin(seed: number): Promise<Story> {
   // The volume's own store fills the first disk: stores of exceptions lie on the second one.
   const world = createWorld({ seed, extent: kib(64), disks: [mib(4), mib(64)], mergeOnResume: 1, mergePerEffect: 0 });
   let nowMs = 0;
-  let next = 1;
-  const engine = createPoolEngine({
-    kernel: world.kernel,
-    lvm: world.lvm,
-    host: world.host,
-    pool: poolName('test'),
-    vg: (await world.lvm.report()).vgUuid,
-    clock: { nowMs: () => (nowMs += 1), sleep: () => Promise.resolve() },
-    drawId: () => idOf(next++),
-    log: silentLog,
-    reservePercent: 0,
-    leastHeadroom: mib(4),
-  });
+  const clock = { nowMs: () => (nowMs += 1), sleep: () => Promise.resolve() };
+  const engine = await poolEngine(world, { clock, leastHeadroom: mib(4) });
   await engine.open();
   const pass = (ms: number): void => void (nowMs += ms);
   return { world, engine, random: createRandom(seed), images: new Map(), pass };

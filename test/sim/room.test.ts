@@ -4,12 +4,9 @@
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
-import { poolName } from '../../src/ids.ts';
-import { silentLog } from '../../src/ports.ts';
 import type { Bytes } from '../../src/units.ts';
 import { kib, mib } from '../../src/units.ts';
-import { idOf } from '../contract/ids.ts';
+import { poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';
 
 const PARAMETERS = {
@@ -23,19 +20,7 @@ const PARAMETERS = {
 /** Room for a volume and two snapshots of which nothing is known yet. */
 async function openEngine(): Promise<PoolEngine> {
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(27)] });
-  let next = 1;
-  return createPoolEngine({
-    pool: poolName('test'),
-    vg: (await world.lvm.report()).vgUuid,
-    lvm: world.lvm,
-    kernel: world.kernel,
-    host: world.host,
-    clock: systemClock,
-    drawId: () => idOf(next++),
-    log: silentLog,
-    reservePercent: 0,
-    leastHeadroom: kib(128),
-  });
+  return poolEngine(world, { clock: systemClock });
 }
 
 const create = (engine: PoolEngine, name: string, size: Bytes) =>
