@@ -3,6 +3,7 @@
 import type { Stats } from 'node:fs';
 import { lstat, mkdir, open, readFile, realpath, rmdir, stat, statfs, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { sectors, toBytes } from '../units.ts';
 import { parseMountinfo } from './mountinfo.ts';
 import type { MountEntry } from './mountinfo.ts';
 
@@ -16,12 +17,20 @@ export interface Usage {
   readonly inodes: { readonly total: bigint; readonly available: bigint; readonly used: bigint };
 }
 
+/** What the kernel says of a device-mapper device. */
+export interface Mapped {
+  readonly uuid: string;
+  readonly bytes: bigint;
+}
+
 export interface Files {
   readonly mounts: () => Promise<readonly MountEntry[]>;
   /** Of the path itself, not of what a link points to; undefined when nothing is there. */
   readonly kindOf: (path: string) => Promise<FileKind | undefined>;
   /** Of a loop device: the path under it. */
   readonly backingOf: (majorMinor: string) => Promise<string | undefined>;
+  /** Undefined for a device that is none of device-mapper's. */
+  readonly mapped: (majorMinor: string) => Promise<Mapped | undefined>;
   /** As the kernel writes the path in mountinfo: links in the folders above are followed, the last part is kept. */
   readonly canonical: (path: string) => Promise<string>;
   readonly makeDirectory: (path: string) => Promise<void>;
@@ -49,6 +58,14 @@ export const localFiles: Files = {
   },
   backingOf: async (majorMinor) =>
     (await orUndefined(readFile(`/sys/dev/block/${majorMinor}/loop/backing_file`, 'utf8')))?.trimEnd(),
+  mapped: async (majorMinor) => {
+    const read = (file: string): Promise<string> => readFile(`/sys/dev/block/${majorMinor}/${file}`, 'utf8');
+    const found = await orUndefined(Promise.all([read('dm/uuid'), read('size')]));
+    if (found === undefined) return undefined;
+    const [uuid, size] = found;
+    // Whatever the device, the kernel counts this size in sectors of 512 bytes.
+    return { uuid: uuid.trimEnd(), bytes: toBytes(sectors(BigInt(size.trim()))) };
+  },
   canonical: async (path) => {
     const parent = await orUndefined(realpath(dirname(path)));
     return parent === undefined ? path : join(parent, basename(path));

@@ -2,15 +2,18 @@
 
 import { z } from 'zod';
 import { volumeCapability } from '../csi/capability.ts';
+import { locateVolume, requireHere } from '../csi/handles.ts';
 import { capacityRange, lookedUpPath, requiredText, sizeRange } from '../csi/fields.ts';
 import { isFsType } from '../csi/fstype.ts';
 import type { ActiveVolume } from '../engine/engine.ts';
 import { fail } from '../errors.ts';
+import { deviceKey, dmUuid } from '../ids.ts';
 import { maxBytes } from '../units.ts';
 import { healthReply } from '../csi/replies.ts';
 import type { Reply } from '../rpc.ts';
 import { isDevice, isMountOf, mountsOf, requireVolume } from './context.ts';
 import type { NodeContext } from './context.ts';
+import type { Files, Mapped } from './files.ts';
 import { growMounted } from './filesystem.ts';
 import { growLoops } from './loops.ts';
 import { hasGivenUp, isReadOnly, mountAt } from './mountinfo.ts';
@@ -24,14 +27,38 @@ export const expandRequest = z.object({
 });
 export const healthRequest = z.object({ volume_id: requiredText });
 
+/**
+ * The kernel and the file system tell it, LVM is not asked: the kubelet wants it of every volume again and again, and of a
+ * family that is left alone, too.
+ */
 export async function stats(context: NodeContext, request: z.output<typeof statsRequest>): Promise<Reply> {
-  const { engine, volume } = await requireVolume(context, request.volume_id);
-  const active = await engine.active(volume.id);
-  const use = await useAt(context, active, request.volume_path);
-  if (active === undefined || use === undefined) return notThere(request);
-  if (use === 'block') return { usage: [{ unit: 'BYTES', total: active.size.toString() }] };
-  const { bytes, inodes } = await context.files.usage(request.volume_path);
+  const { files, pools } = context;
+  const { engine, id } = requireHere(locateVolume(pools, request.volume_id), 'volume', request.volume_id);
+  const shown = await shownAt(files, request.volume_path);
+  if (shown?.device.uuid !== dmUuid(engine.vg, deviceKey(id, 'top'))) return notThere(request);
+  if (shown.as === 'block') return { usage: [{ unit: 'BYTES', total: shown.device.bytes.toString() }] };
+  const { bytes, inodes } = await files.usage(request.volume_path);
   return { usage: [usageReply('BYTES', bytes), usageReply('INODES', inodes)] };
+}
+
+interface Shown {
+  readonly as: 'mount' | 'block';
+  readonly device: Mapped;
+}
+
+/** The device whose file system is mounted at a path, or whose node (or read-only loop device) lies there. */
+async function shownAt(files: Files, path: string): Promise<Shown | undefined> {
+  if (!path.startsWith('/')) return undefined;
+  const canonical = await files.canonical(path);
+  const mount = mountAt(await files.mounts(), canonical);
+  const mounted = mount === undefined ? undefined : await files.mapped(mount.majorMinor);
+  if (mounted !== undefined) return { as: 'mount', device: mounted };
+  const node = await files.kindOf(canonical);
+  if (node?.kind !== 'block') return undefined;
+  const backing = await files.backingOf(node.majorMinor);
+  const under = backing === undefined ? node : await files.kindOf(backing);
+  const device = under?.kind === 'block' ? await files.mapped(under.majorMinor) : undefined;
+  return device === undefined ? undefined : { as: 'block', device };
 }
 
 function usageReply(

@@ -29,7 +29,8 @@ export interface FakeNode {
   readonly loops: Map<string, string>;
   /** Effects until the driver is killed; Infinity: never. */
   readonly lives: { left: number };
-  readonly attach: (active: ActiveVolume) => FakeDevice;
+  /** Shown to the kernel's readers under this UUID. */
+  readonly attach: (active: ActiveVolume, uuid?: string) => FakeDevice;
 }
 
 export class Killed extends Error {}
@@ -40,6 +41,7 @@ const no = (code: number, stderr: string): ExecResult => ({ code, stdout: '', st
 export function createFakeNode(): FakeNode {
   const devices = new Map<string, FakeDevice>();
   const numbers = new Map<string, string>();
+  const uuids = new Map<string, string>();
   const mounts: MountEntry[] = [];
   const paths = new Map<string, 'directory' | 'file'>();
   const ran: string[] = [];
@@ -164,6 +166,11 @@ export function createFakeNode(): FakeNode {
       const loop = [...loops.keys()].find((name) => numbers.get(name) === majorMinor);
       return loop === undefined ? undefined : loops.get(loop);
     },
+    mapped: async (majorMinor) => {
+      const path = [...devices.keys()].find((name) => numbers.get(name) === majorMinor);
+      const uuid = path === undefined ? undefined : uuids.get(path);
+      return path === undefined || uuid === undefined ? undefined : { uuid, bytes: device(path).size };
+    },
     canonical: async (path) => path,
     makeDirectory: async (path) => {
       effect();
@@ -207,8 +214,9 @@ export function createFakeNode(): FakeNode {
       if (!['blkid', 'wipefs'].includes(argv[0]) && !argv.includes('--list')) effect();
       return run(argv);
     },
-    attach: ({ path, majorMinor, size }) => {
+    attach: ({ path, majorMinor, size }, uuid) => {
       numbers.set(path, majorMinor);
+      if (uuid !== undefined) uuids.set(path, uuid);
       const known = devices.get(path) ?? newDevice(size);
       known.size = size;
       devices.set(path, known);

@@ -1,16 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import type { VolumeId } from '../../../src/ids.ts';
-import { handleText } from '../../../src/ids.ts';
+import { deviceKey, dmUuid, handleText, volumeId } from '../../../src/ids.ts';
 import { nodeService } from '../../../src/node/node.ts';
 import { readyPools } from '../../../src/pools.ts';
 import { gib, kib } from '../../../src/units.ts';
 import { DEFINITIONS, at, callerOf, outcome, refusal } from '../controller/call.ts';
-import { createFakeEngine, numberedDevices } from '../controller/fake-engine.ts';
+import { FAKE_VG, createFakeEngine, numberedDevices } from '../controller/fake-engine.ts';
 import type { FakeDevices } from '../controller/fake-engine.ts';
 import { Killed, createFakeNode } from './fake-node.ts';
 
 const STAGING = '/kubelet/staging';
 const TARGET = '/kubelet/pods/a/mount';
+const OTHER = volumeId('v-9999999999');
 
 /** One volume of 1 GiB on a node in memory. */
 async function setUp() {
@@ -20,7 +21,7 @@ async function setUp() {
     ...numbered,
     activate: async (...args) => {
       const active = await numbered.activate(...args);
-      node.attach(active);
+      node.attach(active, dmUuid(FAKE_VG, deviceKey(args[0], 'top')));
       return active;
     },
     resize: async (...args) => {
@@ -414,7 +415,7 @@ describe('expansion, statistics, health', () => {
   });
 
   test('statistics of a mount and of a device', async () => {
-    const { call, volume, stage, publish } = await setUp();
+    const { call, engine, volume, stage, publish } = await setUp();
     await stage();
     await publish();
     const ask = async (path: string) => call('NodeGetVolumeStats', { volume_id: volume, volume_path: path });
@@ -424,6 +425,8 @@ describe('expansion, statistics, health', () => {
     ]);
     expect((await refusal(ask('/elsewhere'))).kind).toBe('not-found');
     expect((await refusal(ask('some/path'))).kind).toBe('not-found');
+    const other = { volume_id: handleText(engine.pool, engine.vg, OTHER), volume_path: TARGET };
+    expect((await refusal(call('NodeGetVolumeStats', other))).kind).toBe('not-found');
     const raw = await setUp();
     await raw.stage({ block: true });
     await raw.publish({ block: true });
