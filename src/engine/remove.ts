@@ -1,12 +1,13 @@
 // DeleteVolume and DeleteSnapshot: one mark on one store. What nothing reads goes at once; what something still reads
 // through stays as a ghost, until the background has merged it into its last reader.
 
+import type { Family } from '../dm/family.ts';
 import type { SnapshotId, VolumeId } from '../ids.ts';
 import { deletedTag } from '../lvm/tags.ts';
 import { refuseInUse } from './in-use.ts';
 import type { Context } from './context.ts';
 import { commit } from './stores.ts';
-import { convergeFamily } from './shown.ts';
+import { convergeFamily, isDormant } from './shown.ts';
 import { readFamily, withFamilyOf } from './context.ts';
 
 /** A volume that is not there is no error; a staged one is `precondition`. */
@@ -17,7 +18,7 @@ export async function deleteVolume(ctx: Context, id: VolumeId): Promise<void> {
     async ({ family, node }) => {
       refuseInUse(ctx, id, 'delete');
       await commit(ctx, node.record.store, [deletedTag], []);
-      await settleDown(ctx, family.id);
+      await settleDown(ctx, family);
     },
     () => undefined,
   );
@@ -29,14 +30,14 @@ export async function deleteSnapshot(ctx: Context, id: SnapshotId): Promise<void
     id,
     async ({ family, node }) => {
       await commit(ctx, node.record.store, [deletedTag], []);
-      await settleDown(ctx, family.id);
+      await settleDown(ctx, family);
     },
     () => undefined,
   );
 }
 
 /** Nothing shows it any more, and nobody has to wait until its store has gone, too. */
-async function settleDown(ctx: Context, id: VolumeId): Promise<void> {
-  await convergeFamily(ctx, (await readFamily(ctx, id)).family);
-  ctx.goOn(id);
+async function settleDown(ctx: Context, before: Family): Promise<void> {
+  if (!isDormant(ctx, before)) await convergeFamily(ctx, (await readFamily(ctx, before.id)).family);
+  ctx.goOn(before.id);
 }

@@ -28,6 +28,17 @@ export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[
 }
 
 /**
+ * Nobody uses anything of the family, nothing of it goes on in the kernel, and nothing is to be put right: what its records say
+ * is all that there is, and its devices can follow later.
+ */
+export function isDormant(ctx: Context, family: Family): boolean {
+  const { volumes, pinned } = inUseOf(ctx, family);
+  const isShown = volumes.size > 0 || [...pinned].some((id) => family.nodes.has(id));
+  const isWatched = (ctx.watched.get(family.id) ?? []).length > 0;
+  return !isShown && !isWatched && !ctx.stuck.has(family.id) && !ctx.unsettled.has(family.id);
+}
+
+/**
  * Under the family's lock, when nothing is being handed over: what is in use and invalid now is lost. True when something
  * is that was not known to be.
  */

@@ -13,7 +13,7 @@ import { nameOf, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { fittingSize } from '../dm/cow.ts';
 import type { Context, FamilyState, PoolState } from './context.ts';
-import { convergeFamily, refuseFull } from './shown.ts';
+import { convergeFamily, isDormant, refuseFull } from './shown.ts';
 import {
   copiesOf,
   decide,
@@ -80,9 +80,12 @@ export async function takeSnapshot(
   return prepared.entity;
 }
 
-/** The freeze: the decided snapshot gets its place in the kernel. The one that is fed no longer shrinks later. */
+/**
+ * The freeze: the decided snapshot gets its place in the kernel. The one that is fed no longer shrinks later. Where nobody
+ * writes there is nothing to freeze.
+ */
 export async function showSnapshot(ctx: Context, { family }: FamilyState): Promise<void> {
-  await convergeFamily(ctx, (await readFamily(ctx, family.id)).family);
+  if (!isDormant(ctx, family)) await convergeFamily(ctx, (await readFamily(ctx, family.id)).family);
   ctx.goOn(family.id);
 }
 
