@@ -15,7 +15,7 @@ const RUN_MS = 600;
 const CHANGED_MIB = 8;
 
 async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
-  const count = quick ? 8 : place.about.emulated ? 16 : 64;
+  const count = quick ? 8 : 64;
   const linear = await SIDES.linear(place, { name: 'r', mib: MIB });
   const devices: (readonly [string, string])[] = [['linear', linear.device]];
   place.leave(linear.remove);
