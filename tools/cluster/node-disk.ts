@@ -12,9 +12,9 @@ import type { ClusterImage } from './images.ts';
 
 /** Sparse: images, and room for what pods write outside of volumes. */
 const SIZE_BYTES = 8 * 1024 ** 3;
-const RECIPE_VERSION = '1';
+const RECIPE_VERSION = '2';
 
-/** The path of the ext4 image: `bin`, `cni` and containerd's own folder. */
+/** The path of the ext4 image: `bin`, `lib`, `cni` and containerd's own folder. */
 export const nodeDisk = async (binaries: ClusterBinaries, images: readonly ClusterImage[]): Promise<string> => {
   const runtime = await containerd();
   const keys = images.map(({ key }) => key);
@@ -30,6 +30,7 @@ export const nodeDisk = async (binaries: ClusterBinaries, images: readonly Clust
       }
     };
     await put('bin', [...runtime.programs, binaries.path('kubelet')]);
+    await put('lib', runtime.libraries);
     await put('cni', runtime.networkPlugins);
     const archives = images.map((image) => image.path);
     await importImages(join(root, 'containerd'), archives);

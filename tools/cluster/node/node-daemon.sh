@@ -2,7 +2,7 @@
 # One of the node's daemons, started again when it ends.
 set -u
 . /etc/snapmerge-node/settings
-export PATH=/data/bin:$PATH
+export PATH=/data/bin:$PATH LD_LIBRARY_PATH=/data/lib
 while :; do
   case $1 in
   containerd) containerd --config /etc/snapmerge-node/containerd.toml ;;
