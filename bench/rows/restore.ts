@@ -28,7 +28,7 @@ async function firstReadSeconds(volume: Rolled): Promise<number> {
 
 async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const cases = [
-    ...(quick ? [64, 256] : [64, 512, 2048]).map((mib) => ({ mib, snapshots: 1, to: 'newest' })),
+    ...(quick ? [32, 128] : [64, 512, 2048]).map((mib) => ({ mib, snapshots: 1, to: 'newest' })),
     ...(quick ? [] : [{ mib: 512, snapshots: 8, to: 'eighth' }]),
   ];
   const figures: Figure[] = [];
