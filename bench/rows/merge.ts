@@ -22,12 +22,9 @@ const WAYS: readonly (readonly [string, Roller])[] = [
 
 async function writerIops(place: Place, device: string): Promise<number> {
   // Not where the next restore is known by what it shows first.
-  const options = { filename: device, offset: MIB, rw: 'randwrite', bs: 4096, iodepth: 1 };
-  const runtime = { time_based: 1, runtime: `${WRITER_MS}ms` };
-  return resultOf(
-    parseFio(await place.output(fioArgv([{ name: 'writer', options: { ...options, ...runtime } }]))),
-    'writer',
-  ).iops;
+  const span = { filename: device, offset: MIB, time_based: 1, runtime: `${WRITER_MS}ms` };
+  const writer = { name: 'writer', options: { ...span, rw: 'randwrite', bs: 4096, iodepth: 1 } };
+  return resultOf(parseFio(await place.output(fioArgv([writer]))), writer.name).iops;
 }
 
 interface Beside {

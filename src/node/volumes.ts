@@ -5,13 +5,14 @@ import { volumeCapability } from '../csi/capability.ts';
 import { locateVolume, requireHere } from '../csi/handles.ts';
 import { capacityRange, lookedUpPath, requiredText, sizeRange } from '../csi/fields.ts';
 import { isFsType } from '../csi/fstype.ts';
-import type { ActiveVolume } from '../engine/engine.ts';
+import type { ActiveVolume, Engine } from '../engine/engine.ts';
 import { fail } from '../errors.ts';
 import { deviceKey, dmUuid } from '../ids.ts';
+import type { VolumeId } from '../ids.ts';
 import { maxBytes } from '../units.ts';
 import { healthReply } from '../csi/replies.ts';
 import type { Reply } from '../rpc.ts';
-import { isDevice, isMountOf, mountsOf, requireVolume } from './context.ts';
+import { mountsOf, requireVolume } from './context.ts';
 import type { NodeContext } from './context.ts';
 import type { Files, Mapped } from './files.ts';
 import { growMounted } from './filesystem.ts';
@@ -34,8 +35,8 @@ export const healthRequest = z.object({ volume_id: requiredText });
 export async function stats(context: NodeContext, request: z.output<typeof statsRequest>): Promise<Reply> {
   const { files, pools } = context;
   const { engine, id } = requireHere(locateVolume(pools, request.volume_id), 'volume', request.volume_id);
-  const shown = await shownAt(files, request.volume_path);
-  if (shown?.device.uuid !== dmUuid(engine.vg, deviceKey(id, 'top'))) return notThere(request);
+  const shown = await shownAt(files, engine, id, request.volume_path);
+  if (shown === undefined) return notThere(request);
   if (shown.as === 'block') return { usage: [{ unit: 'BYTES', total: shown.device.bytes.toString() }] };
   const { bytes, inodes } = await files.usage(request.volume_path);
   return { usage: [usageReply('BYTES', bytes), usageReply('INODES', inodes)] };
@@ -46,14 +47,18 @@ interface Shown {
   readonly device: Mapped;
 }
 
+/** How the volume is used at a path: staged or published there as a file system or as a device, or not at all. */
+async function shownAt(files: Files, { vg }: Engine, id: VolumeId, path: string): Promise<Shown | undefined> {
+  const shown = path.startsWith('/') ? await mappedAt(files, await files.canonical(path)) : undefined;
+  return shown?.device.uuid === dmUuid(vg, deviceKey(id, 'top')) ? shown : undefined;
+}
+
 /** The device whose file system is mounted at a path, or whose node (or read-only loop device) lies there. */
-async function shownAt(files: Files, path: string): Promise<Shown | undefined> {
-  if (!path.startsWith('/')) return undefined;
-  const canonical = await files.canonical(path);
-  const mount = mountAt(await files.mounts(), canonical);
+async function mappedAt(files: Files, path: string): Promise<Shown | undefined> {
+  const mount = mountAt(await files.mounts(), path);
   const mounted = mount === undefined ? undefined : await files.mapped(mount.majorMinor);
   if (mounted !== undefined) return { as: 'mount', device: mounted };
-  const node = await files.kindOf(canonical);
+  const node = await files.kindOf(path);
   if (node?.kind !== 'block') return undefined;
   const backing = await files.backingOf(node.majorMinor);
   const under = backing === undefined ? node : await files.kindOf(backing);
@@ -75,28 +80,15 @@ function notThere(request: { readonly volume_id: string; readonly volume_path: s
   );
 }
 
-/** How the volume is used at a path: staged or published there as a file system or as a device, or not at all. */
-async function useAt(
-  { files }: NodeContext,
-  active: ActiveVolume | undefined,
-  path: string,
-): Promise<'mount' | 'block' | undefined> {
-  if (active === undefined || !path.startsWith('/')) return undefined;
-  const canonical = await files.canonical(path);
-  const entry = mountAt(await files.mounts(), canonical);
-  if (entry !== undefined && isMountOf(entry, active)) return 'mount';
-  return (await isDevice(files, canonical, active)) ? 'block' : undefined;
-}
-
 /** The whole of an expansion: the volume, its device, and the file system where it is mounted for writing. */
 export async function expand(context: NodeContext, request: z.output<typeof expandRequest>): Promise<Reply> {
   const range = sizeRange(request.capacity_range);
   const { engine, volume } = await requireVolume(context, request.volume_id);
   const before = await engine.active(volume.id);
   const raw = request.volume_capability?.access_type === 'block';
-  const use = await useAt(context, before, request.volume_path);
+  const shown = await shownAt(context.files, engine, volume.id, request.volume_path);
   // A raw volume that is staged only has no path of its own: kubelet then names the staging directory.
-  if (before === undefined || (use === undefined && !raw)) return notThere(request);
+  if (before === undefined || (shown === undefined && !raw)) return notThere(request);
   if (range?.limit !== undefined && range.limit < volume.size) {
     fail(
       'out-of-range',
