@@ -149,6 +149,11 @@ const partsOf = async (emulator: Qemu): Promise<Parts> => {
   return { accelerator, rootDisk: image.diskPath, kernel: image.kernelPath, initramfs: ram };
 };
 
+/** Gets and builds all that guests of this machine need, so that a first boot need not wait for it. */
+export const prepareGuests = async (): Promise<void> => {
+  await partsOf(await qemu());
+};
+
 /** The memory that a guest can go on from; undefined where a boot costs little, or where there is none. */
 const memoryFor = async (emulator: Qemu, parts: Parts, shape: GuestShape): Promise<string | undefined> => {
   // With KVM a kernel is up at once. A node of a cluster has an address of its own, and is booted once.

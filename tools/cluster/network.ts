@@ -68,8 +68,11 @@ interface Side {
   readonly isInside: boolean;
 }
 
+/** The programs of this machine that networks are made with. */
+export const prepareNetwork = (): Promise<void> => ensureDebianPackages(['iproute2', 'socat', 'util-linux']);
+
 export const startNetwork = async (dir: string, detached: boolean): Promise<Network> => {
-  await ensureDebianPackages(['iproute2', 'socat', 'util-linux']);
+  await prepareNetwork();
   const keeper = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec sleep infinity'] as const;
   const pid = await startDaemon({ name: NETWORK, dir, detached, argv: keeper });
   const network = networkOf(dir, pid, detached);

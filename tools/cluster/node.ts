@@ -34,6 +34,8 @@ export interface ClusterNode {
 const FILES_DIR = join(import.meta.dirname, 'node');
 const KUBELET_PORT = 10250;
 const READY_LIMIT_MS = 300_000;
+/** Each look is a process, on the machine that the node is emulated on. */
+const LOOK_EVERY_MS = 1_000;
 const LOG_LINES = '40';
 
 export const nodeName = (number: number): string => `worker-${number}`;
@@ -110,10 +112,11 @@ export const startNode = async (plane: ControlPlane, options: NodeOptions): Prom
 export const nodeReady = (plane: ControlPlane, { name, guest }: ClusterNode): Promise<void> =>
   step(`waiting for node '${name}'`, async () => {
     const jsonPath = `jsonpath={.status.conditions[?(@.type=="Ready")].status}`;
-    const ready = await waitFor(READY_LIMIT_MS, async () => {
+    const look = async (): Promise<true | undefined> => {
       const status = await plane.kubectl(['get', 'node', name, '--output', jsonPath, '--ignore-not-found']);
       return status === 'True' ? true : undefined;
-    });
+    };
+    const ready = await waitFor(READY_LIMIT_MS, look, LOOK_EVERY_MS);
     if (ready === true) return;
     const { stdout } = await guest.exec(['tail', '-n', LOG_LINES, '/var/log/kubelet.log', '/var/log/containerd.log']);
     throw new ToolError(`Cannot use node '${name}': it is not ready\n${Buffer.from(stdout).toString()}`);

@@ -3,10 +3,14 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached, hashOf } from '../cache.ts';
+import { prepareGuests } from '../../test/vm/guest.ts';
 import { clusterBinaries } from '../cluster/binaries.ts';
 import { clusterRuns, openCluster, removeCluster, startCluster } from '../cluster/cluster.ts';
 import type { Cluster } from '../cluster/cluster.ts';
+import { containerd } from '../cluster/containerd.ts';
+import { etcdCommand } from '../cluster/etcd.ts';
 import type { ClusterImage } from '../cluster/images.ts';
+import { prepareNetwork } from '../cluster/network.ts';
 import { postgresImage } from '../cluster/postgres.ts';
 import { DEFAULT_REFERENCE, driverImage } from '../image/driver-image.ts';
 import { say } from '../progress.ts';
@@ -32,6 +36,10 @@ const start = async (name: string): Promise<Cluster> => {
   const [images] = await Promise.all([
     Promise.all([...[DEFAULT_REFERENCE, NEXT_REFERENCE].map(archived), postgresImage()]),
     clusterBinaries(),
+    etcdCommand(),
+    containerd(),
+    prepareNetwork(),
+    prepareGuests(),
   ]);
   return startCluster({ name, nodes: NODES, volumeGroup: VOLUME_GROUP, images });
 };
