@@ -40,6 +40,9 @@ const MANIFESTS = join(import.meta.dirname, '../manifests');
 export const STEP_LIMIT_SECONDS = 240;
 export const TEST_LIMIT_MS = 10 * 60_000;
 const END_LIMIT_MS = 5 * 60_000;
+/** Each look is a process here, and for what nodes hold one more in a pod of each: both take time from what is waited for. */
+const LOOK_EVERY_MS = 1_000;
+const LOOK_IN_NODES_EVERY_MS = 5_000;
 
 /** The part of a handle that LVM's tags and device-mapper's names have too. */
 const idOf = (handle: string): string => handle.slice(handle.lastIndexOf('.') + 1);
@@ -101,10 +104,11 @@ const roomOf = (namespace: string, handles: Set<string>): Room => {
     event: async (object, text, limitSeconds = STEP_LIMIT_SECONDS) => {
       const [kind = '', name = ''] = object.split('/');
       const about = `--field-selector=involvedObject.kind=${kind},involvedObject.name=${name}`;
-      const found = await waitFor(limitSeconds * 1000, async () => {
+      const look = async (): Promise<true | undefined> => {
         const messages = await inside('get', 'events', about, '--output=jsonpath={.items[*].message}');
         return messages.includes(text) ? true : undefined;
-      });
+      };
+      const found = await waitFor(limitSeconds * 1000, look, LOOK_EVERY_MS);
       expect(found, `an event about ${object} that says '${text}'`).toBe(true);
     },
     remember: async () => {
@@ -122,7 +126,8 @@ const nothingLeft = async (handles: ReadonlySet<string>): Promise<void> => {
     (await holdings())
       .map(({ node, stores, devices }) => ({ node, stores: stores.filter(ours), devices: devices.filter(ours) }))
       .filter(({ stores, devices }) => stores.length + devices.length > 0);
-  const gone = await waitFor(END_LIMIT_MS, async () => ((await left()).length === 0 ? true : undefined));
+  const look = async (): Promise<true | undefined> => ((await left()).length === 0 ? true : undefined);
+  const gone = await waitFor(END_LIMIT_MS, look, LOOK_IN_NODES_EVERY_MS);
   if (gone !== true) expect(await left()).toEqual([]);
 };
 
@@ -143,9 +148,8 @@ export const openRoom = (name: string): Room => {
   afterAll(async () => {
     await room.remember();
     await kubectl(['delete', 'namespace', namespace, '--wait=true', '--timeout=300s']);
-    const apiIsEmpty = await waitFor(END_LIMIT_MS, async () =>
-      (await handlesOf(namespace)).length === 0 ? true : undefined,
-    );
+    const look = async (): Promise<true | undefined> => ((await handlesOf(namespace)).length === 0 ? true : undefined);
+    const apiIsEmpty = await waitFor(END_LIMIT_MS, look, LOOK_EVERY_MS);
     if (apiIsEmpty !== true) expect(await handlesOf(namespace)).toEqual([]);
     await nothingLeft(handles);
   }, 2 * TEST_LIMIT_MS);
