@@ -8,6 +8,7 @@ import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
 import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
+import { shareNext } from '../share.ts';
 import type { Call, Extent, Kernel, Observed } from './kernel.ts';
 import { calls } from './kernel.ts';
 import { LIST_DEVICES, listing } from './listing.ts';
@@ -67,9 +68,12 @@ export function createKernel(options: KernelOptions): Kernel {
   let removals = 0;
   let removing = 0;
 
+  const listDevices = shareNext(() => listing(exec, LIST_DEVICES));
+  const listStatuses = shareNext(() => listing(exec, LIST_STATUSES));
+
   async function listRows(): Promise<readonly DeviceRow[]> {
     const before = removals;
-    const rows = parseDevices(await listing(exec, LIST_DEVICES));
+    const rows = parseDevices(await listDevices());
     if (removing === 0 && removals === before) index = indexOf(rows, scope);
     return rows;
   }
@@ -265,10 +269,16 @@ export function createKernel(options: KernelOptions): Kernel {
     return assemble({ rows, tables, inactive, statuses }, scope);
   }
 
+  // A whole one each time: listings that begin together agree more often.
+  const look: Readonly<Record<Extent, () => Promise<Observed | undefined>>> = {
+    all: shareNext(() => observeOnce('all')),
+    'without-statuses': shareNext(() => observeOnce('without-statuses')),
+  };
+
   return {
     observe: async (extent = 'all') => {
       for (let attempt = 0; attempt < OBSERVE_ATTEMPTS; attempt += 1) {
-        const observed = await observeOnce(extent);
+        const observed = await look[extent]();
         if (observed !== undefined) return observed;
       }
       return fail(
@@ -288,7 +298,7 @@ export function createKernel(options: KernelOptions): Kernel {
     },
 
     statuses: async () => {
-      const text = await listing(exec, LIST_STATUSES);
+      const text = await listStatuses();
       const ours = dmName(pool, NO_DEVICE).slice(0, -NO_DEVICE.length);
       const targets = parseTargets(text, (name) => name.startsWith(ours));
       const keys = new Map([...index.devices].map(([key, row]) => [row.name, key]));

@@ -3,6 +3,7 @@
 
 import type { Kernel } from '../dm/kernel.ts';
 import type { Lvm, PoolReport } from '../lvm/lvm.ts';
+import { shareNext } from '../share.ts';
 
 export interface SharedReports {
   readonly lvm: Lvm;
@@ -16,16 +17,16 @@ const MAX_AGE_MS = 500;
 /** So long where the metadata is known to be the same: what LVM reports besides, a disk that fails, is in no metadata. */
 const MAX_AGE_SAME_MS = 10_000;
 
+/** How often anything of ours had changed, and when it was, at its beginning: on a busy node that is seconds before its end. */
+interface Beginning {
+  readonly changes: number;
+  readonly atMs: number;
+}
+
 export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): SharedReports {
   let changes = 0;
-  let last:
-    | {
-        readonly report: PoolReport;
-        readonly changes: number;
-        readonly atMs: number;
-        readonly stamp: string | undefined;
-      }
-    | undefined;
+  let last: (Beginning & { readonly report: PoolReport; readonly stamp: string | undefined }) | undefined;
+  let underWay: (Beginning & { readonly report: Promise<PoolReport> }) | undefined;
 
   /** Before and after: a report from the middle of a change is worth nothing once it has ended. */
   const changing = async <T>(change: () => Promise<T>): Promise<T> => {
@@ -37,15 +38,27 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
     }
   };
 
-  const report = async (): Promise<PoolReport> => {
-    const begun = changes;
-    // It may be as old as its beginning: on a busy node that is seconds before its end.
-    const atMs = nowMs();
-    const stamp = await lvm.stamp();
-    const read = await lvm.report();
-    last = { report: read, changes: begun, atMs, stamp };
-    return read;
+  const ageOf = ({ atMs }: Beginning): number => {
+    const ageMs = nowMs() - atMs;
+    return ageMs < 0 ? Number.POSITIVE_INFINITY : ageMs;
   };
+
+  const read = async (beginning: Beginning): Promise<PoolReport> => {
+    try {
+      const stamp = await lvm.stamp();
+      const report = await lvm.report();
+      last = { ...beginning, report, stamp };
+      return report;
+    } finally {
+      underWay = undefined;
+    }
+  };
+  const report = shareNext(() => {
+    const beginning = { changes, atMs: nowMs() };
+    const reading = read(beginning);
+    underWay = { ...beginning, report: reading };
+    return reading;
+  });
 
   return {
     lvm: {
@@ -66,12 +79,14 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
       },
     },
     recent: async () => {
-      const { report: known, changes: seen, atMs, stamp } = last ?? {};
-      if (known === undefined || atMs === undefined || seen !== changes) return report();
-      const ageMs = nowMs() - atMs;
-      if (ageMs >= 0 && ageMs <= MAX_AGE_MS) return known;
-      if (ageMs < 0 || ageMs > MAX_AGE_SAME_MS || stamp === undefined) return report();
-      return (await lvm.stamp()) === stamp && seen === changes ? known : report();
+      if (last?.changes === changes) {
+        const { report: known, stamp } = last;
+        if (ageOf(last) <= MAX_AGE_MS) return known;
+        const mayBeSame = ageOf(last) <= MAX_AGE_SAME_MS && stamp !== undefined;
+        if (mayBeSame && (await lvm.stamp()) === stamp && last.changes === changes) return known;
+      }
+      const isAsGood = underWay?.changes === changes && ageOf(underWay) <= MAX_AGE_MS;
+      return isAsGood && underWay !== undefined ? underWay.report : report();
     },
   };
 }

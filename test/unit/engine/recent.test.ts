@@ -10,10 +10,10 @@ function shared({ stamps = false }: { readonly stamps?: boolean } = {}) {
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(16)] });
   const stamp = stamps ? world.lvm.stamp : async () => undefined;
   const clock = { ms: 1000 };
-  const asked = { reports: 0 };
+  const asked = { reports: 0, fails: false };
   const report = async () => {
     asked.reports += 1;
-    return await world.lvm.report();
+    return asked.fails ? Promise.reject(new Error('no answer')) : await world.lvm.report();
   };
   return { clock, asked, world, ...shareReports({ ...world.lvm, report, stamp }, world.kernel, () => clock.ms) };
 }
@@ -60,4 +60,26 @@ test('every change of ours is seen at once, also one that began before the repor
   expect(asked.reports).toBe(before + 2);
   await world.lvm.remove(STORE);
   expect((await lvm.report()).stores).toEqual([]);
+});
+
+test('who asks while one is under way that shows all changes of ours shares it, however it ends', async () => {
+  const { asked, lvm, recent } = shared();
+  const both = await Promise.all([recent(), recent()]);
+  expect(asked.reports).toBe(1);
+  expect(both[0]).toBe(both[1]);
+  // One that was begun before a change of ours is no longer good enough for who comes after it.
+  const early = lvm.report();
+  await lvm.create(STORE, mib(1), 'linear', ['snapmerge']);
+  const [late, later] = await Promise.all([recent(), recent()]);
+  expect(late.stores).toHaveLength(1);
+  expect(later).toBe(late);
+  await early;
+  expect(asked.reports).toBe(3);
+
+  asked.fails = true;
+  await lvm.retag(STORE, ['sm.deleted'], []);
+  const failing = [recent(), recent()];
+  for (const one of failing) await expect(one).rejects.toThrow('no answer');
+  await expect(recent()).rejects.toThrow('no answer');
+  expect(asked.reports).toBe(5);
 });
