@@ -1,20 +1,20 @@
-// Reads that cost as much for one as for many who ask: who asks while one is under way waits for the next, with all others
-// who do. What they get was begun after they asked, so every change that they know of is in it.
+// Reads and flushes, which cost as much for one as for many who ask: who asks while one is under way waits for the next,
+// with all others who do. What they get was begun after they asked, so every change that they know of is in it.
 
-export function shareNext<T>(read: () => Promise<T>): () => Promise<T> {
+export function shareNext<T>(work: () => Promise<T>): () => Promise<T> {
   let running: Promise<T> | undefined;
   let next: Promise<T> | undefined;
 
-  const reading = async (): Promise<T> => {
+  const once = async (): Promise<T> => {
     try {
-      return await read();
+      return await work();
     } finally {
       running = undefined;
     }
   };
   const begin = (): Promise<T> => {
     next = undefined;
-    running = reading();
+    running = once();
     return running;
   };
 

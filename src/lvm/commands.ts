@@ -5,7 +5,7 @@ import { SnapmergeError, fail } from '../errors.ts';
 import type { Exec, ExecResult } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import type { StoreName } from '../ids.ts';
-
+import { shareNext } from '../share.ts';
 import { bytes, formatBytes } from '../units.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
 import { findGroups, pickGroup } from './disks.ts';
@@ -172,6 +172,15 @@ export function createLvm(options: LvmOptions): LvmCommands {
     );
   }
 
+  // One that begins after they asked is as good for many as for one.
+  const flush = shareNext(async () => {
+    try {
+      await output(exec, ['sync', ...(await disks())]);
+    } catch (cause) {
+      throw new SnapmergeError('internal', `Cannot flush the disks of volume group '${vgName}'`, { cause });
+    }
+  });
+
   return {
     disks,
     report,
@@ -250,13 +259,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
       );
     },
 
-    flush: async () => {
-      try {
-        await output(exec, ['sync', ...(await disks())]);
-      } catch (cause) {
-        throw new SnapmergeError('internal', `Cannot flush the disks of volume group '${vgName}'`, { cause });
-      }
-    },
+    flush,
 
     activate: async (stores) => await activation(stores, true),
     deactivate: async (stores) => await activation(stores, false),

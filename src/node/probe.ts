@@ -64,6 +64,7 @@ async function wipefs(exec: Exec, device: string): Promise<string> {
 }
 
 const MIB = 1024n * 1024n;
+const ZEROES = Buffer.alloc(Number(MIB));
 
 /** The offset of the first piece with a byte that is not zero, among the places where things begin and end. */
 async function firstUsed(files: Files, device: string, size: Bytes): Promise<bigint | undefined> {
@@ -71,7 +72,7 @@ async function firstUsed(files: Files, device: string, size: Bytes): Promise<big
   for (const place of new Set(places)) {
     if (place >= size) continue;
     const piece = await files.read(device, place, Number(MIB));
-    if (piece.some((byte) => byte !== 0)) return place;
+    if (!ZEROES.subarray(0, piece.length).equals(piece)) return place;
   }
   return undefined;
 }
