@@ -81,12 +81,14 @@ async function oneRound(
 ): Promise<Measured> {
   const run = createRun(kernel, desired, log);
   const { observed, steps, changes } = await neighbours.alone(async () => {
+    // Before the look: who did not wait for us any longer may change a tail while it is under way.
+    const before = neighbours.changes();
     const seen = ofFamily(await kernel.observe('without-statuses'), family);
     const all = plan(seen, desired, flatten);
     const freeze = all.findIndex((step) => waitsForWrites(step, seen));
-    const before = freeze < 0 ? all : all.slice(0, freeze);
-    await run.apply(before, all, seen);
-    return { observed: seen, steps: all.slice(before.length), changes: neighbours.changes() };
+    const harmless = freeze < 0 ? all : all.slice(0, freeze);
+    await run.apply(harmless, all, seen);
+    return { observed: seen, steps: all.slice(harmless.length), changes: before };
   });
   if (steps.length === 0) return run.measured;
   const unfrozen = steps.findIndex((step) => step.do !== 'suspend' && step.do !== 'flush');

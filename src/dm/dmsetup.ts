@@ -68,12 +68,13 @@ export function createKernel(options: KernelOptions): Kernel {
   let removals = 0;
   let removing = 0;
 
-  const listDevices = shareNext(() => listing(exec, LIST_DEVICES));
+  const devicesNow = async (): Promise<readonly DeviceRow[]> => parseDevices(await listing(exec, LIST_DEVICES));
+  const sharedDevices = shareNext(devicesNow);
   const listStatuses = shareNext(() => listing(exec, LIST_STATUSES));
 
-  async function listRows(): Promise<readonly DeviceRow[]> {
+  async function listRows(devices = sharedDevices): Promise<readonly DeviceRow[]> {
     const before = removals;
-    const rows = parseDevices(await listDevices());
+    const rows = await devices();
     if (removing === 0 && removals === before) index = indexOf(rows, scope);
     return rows;
   }
@@ -259,7 +260,7 @@ export function createKernel(options: KernelOptions): Kernel {
 
   async function observeOnce(extent: Extent): Promise<Observed | undefined> {
     const [rows, tables, statuses] = await Promise.all([
-      listRows(),
+      listRows(devicesNow),
       listing(exec, LIST_TABLES),
       extent === 'all' ? listing(exec, LIST_STATUSES) : undefined,
     ]);

@@ -19,12 +19,14 @@ const MAX_AGE_SAME_MS = 10_000;
 
 /** How often anything of ours had changed, and when it was, at its beginning: on a busy node that is seconds before its end. */
 interface Beginning {
+  readonly number: number;
   readonly changes: number;
   readonly atMs: number;
 }
 
 export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): SharedReports {
   let changes = 0;
+  let reports = 0;
   let last: (Beginning & { readonly report: PoolReport; readonly stamp: string | undefined }) | undefined;
   let underWay: (Beginning & { readonly report: Promise<PoolReport> }) | undefined;
 
@@ -47,14 +49,16 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
     try {
       const stamp = await lvm.stamp();
       const report = await lvm.report();
-      last = { ...beginning, report, stamp };
+      // One that a disk has held up may end after a later one.
+      if (last === undefined || last.number < beginning.number) last = { ...beginning, report, stamp };
       return report;
     } finally {
-      underWay = undefined;
+      if (underWay?.number === beginning.number) underWay = undefined;
     }
   };
   const report = shareNext(() => {
-    const beginning = { changes, atMs: nowMs() };
+    reports += 1;
+    const beginning = { number: reports, changes, atMs: nowMs() };
     const reading = read(beginning);
     underWay = { ...beginning, report: reading };
     return reading;
@@ -79,14 +83,14 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
       },
     },
     recent: async () => {
-      if (last?.changes === changes) {
-        const { report: known, stamp } = last;
-        if (ageOf(last) <= MAX_AGE_MS) return known;
-        const mayBeSame = ageOf(last) <= MAX_AGE_SAME_MS && stamp !== undefined;
-        if (mayBeSame && (await lvm.stamp()) === stamp && last.changes === changes) return known;
+      const known = last;
+      if (known?.changes === changes) {
+        if (ageOf(known) <= MAX_AGE_MS) return known.report;
+        const mayBeSame = ageOf(known) <= MAX_AGE_SAME_MS && known.stamp !== undefined;
+        if (mayBeSame && (await lvm.stamp()) === known.stamp && known.changes === changes) return known.report;
       }
-      const isAsGood = underWay?.changes === changes && ageOf(underWay) <= MAX_AGE_MS;
-      return isAsGood && underWay !== undefined ? underWay.report : report();
+      const now = underWay;
+      return now?.changes === changes && ageOf(now) <= MAX_AGE_MS ? now.report : report();
     },
   };
 }

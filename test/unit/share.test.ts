@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { shareNext } from '../../src/share.ts';
 
 /** Reads that end when they are told to, each with the number of its beginning. */
-function reads() {
+function reads(patienceMs?: number) {
   const ends: { readonly done: () => void; readonly fail: () => void }[] = [];
   const read = shareNext(
     () =>
@@ -10,43 +10,69 @@ function reads() {
         const number = ends.length + 1;
         ends.push({ done: () => resolve(number), fail: () => reject(new Error(`read ${number}`)) });
       }),
+    patienceMs,
   );
-  return { ends, read };
+  const begun = (count: number): Promise<void> => expect.poll(() => ends.length).toBe(count);
+  return { begun, ends, read };
 }
 
 test('all who ask while one is under way get the next, which begins when that has ended', async () => {
-  const { ends, read } = reads();
+  const { begun, ends, read } = reads();
   const first = read();
   const others = [read(), read(), read()];
   expect(ends).toHaveLength(1);
   ends[0]?.done();
   expect(await first).toBe(1);
-  await expect.poll(() => ends.length).toBe(2);
-  // This one asks while the second is under way.
+  await begun(2);
   const late = read();
+  await Promise.resolve();
+  expect(ends).toHaveLength(2);
   ends[1]?.done();
   expect(await Promise.all(others)).toEqual([2, 2, 2]);
-  await expect.poll(() => ends.length).toBe(3);
+  await begun(3);
   ends[2]?.done();
   expect(await late).toBe(3);
 });
 
-test('one after the other shares nothing', async () => {
-  const { ends, read } = reads();
-  for (const number of [1, 2]) {
-    const result = read();
-    ends.at(-1)?.done();
-    expect(await result).toBe(number);
-  }
+test('who asks at the moment of an end gets one that begins after that', async () => {
+  const { begun, ends, read } = reads();
+  const first = read();
+  ends[0]?.done();
+  await first;
+  const second = read();
+  await begun(2);
+  ends[1]?.done();
+  expect(await second).toBe(2);
 });
 
 test('a failure is of those who shared it, and the next begins all the same', async () => {
-  const { ends, read } = reads();
+  const { begun, ends, read } = reads();
   const first = read();
   const second = read();
   ends[0]?.fail();
   await expect(first).rejects.toThrow('read 1');
-  await expect.poll(() => ends.length).toBe(2);
+  await begun(2);
   ends[1]?.done();
   expect(await second).toBe(2);
+});
+
+test('one that hangs is waited for by those who asked for it alone', async () => {
+  const { begun, ends, read } = reads(20);
+  const hung = read();
+  const second = read();
+  await begun(2);
+  const third = read();
+  ends[1]?.done();
+  expect(await second).toBe(2);
+  await begun(3);
+  // Its end at last changes nothing for those who are under way.
+  ends[0]?.done();
+  expect(await hung).toBe(1);
+  const fourth = read();
+  expect(ends).toHaveLength(3);
+  ends[2]?.done();
+  expect(await third).toBe(3);
+  await begun(4);
+  ends[3]?.done();
+  expect(await fourth).toBe(4);
 });

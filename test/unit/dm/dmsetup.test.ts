@@ -321,6 +321,16 @@ describe('observe', () => {
     expect(observed.devices.get(view)).toMatchObject({ live: undefined, inactive: [{ type: 'zero' }] });
   });
 
+  test('who asks while somebody looks shares the next look', async () => {
+    const { kernel, script } = rig(answers);
+    const [first, ...others] = await Promise.all([kernel.observe(), kernel.observe(), kernel.observe()]);
+    expect(script.lines().filter((line) => line === 'dmsetup table')).toHaveLength(2);
+    expect(others[0]).toBe(others[1]);
+    expect(others[0]).not.toBe(first);
+    await Promise.all([kernel.statuses(), kernel.statuses(), kernel.statuses()]);
+    expect(script.lines().filter((line) => line.includes('status'))).toHaveLength(4);
+  });
+
   test('looks again when a device went between two listings', async () => {
     let tables = 0;
     const one = rig((line) => (line === 'dmsetup table' && (tables += 1) === 1 ? '' : answers(line)));

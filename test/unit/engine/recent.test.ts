@@ -6,16 +6,31 @@ import { createWorld } from '../../sim/world.ts';
 
 const STORE = storeName('sm_0000000001');
 
-function shared({ stamps = false }: { readonly stamps?: boolean } = {}) {
+function shared(options: { readonly stamps?: boolean } = {}) {
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(16)] });
-  const stamp = stamps ? world.lvm.stamp : async () => undefined;
+  const stamps = { gate: Promise.resolve() };
+  const stamp = async () => {
+    if (options.stamps !== true) return undefined;
+    const read = await world.lvm.stamp();
+    await stamps.gate;
+    return read;
+  };
   const clock = { ms: 1000 };
-  const asked = { reports: 0, fails: false };
+  const asked = { reports: 0, fails: false, gate: Promise.resolve() };
   const report = async () => {
     asked.reports += 1;
-    return asked.fails ? Promise.reject(new Error('no answer')) : await world.lvm.report();
+    const read = asked.fails ? Promise.reject(new Error('no answer')) : world.lvm.report();
+    // What it says is as old as its beginning.
+    await Promise.allSettled([read, asked.gate]);
+    return await read;
   };
-  return { clock, asked, world, ...shareReports({ ...world.lvm, report, stamp }, world.kernel, () => clock.ms) };
+  return {
+    clock,
+    asked,
+    stamps,
+    world,
+    ...shareReports({ ...world.lvm, report, stamp }, world.kernel, () => clock.ms),
+  };
 }
 
 test('one report for all who ask within half a second', async () => {
@@ -62,24 +77,56 @@ test('every change of ours is seen at once, also one that began before the repor
   expect((await lvm.report()).stores).toEqual([]);
 });
 
-test('who asks while one is under way that shows all changes of ours shares it, however it ends', async () => {
-  const { asked, lvm, recent } = shared();
-  const both = await Promise.all([recent(), recent()]);
-  expect(asked.reports).toBe(1);
-  expect(both[0]).toBe(both[1]);
-  // One that was begun before a change of ours is no longer good enough for who comes after it.
-  const early = lvm.report();
-  await lvm.create(STORE, mib(1), 'linear', ['snapmerge']);
-  const [late, later] = await Promise.all([recent(), recent()]);
-  expect(late.stores).toHaveLength(1);
-  expect(later).toBe(late);
-  await early;
-  expect(asked.reports).toBe(3);
+test('who asks while one is under way that shows all changes of ours shares it', async () => {
+  const { asked, clock, recent } = shared();
+  const gate = Promise.withResolvers<void>();
+  asked.gate = gate.promise;
+  const first = recent();
+  clock.ms += 500;
+  const second = recent();
+  clock.ms += 1;
+  const third = recent();
+  gate.resolve();
+  expect(await second).toBe(await first);
+  expect(await third).not.toBe(await first);
+  expect(asked.reports).toBe(2);
+});
 
+test('one that began before a change of ours is not good enough for who asks after it', async () => {
+  const { asked, lvm, recent } = shared();
+  const gate = Promise.withResolvers<void>();
+  asked.gate = gate.promise;
+  const early = recent();
+  await expect.poll(() => asked.reports).toBe(1);
+  await lvm.create(STORE, mib(1), 'linear', ['snapmerge']);
+  const late = [recent(), recent()];
+  gate.resolve();
+  expect((await early).stores).toHaveLength(0);
+  for (const { stores } of await Promise.all(late)) expect(stores).toHaveLength(1);
+  expect(asked.reports).toBe(2);
+});
+
+test('nor is one that was known before, when the metadata was looked at meanwhile', async () => {
+  const { clock, lvm, recent, stamps } = shared({ stamps: true });
+  await recent();
+  clock.ms += 600;
+  const gate = Promise.withResolvers<void>();
+  stamps.gate = gate.promise;
+  const asking = recent();
+  // It has read the headers, and is told so later.
+  await lvm.create(STORE, mib(1), 'linear', ['snapmerge']);
+  stamps.gate = Promise.resolve();
+  await recent();
+  gate.resolve();
+  expect((await asking).stores).toHaveLength(1);
+});
+
+test('a failure is told to all who share it, and to nobody after them', async () => {
+  const { asked, recent } = shared();
   asked.fails = true;
-  await lvm.retag(STORE, ['sm.deleted'], []);
-  const failing = [recent(), recent()];
-  for (const one of failing) await expect(one).rejects.toThrow('no answer');
-  await expect(recent()).rejects.toThrow('no answer');
-  expect(asked.reports).toBe(5);
+  const failing = await Promise.allSettled([recent(), recent()]);
+  expect(failing.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  asked.fails = false;
+  expect((await recent()).stores).toEqual([]);
+  expect(asked.reports).toBe(2);
 });

@@ -106,6 +106,12 @@ describe('changes are one command', () => {
     expect(one.changes()).toEqual([line]);
   });
 
+  test('who asks for a flush while one is under way waits for one more, all of them for the same', async () => {
+    const { lvm, changes } = rig(() => undefined);
+    await Promise.all([lvm.flush(), lvm.flush(), lvm.flush()]);
+    expect(changes()).toEqual(['sync /dev/vdc /dev/vdd', 'sync /dev/vdc /dev/vdd']);
+  });
+
   test('a retag of nothing is no command', async () => {
     const one = rig(() => undefined);
     await one.lvm.retag(store, [], []);
