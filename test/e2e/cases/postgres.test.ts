@@ -43,6 +43,13 @@ while [ ! -e /data/stop ]; do
 done
 `;
 
+/** A file beside the database, from its end to its beginning: what is overwritten piece by piece a merge moves piece by piece. */
+async function fill(word: string): Promise<void> {
+  const block = 'bs=32768 seek=$i count=1 conv=notrunc oflag=direct';
+  const loop = `for i in $(seq 399 -1 0); do dd if=/tmp/block of=/data/filler ${block} 2>/dev/null; done`;
+  await room.exec('db-0', 'sh', '-c', `yes ${word} | head -c 32768 >/tmp/block; ${loop}; sync`);
+}
+
 test(
   'back to before the upgrade',
   async () => {
@@ -54,6 +61,7 @@ test(
     await sql('db-0', 'create table orders (id int primary key, note text, more text)', orders);
     await sql('db-0', 'create table log (id int primary key)', 'create extension amcheck', 'checkpoint');
     const before = await dumpOf('db-0', 'orders');
+    await fill('friday');
     await room.exec('db-0', 'sh', '-c', `(${LOAD}) </dev/null >/dev/null 2>&1 &`);
     await expect.poll(async () => Number(await sql('db-0', 'select count(*) from log')), POLL).toBeGreaterThan(3);
     const acknowledged = Number(await room.exec('db-0', 'cat', '/data/acknowledged'));
@@ -64,13 +72,18 @@ test(
     await sql('db-0', "update orders set note = 'damaged' where id % 2 = 0", 'delete from orders where id % 3 = 0');
     await sql('db-0', 'drop table log', 'checkpoint');
     await room.exec('db-0', 'touch', '/data/stop');
+    await fill('monday');
     await slowMerges();
     await room.kubectl('scale', 'statefulset/db', '--replicas=0');
     await room.apply('postgres-restore.yaml');
     await room.condition(RESTORE, 'Begun');
     await room.kubectl('scale', 'statefulset/db', '--replicas=1');
-    await room.field('statefulset/db', '.status.readyReplicas', '1');
     expect(await room.value(RESTORE, '.status.phase')).toBe('Merging');
+    await room.field('statefulset/db', '.status.readyReplicas', '1');
+    // It was started on a volume that was still being merged, whatever has ended since.
+    const startedAt = await room.value('pod/db-0', '.status.containerStatuses[0].state.running.startedAt');
+    const completed = await room.value(RESTORE, '.status.completionTime');
+    expect(Date.parse(startedAt)).toBeLessThan(completed === '' ? Number.POSITIVE_INFINITY : Date.parse(completed));
 
     expect(await dumpOf('db-0', 'orders')).toBe(before);
     const [count, last] = (await sql('db-0', "select count(*) || ' ' || max(id) from log")).split(' ').map(Number);
