@@ -1,5 +1,5 @@
-// The port to the rest of the node that the engine needs: zeroing parts of a store. Everything about file systems and
-// mounts belongs to src/node. No effects in this file.
+// The port to the rest of the node that the engine needs: zeroing parts of a store, and what a store says of itself.
+// Everything about file systems and mounts belongs to src/node. No effects in this file.
 
 import type { StoreName } from './ids.ts';
 import type { Bytes } from './units.ts';
@@ -10,4 +10,9 @@ export interface Host {
    * own zeroing where it has one, by writing otherwise. `progress` gets the bytes done so far.
    */
   readonly zero: (store: StoreName, offset: Bytes, length: Bytes, progress?: (done: Bytes) => void) => Promise<void>;
+  /**
+   * Bytes from the beginning of an active store, which no table holds, to the end of the last exception that its metadata
+   * lists in chunks of `chunk` bytes, from area `area` on; 0 when nothing is listed there, undefined when that is no metadata.
+   */
+  readonly exceptionsEnd: (store: StoreName, chunk: Bytes, area: bigint) => Promise<Bytes | undefined>;
 }

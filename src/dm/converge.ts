@@ -8,7 +8,8 @@ import type { Log } from '../ports.ts';
 import type { Sectors } from '../units.ts';
 import type { Desired } from './desired.ts';
 import type { Family } from './family.ts';
-import type { Kernel, Observed } from './kernel.ts';
+import type { Counts } from './exceptions.ts';
+import type { Call, Kernel, Observed } from './kernel.ts';
 import { calls } from './kernel.ts';
 import { plan } from './plan.ts';
 import type { Step } from './step.ts';
@@ -20,8 +21,21 @@ const MAX_FAILED = 3;
 /** So often for stores that were extended meanwhile: each of a large family may be, one after the other, and no harm is done. */
 const MAX_OVERTAKEN = 30;
 
-/** Sectors in use of each store whose device was taken away, read when nothing could change them any more. */
-export type Measured = ReadonlyMap<StoreName, Sectors>;
+/** What a store used when its device was taken away. */
+export interface Use {
+  readonly used: Sectors;
+  /** Read from the store when nobody could write it any more; otherwise it may use more. */
+  readonly isFinal: boolean;
+}
+
+/** Of each store whose device was taken away. */
+export type Measured = ReadonlyMap<StoreName, Use>;
+
+/** The kernel's last word about a store that leaves, and the sectors of a chunk of it. */
+export interface LastStatus {
+  readonly status: Counts;
+  readonly chunk: Sectors;
+}
 
 /** What a converge shares with those who extend stores meanwhile, and asks before it freezes anybody. */
 export interface Neighbours {
@@ -37,6 +51,11 @@ export interface ConvergeOptions {
   readonly neighbours: Neighbours;
   /** Stores whose cows are to be laid flat. */
   readonly flatten?: ReadonlySet<StoreName>;
+  /**
+   * Sectors that a store uses, asked when no device holds it any more and before it goes: until its device was gone, it
+   * may have been written. Undefined when nobody wants to know, or when it cannot be told.
+   */
+  readonly finalUse: (store: StoreName, last: LastStatus) => Promise<Sectors | undefined>;
 }
 
 /**
@@ -77,9 +96,9 @@ async function oneRound(
   family: Family,
   desired: Desired,
   log: Log,
-  { neighbours, flatten }: ConvergeOptions,
+  { neighbours, flatten, finalUse }: ConvergeOptions,
 ): Promise<Measured> {
-  const run = createRun(kernel, desired, log);
+  const run = createRun(kernel, desired, log, finalUse);
   const { observed, steps, changes } = await neighbours.alone(async () => {
     // Before the look: who did not wait for us any longer may change a tail while it is under way.
     const before = neighbours.changes();
@@ -112,15 +131,16 @@ function waitsForWrites(step: Step, { devices }: Observed): boolean {
 }
 
 interface Run {
-  readonly measured: Map<StoreName, Sectors>;
+  readonly measured: Measured;
   /** `all`: the steps of the whole plan, of which these are a part. */
   readonly apply: (steps: readonly Step[], all: readonly Step[], observed: Observed) => Promise<void>;
   /** Work between steps, whose failure is dealt with like a step's. */
   readonly guarded: (work: () => Promise<void> | void) => Promise<void>;
 }
 
-function createRun(kernel: Kernel, desired: Desired, log: Log): Run {
-  const measured = new Map<StoreName, Sectors>();
+function createRun(kernel: Kernel, desired: Desired, log: Log, finalUse: ConvergeOptions['finalUse']): Run {
+  const measured = new Map<StoreName, Use>();
+  const leaving = new Map<StoreName, LastStatus>();
   const touched: Step[] = [];
   let trying: readonly Step[] = [];
   let swapped = false;
@@ -144,7 +164,17 @@ function createRun(kernel: Kernel, desired: Desired, log: Log): Run {
         touched.push(...(kind === 'resume' ? call.toReversed() : call));
         trying = call;
         await guarded(async () => {
-          if (kind === 'remove' && measured.size === 0) await measure(kernel, all, observed, measured);
+          if (kind === 'remove' && leaving.size === 0) {
+            for (const [store, last] of await lastStatuses(kernel, all, observed)) {
+              leaving.set(store, last);
+              measured.set(store, { used: last.status.used, isFinal: false });
+            }
+          }
+          for (const store of storesGoing(call)) {
+            const last = leaving.get(store);
+            const used = last === undefined ? undefined : await finalUse(store, last);
+            if (used !== undefined) measured.set(store, { used, isFinal: true });
+          }
           await kernel.apply(call);
         });
         trying = [];
@@ -231,25 +261,31 @@ function undone(step: Step, open: ReadonlySet<DeviceKey>): readonly Step[] {
   return [];
 }
 
-/** Snapshots about to be removed are read once more: nobody writes them now, so what they use is final. */
-async function measure(
+/** Of snapshots about to be removed. One that a live origin feeds may be written until it has gone. */
+async function lastStatuses(
   kernel: Kernel,
   steps: readonly Step[],
   observed: Observed,
-  measured: Map<StoreName, Sectors>,
-): Promise<void> {
+): Promise<ReadonlyMap<StoreName, LastStatus>> {
   const leaving = new Set<DeviceKey>(steps.flatMap((step) => (step.do === 'remove' ? [step.device] : [])));
-  const held = new Map<DeviceKey, StoreName>();
-  for (const { key, live } of observed.devices.values()) {
-    const [store] = live?.[0]?.type === 'snapshot' ? heldStores(live) : [];
-    if (store !== undefined && leaving.has(key)) held.set(key, store);
-  }
-  if (held.size === 0) return;
+  const held = [...observed.devices.values()].flatMap(({ key, live }) => {
+    const [target] = live ?? [];
+    const [store] = heldStores(live);
+    if (target?.type !== 'snapshot' || store === undefined || !leaving.has(key)) return [];
+    return [{ key, store, chunk: target.chunk }];
+  });
+  if (held.length === 0) return new Map();
   const statuses = await kernel.statuses();
-  for (const [key, store] of held) {
-    const status = statuses.get(key);
-    if (status?.state === 'counts') measured.set(store, status.used);
-  }
+  return new Map(
+    held.flatMap(({ key, store, chunk }) => {
+      const status = statuses.get(key);
+      return status?.state === 'counts' ? [[store, { status, chunk }] as const] : [];
+    }),
+  );
+}
+
+function storesGoing(call: Call): readonly StoreName[] {
+  return call.flatMap((step) => (step.do === 'deactivate' ? step.stores : []));
 }
 
 /**

@@ -15,6 +15,12 @@ import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, mib, minBytes } from '../units.ts';
 import type { Locks } from './locks.ts';
 
+export interface MeasuredStore {
+  readonly used: Bytes;
+  /** Read from the store when nobody could write it any more; otherwise it may use more. */
+  readonly isFinal: boolean;
+}
+
 export interface Context {
   readonly pool: PoolName;
   readonly vg: VgUuid;
@@ -41,8 +47,8 @@ export interface Context {
   readonly underWay: Set<string>;
   /** What is being zeroed now, for those who ask again. */
   readonly zeroing: Map<string, { done: Bytes; readonly total: Bytes }>;
-  /** Bytes that a store used when its device was last taken away. */
-  readonly measured: Map<StoreName, Bytes>;
+  /** What a store used when its device was last taken away. */
+  readonly measured: Map<StoreName, MeasuredStore>;
   /** Sizes of stores as the last report gave them. */
   readonly sizes: Map<StoreName, Bytes>;
   /** The pool's extent, from the last report. */

@@ -21,7 +21,7 @@ export async function inspect(ctx: Context): Promise<Look> {
       full: new Map([...ctx.full].map(([store, { volume, missing }]) => [store, { writer: volume, missing }])),
       busy: (family) => ctx.locks.isHeld(`family:${family}`),
       underWay: new Set(ctx.underWay),
-      measured: new Map(ctx.measured),
+      measured: new Map([...ctx.measured].map(([store, { used }]) => [store, used])),
       reserve: reserved(ctx, report),
     },
   };

@@ -2,10 +2,11 @@
 // is to watch, when a freeze has to be put off, and what of the kernel's word about lost stores to believe.
 
 import { converge } from '../dm/converge.ts';
-import type { Measured, Neighbours } from '../dm/converge.ts';
-import { storeBytesFor } from '../dm/cow.ts';
+import type { LastStatus, Measured, Neighbours } from '../dm/converge.ts';
+import { fittingSize, storeBytesFor } from '../dm/cow.ts';
 import type { Desired, InUse } from '../dm/desired.ts';
 import { absorbing, desired, isFed } from '../dm/desired.ts';
+import { areaOf } from '../dm/exceptions.ts';
 import type { Family, Node } from '../dm/family.ts';
 import { nearestVolume } from '../dm/family.ts';
 import type { Observed } from '../dm/kernel.ts';
@@ -15,7 +16,8 @@ import { fail, messageOf } from '../errors.ts';
 import type { EntityId, StoreName, VolumeId } from '../ids.ts';
 import { entityOf } from '../ids.ts';
 import { imageSize } from '../lvm/record.ts';
-import { formatBytes, toBytes } from '../units.ts';
+import type { Sectors } from '../units.ts';
+import { formatBytes, maxBytes, toBytes, toSectors } from '../units.ts';
 import type { Context, FullStore, WatchedStore } from './context.ts';
 import { copiesOf } from './stores.ts';
 
@@ -84,17 +86,47 @@ export async function convergeFamily(
   ctx.watch(family.id, [...before, ...watched.filter(({ store }) => !known.has(store))]);
   try {
     const neighbours = neighboursOf(ctx, family, wanted);
-    const measured = await converge(ctx.kernel, family, wanted, ctx.log, { neighbours, ...(flatten && { flatten }) });
+    const measured = await converge(ctx.kernel, family, wanted, ctx.log, {
+      neighbours,
+      finalUse: async (store, last) => finalUse(ctx, family, store, last),
+      ...(flatten && { flatten }),
+    });
     // Only now is there a status of what was made: from here on it may fill.
     ctx.watch(family.id, watched);
     // What is shown again may grow again: a figure from before is worth nothing.
     for (const store of wanted.stores) ctx.measured.delete(store);
-    for (const [store, used] of measured) ctx.measured.set(store, toBytes(used));
+    for (const [store, { used, isFinal }] of measured) ctx.measured.set(store, { used: toBytes(used), isFinal });
     ctx.stuck.delete(family.id);
     return measured;
   } catch (error) {
     ctx.stuck.set(family.id, messageOf(error));
     throw error;
+  }
+}
+
+/**
+ * Of a snapshot's store that nothing will feed any more, and that is larger than what it used: only what is read from it
+ * now tells how much it may give back.
+ */
+async function finalUse(
+  ctx: Context,
+  family: Family,
+  store: StoreName,
+  { status, chunk }: LastStatus,
+): Promise<Sectors | undefined> {
+  const record = family.records.get(store);
+  const node = record === undefined ? undefined : family.nodes.get(record.entity.id);
+  if (node?.record.store !== store || node.record.entity.kind !== 'snapshot' || isFed(family, node)) return undefined;
+  const { size: extent } = ctx.extent;
+  if ((ctx.sizes.get(store) ?? 0n) - fittingSize(toBytes(status.used), extent) < extent) return undefined;
+  const area = areaOf(status, toBytes(chunk));
+  if (area === undefined) return undefined;
+  try {
+    const end = await ctx.host.exceptionsEnd(store, toBytes(chunk), area);
+    return end === undefined ? undefined : toSectors(maxBytes(end, toBytes(status.used)));
+  } catch (error) {
+    ctx.log.warn({ family: family.id, store, error: messageOf(error) }, 'cannot read what a store uses');
+    return undefined;
   }
 }
 

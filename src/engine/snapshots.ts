@@ -137,14 +137,14 @@ export function newSnapshot(
 }
 
 /**
- * Gives back what a snapshot's store does not use, where its device is gone and its use was read when it went. True when
+ * Gives back what a snapshot's store does not use, where its device is gone and its use was read after that. True when
  * that was anything. A striped store keeps an extent more for each disk at most, so as not to be tried in vain for ever.
  */
 export async function shrinkMeasured(ctx: Context, report: PoolReport, node: Node): Promise<boolean> {
   const { store, entity } = node.record;
-  const used = ctx.measured.get(store);
-  if (used === undefined || entity.kind !== 'snapshot') return false;
-  const size = fittingSize(used, report.extent);
+  const measured = ctx.measured.get(store);
+  if (measured?.isFinal !== true || entity.kind !== 'snapshot') return false;
+  const size = fittingSize(measured.used, report.extent);
   const { size: present, layout } = storeReport(report, store);
   const unit = report.extent * BigInt(layout === 'striped' ? report.physicalVolumes.length : 1);
   if (present - size < unit) return false;

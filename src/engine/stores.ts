@@ -149,6 +149,7 @@ export async function shrinkStore(ctx: Context, store: StoreName, size: Bytes): 
   await ctx.lvm.shrink(store, size);
   ctx.sizes.set(store, size);
   await ctx.lvm.flush();
+  ctx.log.info({ store, to: size.toString() }, 'shrank a store');
 }
 
 /** Runs `work` with a fresh token whose stores no sweep takes for rubbish. */

@@ -47,6 +47,8 @@ export interface Scenario {
   clockMs: number;
   /** What the driver has changed so far: a number that only grows. */
   effects: number;
+  /** What a user does right before a step of the driver's. */
+  meanwhile: (step: Step) => Promise<void>;
 }
 
 export function createScenario(rig: Rig, options: ScenarioOptions): Scenario {
@@ -60,6 +62,7 @@ export function createScenario(rig: Rig, options: ScenarioOptions): Scenario {
     nextId: 1,
     clockMs: 1_000_000,
     effects: 0,
+    meanwhile: () => Promise.resolve(),
   };
   return Object.assign(scenario, { engine: newEngine(scenario) });
 }
@@ -73,6 +76,7 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
     return done;
   };
   const apply = async (step: Step): Promise<void> => {
+    await scenario.meanwhile(step);
     await effect(rig.kernel.apply([step]));
     if (looking) return;
     looking = true;
@@ -91,7 +95,7 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
       retag: (...args) => effect(lvm.retag(...args)),
     },
     kernel: { ...rig.kernel, apply: inTurn(apply) },
-    host: { zero: (...args) => effect(host.zero(...args)) },
+    host: { ...host, zero: (...args) => effect(host.zero(...args)) },
     clock: { nowMs: () => (scenario.clockMs += 1), sleep: () => Promise.resolve() },
     drawId: () => idOf(scenario.nextId++),
     log: options.log ?? silentLog,

@@ -85,8 +85,9 @@ async function snapshot(s: Scenario, id: VolumeId): Promise<SnapshotId> {
 }
 
 async function snapshotCalled(s: Scenario, id: VolumeId, name: string): Promise<SnapshotId> {
+  const blocks = [...modelOf(s, id).blocks];
   const taken = await s.engine.createSnapshot(id, name);
-  s.model.snapshots.set(taken.id, { id: taken.id, volume: id, blocks: [...modelOf(s, id).blocks] });
+  s.model.snapshots.set(taken.id, { id: taken.id, volume: id, blocks });
   return taken.id;
 }
 
@@ -220,6 +221,31 @@ export const CONTRACT: readonly ContractCase[] = [
         await snapshot(s, id);
       }
       await scribble(s, id, 2);
+      await right(s);
+    },
+  },
+  {
+    name: 'written until its device has gone, a snapshot that is fed no longer keeps all of it, and gives the rest back',
+    run: async (s) => {
+      const id = await volume(s, bytes(8n * s.options.unit));
+      await scribble(s, id);
+      const first = await snapshot(s, id);
+      const sizeOf = async (): Promise<bigint> => {
+        const { stores } = await s.rig.lvm.report();
+        return stores.find(({ tags }) => tags.includes(`sm.snapshot=${first}`))?.size ?? 0n;
+      };
+      const whole = await sizeOf();
+      let written = false;
+      s.meanwhile = async (step) => {
+        if (step.do !== 'remove' || step.device !== deviceKey(first, 'view') || written) return;
+        written = true;
+        await scribble(s, id, 7);
+      };
+      await snapshot(s, id);
+      if (!written) throw new Error('Cannot show anything: the snapshot that was fed kept its device');
+      await finish(s);
+      const left = await sizeOf();
+      if (left >= whole) throw new Error(`Its store has ${left} bytes of ${whole}: nothing was given back`);
       await right(s);
     },
   },

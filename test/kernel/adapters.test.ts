@@ -76,7 +76,7 @@ async function rigOf(guest: Guest): Promise<Rig> {
   const udev = await udevRuns(exec);
   if (udev) await installUdevRules(exec, [vgUuid]);
   const kernel = createKernel({ exec, lvm, pool: poolName('fast'), vgName: VG, vgUuid, udev });
-  const host = createHost({ exec, vgName: VG, vgUuid });
+  const host = createHost({ exec, readDisk: guestDisk(exec), vgName: VG, vgUuid });
   const seqno = async (): Promise<number> => (await lvm.report()).seqno;
   return {
     guest,
@@ -553,7 +553,7 @@ describe('zeroing', { timeout: STEP_LIMIT_MS }, () => {
     await rig.show(view, on(data));
     const { vgUuid } = await rig.lvm.report();
     const told: bigint[] = [];
-    const host = createHost({ exec: rig.exec, vgName: VG, vgUuid });
+    const host = createHost({ exec: rig.exec, readDisk: guestDisk(rig.exec), vgName: VG, vgUuid });
     await host.zero(data, mib(64), mib(192), (done) => told.push(done));
     expect(told.at(-1)).toBe(mib(192));
     expect(told.length).toBeGreaterThan(1);

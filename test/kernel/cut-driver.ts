@@ -105,7 +105,10 @@ export async function startDriver({ guest, leastHeadroom, nowMs, drawId }: Drive
       effect(`retag ${store} +${add.join(' +')} -${remove.join(' -')}`, () => ports.lvm.retag(store, add, remove)),
     flush: () => effect('flush', () => ports.lvm.flush()),
   };
-  const host: Host = { zero: (...a) => effect(`zero ${a.slice(0, 3).join(' ')}`, () => ports.host.zero(...a)) };
+  const host: Host = {
+    ...ports.host,
+    zero: (...a) => effect(`zero ${a.slice(0, 3).join(' ')}`, () => ports.host.zero(...a)),
+  };
 
   const target = (key: DeviceKey): string => dmUuid(ports.vg, key);
   const speed = (percent: string): Promise<unknown> =>

@@ -17,7 +17,7 @@ import type { ExecOptions } from '../vm/channel.ts';
 import type { Guest } from '../vm/guest.ts';
 import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import { readBlocks, writeBlocks } from './blocks.ts';
-import { guestExec } from './guest-exec.ts';
+import { guestDisk, guestExec } from './guest-exec.ts';
 
 export const VG = 'pool';
 const MERGE_LIMIT_MS = 300_000;
@@ -32,7 +32,13 @@ export async function openPorts(exec: Exec, nowMs: () => number = Date.now) {
   const udev = await udevRuns(exec);
   if (udev) await installUdevRules(exec, [vgUuid]);
   const newKernel = (): Kernel => createKernel({ exec, lvm, pool: poolName('test'), vgName: VG, vgUuid, udev });
-  return { vg: vgUuid, lvm, kernel: newKernel(), newKernel, host: createHost({ exec, vgName: VG, vgUuid }) };
+  return {
+    vg: vgUuid,
+    lvm,
+    kernel: newKernel(),
+    newKernel,
+    host: createHost({ exec, readDisk: guestDisk(exec), vgName: VG, vgUuid }),
+  };
 }
 
 /** Small extents, so that a family's contents are read in a moment. Made once; the disks survive every cut. */

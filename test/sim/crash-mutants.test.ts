@@ -73,7 +73,7 @@ const isFedSnapshot = (step: Step): boolean => step.do === 'resume' && step.devi
 
 const MUTANTS: readonly (readonly [string, (world: World) => Ports])[] = [
   ['commits are not flushed', ({ kernel, lvm, host }) => ({ kernel, lvm: { ...lvm, flush: nothing }, host })],
-  ['stores are not cleaned', ({ kernel, lvm }) => ({ kernel, lvm, host: { zero: nothing } })],
+  ['stores are not cleaned', ({ kernel, lvm, host }) => ({ kernel, lvm, host: { ...host, zero: nothing } })],
   ['a snapshot does not flush its origin', without('flush')],
   ['nothing is suspended before its store changes hands', without('suspend')],
   ['left-over inactive tables are not cleared', without('clear')],

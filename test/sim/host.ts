@@ -1,13 +1,17 @@
-// The rest of the node that the engine needs: zeroing a part of an active store, durable when done.
+// The rest of the node that the engine needs: zeroing a part of an active store, durable when done, and how far the
+// exceptions in one reach.
 
 import type { Host } from '../../src/host.ts';
+import type { Bytes } from '../../src/units.ts';
+import { bytes } from '../../src/units.ts';
 import { flushExtents } from './disk.ts';
 import type { Around } from './effects.ts';
-import { effect } from './effects.ts';
+import { alive, effect } from './effects.ts';
 import { refuse } from './errors.ts';
 import type { Io } from './io.ts';
-import type { Machine } from './machine.ts';
+import type { Machine, StoreDevice } from './machine.ts';
 import { BLOCK_BYTES } from './machine.ts';
+import { areaChunk, exceptionsPerArea, parseAreaBlock } from './store-format.ts';
 
 export function createHost(m: Machine, io: Io, around: Around): Host {
   return {
@@ -29,5 +33,24 @@ export function createHost(m: Machine, io: Io, around: Around): Host {
       );
       progress?.(length);
     },
+    exceptionsEnd: async (store, chunk, area) => {
+      alive(m);
+      const device = m.stores.get(store) ?? refuse(`Cannot read ${store}: it is not active`);
+      return exceptionsEnd(m, io, device, Number(chunk) / BLOCK_BYTES, Number(area));
+    },
   };
+}
+
+function exceptionsEnd(m: Machine, io: Io, store: StoreDevice, chunkBlocks: number, from: number): Bytes | undefined {
+  let end = 0;
+  for (let area = from; ; area += 1) {
+    let count = 0;
+    for (let block = 0; block < chunkBlocks; block += 1) {
+      const pairs = parseAreaBlock(m, io.read(store, areaChunk(chunkBlocks, area) * chunkBlocks + block));
+      if (pairs === undefined) return undefined;
+      count += pairs.length / 2;
+      for (let at = 1; at < pairs.length; at += 2) end = Math.max(end, (pairs[at] ?? 0) + 1);
+    }
+    if (count < exceptionsPerArea(chunkBlocks)) return bytes(end * chunkBlocks * BLOCK_BYTES);
+  }
 }

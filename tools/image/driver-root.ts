@@ -19,7 +19,7 @@ export const driverPackages = async (): Promise<readonly string[]> =>
 /** Called by the driver itself. */
 export const DRIVER_PROGRAMS: readonly string[] = [
   ['cat', 'cmp', 'dd', 'ls', 'mkdir', 'mv', 'readlink', 'rm', 'sync', 'test', 'truncate'],
-  ['blkdiscard', 'blkid', 'losetup', 'lsblk', 'mount', 'umount', 'wipefs'],
+  ['blkdiscard', 'blkid', 'blockdev', 'losetup', 'lsblk', 'mount', 'umount', 'wipefs'],
   ['dmsetup', 'lvm', 'modprobe', 'udevadm'],
   ['mkfs.ext4', 'mkfs.xfs', 'resize2fs', 'xfs_growfs'],
 ].flat();
@@ -28,7 +28,7 @@ export const DRIVER_PROGRAMS: readonly string[] = [
 export const OPERATOR_PROGRAMS: readonly string[] = [
   ['sh', 'cp', 'cut', 'date', 'df', 'du', 'echo', 'env', 'false', 'grep', 'head', 'id', 'ln', 'rmdir', 'sleep'],
   ['sort', 'stat', 'tail', 'tee', 'touch', 'tr', 'true', 'uname', 'uniq', 'wc'],
-  ['blockdev', 'dmesg', 'findmnt', 'lsmod'],
+  ['dmesg', 'findmnt', 'lsmod'],
   ['e2fsck', 'dumpe2fs', 'tune2fs', 'xfs_repair', 'xfs_db', 'xfs_spaceman'],
   ['lvs', 'vgs', 'pvs', 'lvdisplay', 'vgdisplay', 'pvdisplay', 'lvchange', 'vgchange', 'lvremove', 'lvrename'],
   ['vgextend', 'vgreduce', 'pvcreate', 'pvmove', 'pvck', 'vgck', 'vgcfgbackup', 'vgcfgrestore'],

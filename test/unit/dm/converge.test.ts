@@ -34,6 +34,7 @@ const swapsAt = steps.findIndex((step) => step.do === 'resume');
 const KEPT = storeName('sm_0000000005');
 const sizes = new Map(reportOf(restoring()).stores.map(({ store, size }) => [store, size]));
 const family = buildFamily(shop, restoring(), sizes);
+const finalUse = () => Promise.resolve(undefined);
 const neighbours = {
   alone: <T>(work: () => Promise<T>): Promise<T> => work(),
   changes: () => 0,
@@ -65,7 +66,7 @@ async function tried(failing: number, failingAfter?: Step['do'], later = standin
       return fails ? Promise.reject(new Error('it failed')) : Promise.resolve();
     }),
   };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours })).rejects.toThrow('it failed');
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours, finalUse })).rejects.toThrow('it failed');
   return all;
 }
 
@@ -103,7 +104,7 @@ test('suspends that follow each other are one call, and so are resumes: writers 
     statuses: () => Promise.resolve(new Map()),
     apply: async (call) => void calls.push(call),
   };
-  await converge(kernel, family, wanted, silentLog, { neighbours });
+  await converge(kernel, family, wanted, silentLog, { neighbours, finalUse });
   expect(calls.flat()).toEqual(steps);
   const kinds = calls.map(([step]) => step?.do);
   const together = calls.filter((call) => call.length > 1);
@@ -127,7 +128,7 @@ test('of a call of resumes the last fails, and none has gone on: what was suspen
       return fails ? Promise.reject(new Error('it failed')) : Promise.resolve();
     },
   };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours })).rejects.toThrow('it failed');
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours, finalUse })).rejects.toThrow('it failed');
   const wantedResumes = steps.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
   const late = all.slice(steps.findLastIndex((step) => step.do === 'resume') + 1);
   const goneOn = late.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
@@ -187,7 +188,7 @@ test.each([
       return Promise.reject(new Error('it failed'));
     }),
   };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours })).rejects.toThrow('it failed');
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours, finalUse })).rejects.toThrow('it failed');
   const failedAt = all.findIndex((step) => step.do === failing);
   expect(all.slice(0, failedAt)).toContainEqual({ do: 'open', device: tail });
   const later = all.slice(failedAt + 1).filter((step) => step.do === 'close');
@@ -212,7 +213,7 @@ test('what waits for a store that is given up goes on, also when the freeze is p
   };
   const full = { ...neighbours, beforeFreeze: () => Promise.reject(new Error('it is full')) };
   const inUse = { volumes: new Set([shop]), pinned: new Set<typeof shop>() };
-  const attempt = converge(kernel, rest, desired(rest, inUse), silentLog, { neighbours: full });
+  const attempt = converge(kernel, rest, desired(rest, inUse), silentLog, { neighbours: full, finalUse });
   await expect(attempt).rejects.toThrow('it is full');
   expect(all).toContainEqual({ do: 'open', device: tail.key });
   expect(all.filter((step) => step.do === 'close')).toEqual([]);
@@ -237,7 +238,7 @@ test('a store that is extended during every freeze does not end the attempts at 
       if (extended < EXTENSIONS) extended += 1;
     },
   };
-  await converge(kernel, family, wanted, silentLog, { neighbours: busy });
+  await converge(kernel, family, wanted, silentLog, { neighbours: busy, finalUse });
   expect(extended).toBe(EXTENSIONS);
   expect(resumed.length).toBeGreaterThan(EXTENSIONS);
 });

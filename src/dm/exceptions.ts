@@ -1,0 +1,49 @@
+// The metadata of a store of exceptions as it lies on the disk: where an area of it is, and what an area says. Pure.
+//
+// Chunk 0 is the header. Area n is chunk 1 + n * (p + 1), where p exceptions of 16 bytes fill an area; the p chunks that it
+// can list follow it. An exception is two little-endian numbers of 64 bits, the chunk in the image and the chunk in the
+// store, and an area ends at the first whose second number is 0 (drivers/md/dm-snap-persistent.c).
+
+import type { Bytes } from '../units.ts';
+import { bytes, maxBytes, toBytes } from '../units.ts';
+import type { SnapshotStatus } from './status.ts';
+
+const EXCEPTION_BYTES = 16;
+/** Where in an exception the chunk in the store is. */
+const STORE_CHUNK_AT = 8;
+const HEADER_CHUNKS = 1n;
+
+export type Counts = Extract<SnapshotStatus, { readonly state: 'counts' }>;
+
+/** Bytes of the store at which an area begins. */
+export function areaOffset(area: bigint, chunk: Bytes): Bytes {
+  const perArea = chunk / BigInt(EXCEPTION_BYTES);
+  return bytes((HEADER_CHUNKS + area * (perArea + 1n)) * chunk);
+}
+
+/** The area that the kernel listed exceptions in when it gave this status; undefined for a store without metadata. */
+export function areaOf({ metadata }: Counts, chunk: Bytes): bigint | undefined {
+  const area = toBytes(metadata) / chunk - HEADER_CHUNKS - 1n;
+  return area < 0n ? undefined : area;
+}
+
+export interface Area {
+  readonly isFull: boolean;
+  /** Bytes from the beginning of the store to the end of the last chunk that the area lists; 0 when it lists none. */
+  readonly end: Bytes;
+}
+
+/** Undefined for what is no area, or not a whole one. */
+export function readArea(data: Uint8Array, chunk: Bytes): Area | undefined {
+  if (BigInt(data.length) !== chunk) return undefined;
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  let end = bytes(0n);
+  for (let at = 0; at < data.length; at += EXCEPTION_BYTES) {
+    const listed = view.getBigUint64(at + STORE_CHUNK_AT, true);
+    if (listed === 0n) return { isFull: false, end };
+    // The header and the first area are no exception's.
+    if (listed <= HEADER_CHUNKS) return undefined;
+    end = maxBytes(end, bytes((listed + 1n) * chunk));
+  }
+  return { isFull: true, end };
+}
