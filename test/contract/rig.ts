@@ -25,8 +25,8 @@ export interface Rig {
   readonly killDriver: () => Promise<void>;
   /** The node loses power and boots again. */
   readonly cutPower: () => Promise<void>;
-  /** Breaches of the laws that the rig noticed by itself. */
-  readonly notices: () => readonly string[];
+  /** Breaches of the laws that the rig noticed by itself; a write may go past a snapshot that is deleted. */
+  readonly notices: (living: ReadonlySet<string>) => readonly string[];
 }
 
 export interface BlockWrite {

@@ -1,7 +1,7 @@
 // Random operations against a model, on any rig: the same seed gives the same story. After each operation every byte of
 // every living volume and snapshot is compared.
 
-import type { RestoreMode } from '../../src/engine/engine.ts';
+import type { Restore, RestoreMode } from '../../src/engine/engine.ts';
 import { SnapmergeError } from '../../src/errors.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
 import { deviceKey, poolName } from '../../src/ids.ts';
@@ -15,10 +15,12 @@ import { silentLog } from '../../src/ports.ts';
 import type { Bytes } from '../../src/units.ts';
 import { bytes, kib } from '../../src/units.ts';
 import { idOf } from './ids.ts';
+import type { Meanwhile } from './meanwhile.ts';
+import { createMeanwhile } from './meanwhile.ts';
 import type { Model, ModelSnapshot, ModelVolume } from './model.ts';
 import { beginRestore, createModel, difference, learnTail, modelVolume, refresh, wanted } from './model.ts';
 import type { Random } from './random.ts';
-import type { Rig } from './rig.ts';
+import type { BlockWrite, Rig } from './rig.ts';
 import { BLOCK_BYTES } from './rig.ts';
 
 export interface ScenarioOptions {
@@ -31,6 +33,8 @@ export interface ScenarioOptions {
   readonly looksAfterWrites: boolean;
   /** The monitor's loop is on its own: it may look in the middle of any change. */
   readonly looksAfterSteps: boolean;
+  /** Users go on writing between any two steps of the driver. */
+  readonly writesMeanwhile: boolean;
   readonly log?: Log;
 }
 
@@ -48,11 +52,15 @@ export interface Scenario {
   /** What the driver has changed so far: a number that only grows. */
   effects: number;
   /** What a user does right before a step of the driver's. */
-  meanwhile: (step: Step) => Promise<void>;
+  beforeStep: (step: Step) => Promise<void>;
+  readonly meanwhile: Meanwhile;
 }
 
+/** A scenario without what is made of it. */
+export type Background = Omit<Scenario, 'engine' | 'meanwhile'>;
+
 export function createScenario(rig: Rig, options: ScenarioOptions): Scenario {
-  const scenario: Omit<Scenario, 'engine'> = {
+  const scenario: Background = {
     rig,
     options,
     model: createModel(),
@@ -62,12 +70,14 @@ export function createScenario(rig: Rig, options: ScenarioOptions): Scenario {
     nextId: 1,
     clockMs: 1_000_000,
     effects: 0,
-    meanwhile: () => Promise.resolve(),
+    beforeStep: () => Promise.resolve(),
   };
-  return Object.assign(scenario, { engine: newEngine(scenario) });
+  const meanwhile = createMeanwhile(scenario);
+  if (options.writesMeanwhile) scenario.beforeStep = meanwhile.before;
+  return Object.assign(scenario, { meanwhile, engine: newEngine(scenario) });
 }
 
-export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
+export function newEngine(scenario: Background): PoolEngine {
   const { rig, options } = scenario;
   const { lvm, host } = rig;
   let looking = !options.looksAfterSteps;
@@ -76,7 +86,7 @@ export function newEngine(scenario: Omit<Scenario, 'engine'>): PoolEngine {
     return done;
   };
   const apply = async (step: Step): Promise<void> => {
-    await scenario.meanwhile(step);
+    await scenario.beforeStep(step);
     await effect(rig.kernel.apply([step]));
     if (looking) return;
     looking = true;
@@ -173,7 +183,7 @@ export const write: Operation = async (s) => {
   const volume = s.options.random.pick([...s.model.volumes.values()].filter(({ active }) => active));
   if (volume === undefined) return activate(s);
   const count = 1 + s.options.random.below(12);
-  const writes = [];
+  const writes: BlockWrite[] = [];
   for (let i = 0; i < count; i += 1) {
     const length = 1 + s.options.random.below(s.options.random.chance(0.2) ? 16 : 2);
     const block = s.options.random.below(volume.blocks.length - length);
@@ -187,10 +197,12 @@ export const write: Operation = async (s) => {
   // The monitor's time is not real here: it looks after every write, as it would many times a second.
   const device = deviceKey(volume.id, 'top');
   if (s.options.looksAfterWrites) {
-    for (const one of writes) {
-      await s.rig.write(device, [one]);
-      await s.engine.look();
-    }
+    await s.meanwhile.without(volume.id, async () => {
+      for (const one of writes) {
+        await s.rig.write(device, [one]);
+        await s.engine.look();
+      }
+    });
   } else {
     await s.rig.write(device, writes);
   }
@@ -201,9 +213,11 @@ export const snapshot: Operation = async (s) => {
   const id = someVolume(s);
   const volume = id === undefined ? undefined : s.model.volumes.get(id);
   if (volume === undefined || s.model.snapshots.size >= s.options.maxSnapshots) return undefined;
+  const before = [...volume.blocks];
   const taken = await allowed(s.engine.createSnapshot(volume.id, `snapshot ${s.nextName++}`));
   if (taken === undefined) return `snapshot ${volume.id}: refused`;
-  s.model.snapshots.set(taken.id, { id: taken.id, volume: volume.id, blocks: [...volume.blocks] });
+  const blocks = s.meanwhile.moment(taken.id, volume.id) ?? before;
+  s.model.snapshots.set(taken.id, { id: taken.id, volume: volume.id, blocks });
   return `snapshot ${volume.id} as ${taken.id}`;
 };
 
@@ -231,14 +245,16 @@ export const clone: Operation = async (s) => {
   const id = someVolume(s);
   const source = id === undefined ? undefined : s.model.volumes.get(id);
   if (source === undefined || s.model.volumes.size >= s.options.maxVolumes) return undefined;
-  const made = await allowed(
-    s.engine.createVolume({
-      name: `clone ${s.nextName++}`,
-      requiredBytes: bytes(source.blocks.length * BLOCK_BYTES),
-      limitBytes: undefined,
-      parameters: parameters(s),
-      source: { from: 'volume', volume: source.id },
-    }),
+  const made = await s.meanwhile.without(source.id, () =>
+    allowed(
+      s.engine.createVolume({
+        name: `clone ${s.nextName++}`,
+        requiredBytes: bytes(source.blocks.length * BLOCK_BYTES),
+        limitBytes: undefined,
+        parameters: parameters(s),
+        source: { from: 'volume', volume: source.id },
+      }),
+    ),
   );
   if (made === undefined) return `clone ${source.id}: refused`;
   s.model.volumes.set(made.id, modelVolume(made.id, [...source.blocks]));
@@ -302,7 +318,7 @@ async function askToRestore(
   const safety = mode !== 'snapshot' && s.options.random.chance(0.4) ? `safety ${s.nextName++}` : undefined;
   const replace = s.options.random.chance(0.5);
   const line = `restore ${volume.id} to ${target.id} (${mode}${keepSnapshot ? '' : ', dropped'}, safety ${safety})`;
-  const started = await allowed(
+  const ask = (): Promise<Restore> =>
     s.engine.startRestore({
       volume: volume.id,
       snapshot: target.id,
@@ -311,8 +327,8 @@ async function askToRestore(
       safetySnapshotName: safety,
       replace,
       token: undefined,
-    }),
-  );
+    });
+  const started = await s.meanwhile.without(volume.id, () => allowed(ask()));
   if (started === undefined) return `${line}: refused`;
   const wish = {
     id: started.id,
@@ -444,7 +460,7 @@ export async function check(s: Scenario): Promise<readonly string[]> {
     if (line !== undefined) wrong.push(line);
   }
   await s.engine.show(new Set());
-  return [...wrong, ...s.rig.notices()];
+  return [...wrong, ...s.rig.notices(new Set(want.keys()))];
 }
 
 function shownBy(s: Scenario, id: EntityId): 'top' | 'view' {

@@ -236,7 +236,7 @@ export const CONTRACT: readonly ContractCase[] = [
       };
       const whole = await sizeOf();
       let written = false;
-      s.meanwhile = async (step) => {
+      s.beforeStep = async (step) => {
         if (step.do !== 'remove' || step.device !== deviceKey(first, 'view') || written) return;
         written = true;
         await scribble(s, id, 7);

@@ -40,6 +40,7 @@ test.each(CONTRACT)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
     maxSnapshots: 8,
     looksAfterWrites: false,
     looksAfterSteps: false,
+    writesMeanwhile: false,
   });
   await scenario.engine.open();
   try {

@@ -57,6 +57,7 @@ async function runSeeds(name: string, udev: boolean, seeds: readonly number[]): 
         maxSnapshots: 6,
         looksAfterWrites: false,
         looksAfterSteps: false,
+        writesMeanwhile: false,
       });
       await runSeed(scenario, seed);
       totals.seeds += 1;

@@ -19,6 +19,7 @@ test.each(CONTRACT)('$name', async ({ run }) => {
     maxSnapshots: 8,
     looksAfterWrites: true,
     looksAfterSteps: true,
+    writesMeanwhile: false,
   });
   await scenario.engine.open();
   await expect(run(scenario)).resolves.toBeUndefined();

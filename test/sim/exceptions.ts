@@ -191,6 +191,8 @@ export function commitMerge(io: Io, s: Snapshot): boolean {
   const { store, chunkBlocks } = s;
   const index = store.committed - 1;
   const block = areaChunk(chunkBlocks, store.area) * chunkBlocks + Math.floor(index / EXCEPTIONS_PER_BLOCK);
+  // What waits must wait before anything is changed here, as in `commit`.
+  io.flush(s.cow);
   if (!io.write(s.cow, block, [shortened(io.read(s.cow, block))], 0, 1, false)) return false;
   io.flush(s.cow);
   store.committed = index;

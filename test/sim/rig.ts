@@ -45,7 +45,11 @@ export function simRig(world: World, vg: Rig['vg']): Rig {
       world.control.crashPower();
       return Promise.resolve();
     },
-    notices: () => world.inspect.notices().map((notice) => JSON.stringify(notice)),
+    notices: (living) =>
+      world.inspect
+        .notices()
+        .filter(({ kind, key }) => kind !== 'unfed-write' || living.has(key.slice(0, 12)))
+        .map((notice) => JSON.stringify(notice)),
   };
 }
 
