@@ -71,9 +71,11 @@ export async function converge(
 ): Promise<Measured> {
   let failed = 0;
   let overtaken = 0;
+  const measured = new Map<StoreName, Use>();
   for (;;) {
     try {
-      return await oneRound(kernel, family, desired, log.child({ family: family.id }), options);
+      await oneRound(kernel, family, desired, log.child({ family: family.id }), { ...options, measured });
+      return measured;
     } catch (error) {
       const cause = error instanceof AfterSwap ? error.cause : error;
       if (cause instanceof Overtaken) overtaken += 1;
@@ -88,17 +90,19 @@ export async function converge(
 /** A failure after the first resume: going back is no longer safe, going on is. */
 class AfterSwap extends Error {}
 
-/** A store was extended while something was being suspended: the plan knows nothing of its new tail. */
+/** A store was extended while the plan was carried out, which knows nothing of its new tail. */
 class Overtaken extends SnapmergeError {}
+
+const OVERTAKEN = 'Cannot go on as planned: a store was extended meanwhile';
 
 async function oneRound(
   kernel: Kernel,
   family: Family,
   desired: Desired,
   log: Log,
-  { neighbours, flatten, finalUse }: ConvergeOptions,
-): Promise<Measured> {
-  const run = createRun(kernel, desired, log, finalUse);
+  { neighbours, flatten, finalUse, measured }: ConvergeOptions & { readonly measured: Map<StoreName, Use> },
+): Promise<void> {
+  const run = createRun(kernel, desired, log, { finalUse, measured });
   const { observed, steps, changes } = await neighbours.alone(async () => {
     // Before the look: who did not wait for us any longer may change a tail while it is under way.
     const before = neighbours.changes();
@@ -109,18 +113,23 @@ async function oneRound(
     await run.apply(harmless, all, seen);
     return { observed: seen, steps: all.slice(harmless.length), changes: before };
   });
-  if (steps.length === 0) return run.measured;
+  if (steps.length === 0) return notOvertaken(neighbours, changes);
   const unfrozen = steps.findIndex((step) => step.do !== 'suspend' && step.do !== 'flush');
   await run.guarded(() => neighbours.beforeFreeze(observed));
   await run.apply(steps.slice(0, unfrozen), steps, observed);
-  return neighbours.alone(async () => {
+  await neighbours.alone(async () => {
     await run.guarded(() => {
-      if (neighbours.changes() !== changes)
-        throw new Overtaken('unavailable', 'Cannot go on as planned: a store was extended meanwhile');
+      if (neighbours.changes() !== changes) throw new Overtaken('unavailable', OVERTAKEN);
     });
     await run.apply(steps.slice(unfrozen), steps, observed);
-    return run.measured;
   });
+  notOvertaken(neighbours, changes);
+}
+
+/** Who did not wait any longer may have swapped a tail that the plan closed after that. */
+function notOvertaken(neighbours: Neighbours, changes: number): void {
+  if (neighbours.changes() === changes) return;
+  throw new AfterSwap(OVERTAKEN, { cause: new Overtaken('unavailable', OVERTAKEN) });
 }
 
 /** A suspend, and a resume that swaps a live table, come to their end when all that is under way has. */
@@ -131,15 +140,19 @@ function waitsForWrites(step: Step, { devices }: Observed): boolean {
 }
 
 interface Run {
-  readonly measured: Measured;
   /** `all`: the steps of the whole plan, of which these are a part. */
   readonly apply: (steps: readonly Step[], all: readonly Step[], observed: Observed) => Promise<void>;
   /** Work between steps, whose failure is dealt with like a step's. */
   readonly guarded: (work: () => Promise<void> | void) => Promise<void>;
 }
 
-function createRun(kernel: Kernel, desired: Desired, log: Log, finalUse: ConvergeOptions['finalUse']): Run {
-  const measured = new Map<StoreName, Use>();
+interface Measuring {
+  readonly finalUse: ConvergeOptions['finalUse'];
+  /** Takes what is found. */
+  readonly measured: Map<StoreName, Use>;
+}
+
+function createRun(kernel: Kernel, desired: Desired, log: Log, { finalUse, measured }: Measuring): Run {
   const leaving = new Map<StoreName, LastStatus>();
   const touched: Step[] = [];
   let trying: readonly Step[] = [];
@@ -155,7 +168,6 @@ function createRun(kernel: Kernel, desired: Desired, log: Log, finalUse: Converg
     }
   };
   return {
-    measured,
     guarded,
     apply: async (steps, all, observed) => {
       for (const call of calls(steps)) {

@@ -3,8 +3,8 @@
 //
 // The order, and why:
 //   1. inactive tables left over are cleared, because a plain resume would activate them;
-//   2. stores appear; stores that have grown let what waits for them go on, and the tails of those that are given up let
-//      it fail, because until then no suspend would come to its end;
+//   2. stores appear; stores that have grown let what waits for them go on, also where only their tail stands still, and
+//      the tails of those that are given up let it fail, because until then no suspend and no flush would come to its end;
 //   3. new devices are made and loaded: all that may be done before anybody has to wait;
 //   4. what changes is suspended, users before what they use, writers before the snapshots they feed; then what was
 //      acknowledged is flushed, so that a new snapshot shows nothing that no disk has;
@@ -54,21 +54,31 @@ export function plan(observed: Observed, wanted: Desired, flatten: ReadonlySet<S
   ];
 }
 
-/** Writers that wait for a store which is given up: what they would have kept nobody wants, and they go on. */
+/**
+ * Writers that wait at a tail which is to go: for a store that is given up, because what they would have kept nobody wants,
+ * and where the store goes on, because there is room.
+ */
 function endWaits(extras: readonly ObservedDevice[], { givenUp }: Desired): readonly Step[] {
   return extras.flatMap(({ key, suspended, live }): readonly Step[] => {
     const store = storeOf(key);
-    // Also one whose store was extended under it, and which nobody has let go on since.
-    const ends = suspended && isTail(key) && live !== undefined;
-    return ends && store !== undefined && givenUp.has(store) ? [{ do: 'open', device: key }] : [];
+    if (!suspended || !isTail(key) || live === undefined || store === undefined) return [];
+    return givenUp.has(store) || goesOn(live) ? [{ do: 'open', device: key }] : [];
   });
+}
+
+/** Whether a tail lies on its store by now, in place of the end. */
+function goesOn(live: Table): boolean {
+  return live[0]?.type === 'linear';
 }
 
 /** Tails whose store has grown: what waits in them goes on, into a new tail that is closed already. */
 export function relieve(observed: Observed, desired: Desired): readonly Step[] {
   return desired.devices.flatMap((device): readonly Step[] => {
     const have = observed.devices.get(device.key);
-    if (!isTail(device.key) || have?.live === undefined || sameTable(have.live, device.table)) return [];
+    if (!isTail(device.key) || have?.live === undefined) return [];
+    // Closed by a plan that knew nothing yet of its extension.
+    if (sameTable(have.live, device.table))
+      return have.suspended && !device.suspended ? [{ do: 'open', device: device.key }] : [];
     const [next] = devicesBelow(device.table);
     const tail = desired.devices.find(({ key }) => key === next);
     const fresh: readonly Step[] = tail === undefined ? [] : [made(tail, observed), { do: 'close', device: tail.key }];

@@ -10,7 +10,10 @@ import { plan } from '../../../src/dm/plan.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { stepText } from '../../../src/dm/step.ts';
 import type { DeviceKey } from '../../../src/ids.ts';
+import type { StoreName } from '../../../src/ids.ts';
 import { deviceKey, isTail, storeDevice, storeName, storeOf } from '../../../src/ids.ts';
+import { heldStores } from '../../../src/dm/table.ts';
+import { sectors } from '../../../src/units.ts';
 import { silentLog } from '../../../src/ports.ts';
 import {
   ALL,
@@ -244,3 +247,57 @@ test('a store that is extended during every freeze does not end the attempts at 
 });
 
 const EXTENSIONS = 10;
+
+test('a tail that was swapped while a plan without a freeze was carried out, and closed by it, is looked at again', async () => {
+  let extended = 0;
+  const looks: number[] = [];
+  const kernel: Kernel = {
+    observe: () => {
+      looks.push(extended);
+      return Promise.resolve(looks.length === 1 ? { devices: new Map(), stores: new Map() } : before);
+    },
+    statuses: () => Promise.resolve(new Map()),
+    apply: inTurn(async (step) => {
+      if (step.do === 'close') extended = 1;
+    }),
+  };
+  const shown = wantedOf(ALL, [shop, fork]);
+  const all = buildFamily(shop, ALL, sizes);
+  await converge(kernel, all, shown, silentLog, { neighbours: { ...neighbours, changes: () => extended }, finalUse });
+  expect(looks).toEqual([0, 1]);
+});
+
+/** A snapshot's device goes, and its store after it. */
+const leaving = { store: fridayRecord.store };
+
+test.each([
+  { what: 'is read from it', final: sectors(4000), use: { used: sectors(4000), isFinal: true } },
+  { what: 'cannot be read', final: undefined, use: { used: sectors(800), isFinal: false } },
+])('what a store uses whose device has gone $what', async ({ final, use }) => {
+  const key = [...before.devices.values()].find(
+    ({ live }) => live?.[0]?.type === 'snapshot' && heldStores(live).includes(leaving.store),
+  )?.key;
+  if (key === undefined) throw new Error('nothing holds the store');
+  const told: string[] = [];
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(before),
+    statuses: () =>
+      Promise.resolve(
+        new Map([[key, { state: 'counts', used: sectors(800), total: sectors(9000), metadata: sectors(16) } as const]]),
+      ),
+    apply: inTurn(async (step) => void told.push(step.do === 'remove' ? `remove ${step.device}` : step.do)),
+  };
+  const nothing = { devices: [], stores: new Set<StoreName>(), givenUp: new Set<StoreName>() };
+  const measured = await converge(kernel, buildFamily(shop, ALL, sizes), nothing, silentLog, {
+    neighbours,
+    finalUse: async (store, { status }) => {
+      if (store !== leaving.store) return undefined;
+      told.push(`asked after ${status.used}`);
+      return final;
+    },
+  });
+  expect(measured.get(leaving.store)).toEqual(use);
+  // When its device has gone, and before it goes itself.
+  expect(told.indexOf('asked after 800')).toBeGreaterThan(told.lastIndexOf(`remove ${key}`));
+  expect(told.slice(told.indexOf('asked after 800') + 1)).toEqual(['deactivate']);
+});

@@ -15,12 +15,12 @@ import { heldStores, onStore, sameTable } from '../../../src/dm/table.ts';
 import type { Table } from '../../../src/dm/table.ts';
 import { fitTails, nested } from '../../../src/dm/tails.ts';
 import type { DeviceKey, SnapshotId, StoreName, VolumeId } from '../../../src/ids.ts';
-import { deviceKey, isTail, snapshotId, storeOf, storeName, volumeId } from '../../../src/ids.ts';
+import { deviceKey, isTail, snapshotId, storeDevice, storeOf, storeName, volumeId } from '../../../src/ids.ts';
 import { UNMARKED } from '../../../src/lvm/record.ts';
 import type { Place, StoreRecord } from '../../../src/lvm/record.ts';
 import type { Bytes } from '../../../src/units.ts';
 import { kib, mib, sectors } from '../../../src/units.ts';
-import { fridayRecord, observedOf, shop, shopRecord, wantedOf, withDevice } from '../inspect/family.ts';
+import { fridayRecord, observedOf, shop, shopRecord, thursdayRecord, wantedOf, withDevice } from '../inspect/family.ts';
 
 const id = (n: number): string => n.toString().padStart(10, '0');
 const ROOT = volumeId(`v-${id(1)}`);
@@ -465,4 +465,20 @@ test.each([
   const opens = steps.findIndex((step) => step.do === 'open' && step.device === tail);
   expect(opens).toBeGreaterThanOrEqual(0);
   expect(opens).toBeLessThan(steps.findIndex((step) => step.do === 'suspend' || step.do === 'remove'));
+});
+
+test('a tail that stands still although its store goes on in it goes on before anybody is suspended', () => {
+  // Thursday is the newest; then friday comes between it and the volume.
+  const thursdayFirst = wantedOf([shopRecord, thursdayRecord], [shop]);
+  const cow = storeDevice(thursdayRecord.store, 'cow');
+  const tail = storeDevice(thursdayRecord.store, 'tail0');
+  const [body, rest] = thursdayFirst.devices.find(({ key }) => key === cow)?.table ?? [];
+  if (body === undefined || rest === undefined) throw new Error('the store has no tail');
+  const live: Table = [{ type: 'linear', length: rest.length, on: onStore(thursdayRecord.store), offset: body.length }];
+  const found = withDevice(observedOf(thursdayFirst), tail, (device) => ({ ...device, live, suspended: true }));
+  expect(plan(found, thursdayFirst)).toEqual([{ do: 'open', device: tail }]);
+  const steps = plan(found, wantedOf([shopRecord, thursdayRecord, fridayRecord], [shop]));
+  const opens = steps.findIndex((step) => step.do === 'open' && step.device === tail);
+  expect(opens).toBeGreaterThanOrEqual(0);
+  expect(opens).toBeLessThan(steps.findIndex((step) => step.do === 'suspend'));
 });
