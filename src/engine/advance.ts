@@ -19,7 +19,7 @@ import { lostTag, mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
-import { commit, commitRecord, copiesOf, extendStore, shrinkStore, storeReport } from './stores.ts';
+import { commit, commitRecord, copiesOf, cutOff, extendStore, shrinkStore, storeReport } from './stores.ts';
 import { confirmLosses, convergeFamily, fullIn } from './shown.ts';
 import { readPool } from './context.ts';
 import { growStore } from './expand.ts';
@@ -220,7 +220,7 @@ async function beginAbsorption(
   // Only what is shown has a status.
   await convergeFamily(ctx, family, { pinned: [reader.id] });
   const statuses = await ctx.kernel.statuses();
-  if (!isSound(ctx, reader, statuses)) return false;
+  if (!isSound(ctx, family, reader, statuses)) return false;
   const isReady =
     isRoot && window < size
       ? await bareGhost(ctx, report, ghost, window, size)
@@ -243,11 +243,14 @@ async function startMerge(ctx: Context, family: Family, ghost: Node, reader: Nod
 type Statuses = ReadonlyMap<DeviceKey, SnapshotStatus>;
 
 /** A merge over an invalid store would show the bare parent without a word. */
-function isSound(ctx: Context, reader: Node, statuses: Statuses): boolean {
+function isSound(ctx: Context, family: Family, reader: Node, statuses: Statuses): boolean {
   const status = statuses.get(deviceKey(reader.id, 'view'));
-  if (status?.state === 'counts') return true;
+  const mayWait = reader.record.entity.kind === 'volume' || isFed(family, reader);
+  const cut =
+    status?.state === 'counts' && !mayWait ? cutOff(ctx, reader.record.store, toBytes(status.used)) : undefined;
+  if (status?.state === 'counts' && cut === undefined) return true;
   ctx.log.error(
-    { reader: reader.id, state: status?.state ?? 'not shown' },
+    { reader: reader.id, state: cut ?? status?.state ?? 'not shown' },
     'cannot absorb a ghost: its reader is not sound',
   );
   return false;

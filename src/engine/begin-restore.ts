@@ -2,6 +2,7 @@
 // there the background carries on, whatever happens to the driver or the node.
 
 import { dataBytesIn, storeBytesFor } from '../dm/cow.ts';
+import { isFed } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import { buildFamily } from '../dm/family.ts';
 import { assert, fail } from '../errors.ts';
@@ -17,6 +18,7 @@ import type { Context, FamilyState, PoolState } from './context.ts';
 import {
   commitRecord,
   copiesOf,
+  cutOff,
   drawStore,
   extendStore,
   firstCowSize,
@@ -174,11 +176,15 @@ async function measurePath(ctx: Context, { family, report }: FamilyState, path: 
   const statuses = await ctx.kernel.statuses();
   const data = new Map<EntityId, Bytes>();
   let total = 0n;
-  for (const { id, record } of present) {
+  for (const node of present) {
+    const { id, record } = node;
     const status = statuses.get(deviceKey(id, 'view'));
     if (isLost(record) || status?.state === 'invalid' || status?.state === 'overflow') {
       fail('precondition', `Cannot restore: the contents of the store of '${id}' are lost`);
     }
+    const cut =
+      status?.state === 'counts' && !isFed(family, node) ? cutOff(ctx, record.store, toBytes(status.used)) : undefined;
+    if (cut !== undefined) fail('precondition', `Cannot restore: ${cut}`);
     const chunk = record.chunk ?? record.entity.parameters.chunk;
     const used = status?.state === 'counts' ? toBytes(status.used) : storeReport(report, record.store).size;
     const most = dataBytesIn(used, chunk);

@@ -4,9 +4,14 @@
 
 import { ofFamily } from '../dm/converge.ts';
 import type { Family } from '../dm/family.ts';
-import type { VolumeId } from '../ids.ts';
+import type { Table } from '../dm/table.ts';
+import { heldStores } from '../dm/table.ts';
+import { fail, messageOf } from '../errors.ts';
+import type { DeviceKey, VolumeId } from '../ids.ts';
+import { toBytes } from '../units.ts';
 import type { Context } from './context.ts';
 import { convergeFamily } from './shown.ts';
+import { cutOff } from './stores.ts';
 
 const FIRST_MS = 10_000;
 const LONGEST_MS = 300_000;
@@ -28,14 +33,29 @@ export async function beginFailedAnew(ctx: Context, family: Family): Promise<voi
   const nowMs = ctx.clock.nowMs();
   if (retry === undefined || nowMs < retry.atMs) return;
   const { devices } = ofFamily(await ctx.kernel.observe(), family);
-  const failed = [...devices.values()].filter(({ status }) => status?.state === 'merge-failed').map(({ key }) => key);
+  const failed = [...devices.values()].filter(({ status }) => status?.state === 'merge-failed');
   if (failed.length === 0) {
     ctx.failedMerges.delete(family.id);
     return;
   }
   const { thenMs } = retry;
   ctx.failedMerges.set(family.id, { atMs: nowMs + thenMs, thenMs: Math.min(2 * thenMs, LONGEST_MS) });
-  ctx.log.warn({ family: family.id, devices: failed }, 'merge has failed and begins anew');
+  for (const { key, live } of failed) await requireWhole(ctx, key, live);
+  ctx.log.warn({ family: family.id, devices: failed.map(({ key }) => key) }, 'merge has failed and begins anew');
   await convergeFamily(ctx, family, { holdsMerges: true });
   await convergeFamily(ctx, family);
+}
+
+/** What failed because its store has been cut would not fail for ever: as a snapshot it is extended, and moves what lies there. */
+async function requireWhole(ctx: Context, device: DeviceKey, live: Table | undefined): Promise<void> {
+  const [target] = live ?? [];
+  const [store] = heldStores(live);
+  if (store === undefined || target?.type !== 'snapshot-merge') return;
+  const end = await ctx.host.exceptionsEnd(store, toBytes(target.chunk), 0n).catch((error: unknown) => {
+    // Its disk does not answer: begun anew, the merge will not either.
+    ctx.log.warn({ store, error: messageOf(error) }, 'cannot read what a store uses');
+    return undefined;
+  });
+  const cut = end === undefined ? undefined : cutOff(ctx, store, end);
+  if (cut !== undefined) fail('internal', `Cannot begin the merge of '${device}' anew: ${cut}`);
 }

@@ -162,6 +162,19 @@ export async function withToken<T>(ctx: Context, token: string, work: () => Prom
   }
 }
 
+/**
+ * What is wrong with a store that ends before what it uses, and into which nothing is written that could wait at its end: a
+ * larger one would show other bytes in the place of what was cut off, and a merge would move them.
+ */
+export function cutOff(ctx: Context, store: StoreName, used: Bytes): string | undefined {
+  const size = ctx.sizes.get(store);
+  if (size === undefined || used <= size) return undefined;
+  return (
+    `store '${store}' has ${formatBytes(size)} and uses ${formatBytes(used)}: it has been cut, or the metadata of pool ` +
+    `'${ctx.pool}' is that of an earlier time`
+  );
+}
+
 export function storeReport(report: PoolReport, store: StoreName): StoreReport {
   const found = report.stores.find((one) => one.store === store);
   if (found === undefined)

@@ -5,6 +5,8 @@ import { expect, test } from 'vitest';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
 import { deviceKey, isSnapshotId } from '../../src/ids.ts';
+import type { Log } from '../../src/ports.ts';
+import { silentLog } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
@@ -34,12 +36,12 @@ interface Story {
   readonly pass: (ms: number) => void;
 }
 
-async function begin(seed: number): Promise<Story> {
+async function begin(seed: number, log: Log = silentLog): Promise<Story> {
   // The volume's own store fills the first disk: stores of exceptions lie on the second one.
   const world = createWorld({ seed, extent: kib(64), disks: [mib(4), mib(64)], mergeOnResume: 1, mergePerEffect: 0 });
   let nowMs = 0;
   const clock = { nowMs: () => (nowMs += 1), sleep: () => Promise.resolve() };
-  const engine = await poolEngine(world, { clock, leastHeadroom: mib(4) });
+  const engine = await poolEngine(world, { clock, log, leastHeadroom: mib(4) });
   await engine.open();
   const pass = (ms: number): void => void (nowMs += ms);
   return { world, engine, random: createRandom(seed), images: new Map(), pass };
@@ -175,4 +177,63 @@ test.each(CASES)('$what goes on when the disk where $where answers again', async
     await expectRight(story);
     expect(world.inspect.notices().filter(({ kind }) => !EXPECTED.has(kind))).toEqual([]);
   }
+});
+
+test('a merge that failed because its store has been cut does not begin anew, and nobody gives the store other bytes', async () => {
+  const said: string[] = [];
+  const told: Log['warn'] = (fields, message) => void said.push(`${message}: ${String(fields['error'])}`);
+  const log: Log = { ...silentLog, error: told, warn: told, child: () => log };
+  const story = await begin(1, log);
+  const { engine, world } = story;
+  const { volume, restore } = await restoring(story);
+  const { stores } = await world.lvm.report();
+  const third = (await engine.listSnapshots()).find(({ name }) => name === 'third')?.id;
+  const merged = stores.find(({ tags }) => tags.includes(`sm.snapshot=${third}`) && tags.includes('sm.gen=1'))?.store;
+  if (merged === undefined) throw new Error('the restore merges no store of the third snapshot');
+  await world.lvm.shrink(merged, kib(64));
+  world.control.merge(1000);
+  expect([...(await world.kernel.statuses()).values()].map(({ state }) => state)).toContain('merge-failed');
+  const shown = world.inspect.content(deviceKey(volume, 'top'));
+  for (let round = 0; round < 4; round += 1) {
+    await lookAndGoOn(story);
+    story.pass(LATER_MS);
+  }
+  const after = (await world.lvm.report()).stores.find(({ store }) => store === merged);
+  expect(after?.size).toBe(kib(64));
+  expect(said.join('\n')).toMatch(
+    /Cannot begin the merge of '.*' anew: store '.*' has 64 KiB and uses .*: it has been cut/,
+  );
+  expect(await engine.getRestore(restore)).toMatchObject({ phase: 'merging' });
+  expect(world.inspect.content(deviceKey(volume, 'top'))).toEqual(shown);
+});
+
+test('a snapshot whose store has been cut is neither restored to nor merged', async () => {
+  const said: string[] = [];
+  const told: Log['error'] = (fields, message) => void said.push(`${message}: ${String(fields['state'])}`);
+  const log: Log = { ...silentLog, error: told, child: () => log };
+  const story = await begin(1, log);
+  const { engine, world } = story;
+  const volume = await volumeOf(story, 'volume');
+  const first = await snapshotOf(story, volume, 'first');
+  write(story, volume, 300);
+  const second = await snapshotOf(story, volume, 'second');
+  write(story, volume, 100);
+  await snapshotOf(story, volume, 'third');
+  await engine.settle();
+  const storeOf = async (id: SnapshotId) =>
+    (await world.lvm.report()).stores.find(({ tags }) => tags.includes(`sm.snapshot=${id}`));
+  const cut = (await storeOf(first))?.store;
+  if (cut === undefined) throw new Error('the snapshot has no store');
+  await world.lvm.shrink(cut, kib(64));
+  await engine.deactivate(volume);
+  const request = { ...REQUEST, volume, snapshot: first, mode: 'origin' } as const;
+  await expect(engine.startRestore(request)).rejects.toThrow(
+    /Cannot restore: store '.*' has 64 KiB and uses .*: it has been cut/,
+  );
+  // Its reader would be merged into what is deleted.
+  await engine.deleteSnapshot(second);
+  await engine.settle();
+  expect(said.join('\n')).toMatch(/cannot absorb a ghost: its reader is not sound: store '.*' has 64 KiB and uses/);
+  expect((await storeOf(second))?.tags).toContain('sm.deleted');
+  expect((await storeOf(first))?.tags.filter((tag) => tag.startsWith('sm.merging'))).toEqual([]);
 });
