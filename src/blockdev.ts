@@ -1,22 +1,20 @@
-// The Host port over commands and reads of a store's device: zeroes in a part of it, in pieces so that progress can be told,
-// and how far its exceptions reach.
+// The Host port over commands on a store's device: zeroes in a part of it, in pieces so that progress can be told, and how
+// far its exceptions reach.
 
 import { fail } from './errors.ts';
-import type { Exec } from './exec.ts';
+import type { Argv, Exec } from './exec.ts';
 import { output } from './exec.ts';
-import { areaOffset, readArea } from './dm/exceptions.ts';
+import { areaOffset, parseArea } from './dm/exceptions.ts';
 import { LIST_DEVICES, listing } from './dm/listing.ts';
 import { nodeOf, storeOfRow } from './dm/observed.ts';
 import { parseDevices } from './dm/parse.ts';
 import type { Host } from './host.ts';
 import type { StoreName, VgUuid } from './ids.ts';
-import type { ReadDisk } from './lvm/stamp.ts';
 import type { Bytes } from './units.ts';
 import { bytes, maxBytes, mib, minBytes } from './units.ts';
 
 export interface HostOptions {
   readonly exec: Exec;
-  readonly readDisk: ReadDisk;
   readonly vgName: string;
   readonly vgUuid: VgUuid;
   readonly nowMs?: () => number;
@@ -27,8 +25,11 @@ const FIRST_PIECE = mib(64);
 const LARGEST_PIECE = mib(4096);
 const QUICK_MS = 1000;
 
+/** A command and not a read of our own: one that a disk holds up must hold up nothing else. */
+const PRINT_PAIRS: Argv = ['od', '--address-radix=n', '--format=u8', '--width=16', '--output-duplicates'];
+
 export function createHost(options: HostOptions): Host {
-  const { exec, readDisk } = options;
+  const { exec } = options;
   const nowMs = options.nowMs ?? Date.now;
 
   async function node(store: StoreName, what: string): Promise<string> {
@@ -59,10 +60,14 @@ export function createHost(options: HostOptions): Host {
     exceptionsEnd: async (store, chunk, from) => {
       const device = await node(store, 'read');
       // The kernel writes a store past the page cache of its device, in which a probe may have left what was there before.
-      await output(exec, ['blockdev', '--flushbufs', device]);
+      const size = BigInt(await output(exec, ['blockdev', '--flushbufs', '--getsize64', device]));
       let end: Bytes = bytes(0);
       for (let area = from; ; area += 1n) {
-        const found = readArea(await readDisk(device, Number(areaOffset(area, chunk)), Number(chunk)), chunk);
+        const offset = areaOffset(area, chunk);
+        // One that fills is followed by another before it is written to: it was there.
+        if (offset + chunk > size) return bytes(offset + chunk);
+        const range = [`--skip-bytes=${offset}`, `--read-bytes=${chunk}`];
+        const found = parseArea(await output(exec, [...PRINT_PAIRS, ...range, device]), chunk);
         if (found === undefined) return undefined;
         end = maxBytes(end, found.end);
         if (!found.isFull) return end;

@@ -59,7 +59,7 @@ async function openPool(
     vg: vgUuid,
     lvm,
     kernel: measuredKernel(createKernel({ exec, lvm, pool, vgName, vgUuid, udev }), pool, metrics),
-    host: createHost({ exec, readDisk, vgName, vgUuid }),
+    host: createHost({ exec, vgName, vgUuid }),
     clock,
     drawId: () => idFromBytes(randomBytes(10)),
     log,

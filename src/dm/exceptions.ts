@@ -8,16 +8,15 @@ import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, toBytes } from '../units.ts';
 import type { SnapshotStatus } from './status.ts';
 
-const EXCEPTION_BYTES = 16;
-/** Where in an exception the chunk in the store is. */
-const STORE_CHUNK_AT = 8;
+const EXCEPTION_BYTES = 16n;
 const HEADER_CHUNKS = 1n;
+const PAIR = /^ *\d+ +(\d+)$/;
 
 export type Counts = Extract<SnapshotStatus, { readonly state: 'counts' }>;
 
 /** Bytes of the store at which an area begins. */
 export function areaOffset(area: bigint, chunk: Bytes): Bytes {
-  const perArea = chunk / BigInt(EXCEPTION_BYTES);
+  const perArea = chunk / EXCEPTION_BYTES;
   return bytes((HEADER_CHUNKS + area * (perArea + 1n)) * chunk);
 }
 
@@ -33,17 +32,19 @@ export interface Area {
   readonly end: Bytes;
 }
 
-/** Undefined for what is no area, or not a whole one. */
-export function readArea(data: Uint8Array, chunk: Bytes): Area | undefined {
-  if (BigInt(data.length) !== chunk) return undefined;
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+/** From a line for each exception with its two numbers, as od prints them; undefined for what is no area, or not a whole one. */
+export function parseArea(text: string, chunk: Bytes): Area | undefined {
+  const lines = text.split('\n').filter((line) => line !== '');
+  if (BigInt(lines.length) !== chunk / EXCEPTION_BYTES) return undefined;
   let end = bytes(0n);
-  for (let at = 0; at < data.length; at += EXCEPTION_BYTES) {
-    const listed = view.getBigUint64(at + STORE_CHUNK_AT, true);
-    if (listed === 0n) return { isFull: false, end };
+  for (const line of lines) {
+    const [, listed] = PAIR.exec(line) ?? [];
+    if (listed === undefined) return undefined;
+    const at = BigInt(listed);
+    if (at === 0n) return { isFull: false, end };
     // The header and the first area are no exception's.
-    if (listed <= HEADER_CHUNKS) return undefined;
-    end = maxBytes(end, bytes((listed + 1n) * chunk));
+    if (at <= HEADER_CHUNKS) return undefined;
+    end = maxBytes(end, bytes((at + 1n) * chunk));
   }
   return { isFull: true, end };
 }

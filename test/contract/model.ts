@@ -75,6 +75,11 @@ export function beginRestore(model: Model, volume: ModelVolume, wish: ModelWish,
   if (!wish.keepSnapshot) model.snapshots.delete(wish.snapshot);
 }
 
+/** Whether a volume has contents that must be looked at before anything is copied from it. */
+export function isUnsure({ volumes }: Model): boolean {
+  return [...volumes.values()].some(({ unsureFrom }) => unsureFrom !== undefined);
+}
+
 /** A volume's contents after its device went away and came back. */
 export function refresh(volume: ModelVolume): void {
   if (volume.fresh === undefined) return;

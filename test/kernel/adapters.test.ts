@@ -15,7 +15,7 @@ import { deviceKey, poolName, snapshotId, storeName, volumeId } from '../../src/
 import type { LvmCommands } from '../../src/lvm/commands.ts';
 import { createLvm } from '../../src/lvm/commands.ts';
 import { createLoopPool, createPool } from '../../src/lvm/create-pool.ts';
-import { bytes, mib, sectors, toSectors } from '../../src/units.ts';
+import { bytes, kib, mib, sectors, toBytes, toSectors } from '../../src/units.ts';
 import type { Guest } from '../vm/guest.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
 import { guestDisk, guestExec } from './guest-exec.ts';
@@ -76,7 +76,7 @@ async function rigOf(guest: Guest): Promise<Rig> {
   const udev = await udevRuns(exec);
   if (udev) await installUdevRules(exec, [vgUuid]);
   const kernel = createKernel({ exec, lvm, pool: poolName('fast'), vgName: VG, vgUuid, udev });
-  const host = createHost({ exec, readDisk: guestDisk(exec), vgName: VG, vgUuid });
+  const host = createHost({ exec, vgName: VG, vgUuid });
   const seqno = async (): Promise<number> => (await lvm.report()).seqno;
   return {
     guest,
@@ -533,7 +533,7 @@ describe('without udev', { timeout: STEP_LIMIT_MS }, () => {
   });
 });
 
-describe('zeroing', { timeout: STEP_LIMIT_MS }, () => {
+describe('what is in a store', { timeout: STEP_LIMIT_MS }, () => {
   let guest: Guest;
 
   beforeAll(async () => {
@@ -545,7 +545,7 @@ describe('zeroing', { timeout: STEP_LIMIT_MS }, () => {
     await removeGuest('adapters-zero');
   }, BOOT_LIMIT_MS);
 
-  test('clears what was there, tells of progress, and works while the store is in use', async () => {
+  test('is cleared: what was there goes, with progress told, also while the store is in use', async () => {
     const rig = await rigOf(guest);
     await rig.lvm.create(data, mib(256), 'linear', ['snapmerge']);
     const store = nodeOf((await rig.kernel.observe()).stores.get(data)?.majorMinor ?? '');
@@ -553,13 +553,42 @@ describe('zeroing', { timeout: STEP_LIMIT_MS }, () => {
     await rig.show(view, on(data));
     const { vgUuid } = await rig.lvm.report();
     const told: bigint[] = [];
-    const host = createHost({ exec: rig.exec, readDisk: guestDisk(rig.exec), vgName: VG, vgUuid });
+    const host = createHost({ exec: rig.exec, vgName: VG, vgUuid });
     await host.zero(data, mib(64), mib(192), (done) => told.push(done));
     expect(told.at(-1)).toBe(mib(192));
     expect(told.length).toBeGreaterThan(1);
     const blank: Argv = ['cmp', '--bytes', `${mib(192)}`, '--ignore-initial', `${mib(64)}:0`, store, '/dev/zero'];
     expect((await rig.exec(blank)).code).toBe(0);
     expect(await rig.sh(`blkid -p -o value -s TYPE ${store}`)).toBe('ext4\n');
+    await clean(rig);
+  });
+
+  test('reads how far the exceptions in a store reach, past what a probe has left in the page cache', async () => {
+    const rig = await rigOf(guest);
+    await makeStores(rig);
+    const { kernel, sh, show, node } = rig;
+    const { vgUuid } = await rig.lvm.report();
+    const host = createHost({ exec: rig.exec, vgName: VG, vgUuid });
+    const store = nodeOf((await kernel.observe()).stores.get(cow)?.majorMinor ?? '');
+    await show(view, on(data));
+    await show(snapshotView, snapshotOf(view, cow, 'P'), true);
+    await show(top, origin(view));
+    // What it has read stays in the cache for as long as it holds the device.
+    await sh(`{ dd bs=1M count=16 of=/dev/null status=none; touch /run/read; sleep 600; } < ${store} >/dev/null 2>&1 &
+      while [ ! -e /run/read ]; do sleep 0.1; done`);
+    // The first area lists 512 chunks of 8 KiB.
+    await sh(`dd if=/dev/urandom of=${await node(top)} bs=8k count=700 oflag=direct status=none`);
+    const status = (await kernel.statuses()).get(snapshotView);
+    await kernel.apply([{ do: 'remove', device: snapshotView }]);
+    const firstPair = async (): Promise<readonly string[]> =>
+      (await sh(`od -A n -t u8 -j 8192 -N 16 ${store}`)).trim().split(/ +/);
+    expect(await firstPair()).toEqual(['0', '0']);
+    const used = status?.state === 'counts' ? toBytes(status.used) : undefined;
+    expect(used).toBeGreaterThan(kib(8) * 700n);
+    expect(await host.exceptionsEnd(cow, kib(8), 0n)).toBe(used);
+    expect(await host.exceptionsEnd(cow, kib(8), 1n)).toBe(used);
+    expect(await firstPair()).not.toEqual(['0', '0']);
+    await sh('pkill sleep');
     await clean(rig);
   });
 });

@@ -17,7 +17,7 @@ import type { ExecOptions } from '../vm/channel.ts';
 import type { Guest } from '../vm/guest.ts';
 import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import { readBlocks, writeBlocks } from './blocks.ts';
-import { guestDisk, guestExec } from './guest-exec.ts';
+import { guestExec } from './guest-exec.ts';
 
 export const VG = 'pool';
 const MERGE_LIMIT_MS = 300_000;
@@ -37,7 +37,7 @@ export async function openPorts(exec: Exec, nowMs: () => number = Date.now) {
     lvm,
     kernel: newKernel(),
     newKernel,
-    host: createHost({ exec, readDisk: guestDisk(exec), vgName: VG, vgUuid }),
+    host: createHost({ exec, vgName: VG, vgUuid }),
   };
 }
 

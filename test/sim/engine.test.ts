@@ -2,6 +2,7 @@
 // after every few where users go on writing meanwhile: what is looked at is shown, and so measured anew.
 
 import { expect, test } from 'vitest';
+import { isUnsure } from '../contract/model.ts';
 import { createRandom } from '../contract/random.ts';
 import type { Scenario } from '../contract/scenario.ts';
 import { check, createScenario, randomOperation } from '../contract/scenario.ts';
@@ -43,9 +44,9 @@ async function run(scenario: Scenario): Promise<string> {
     await scenario.engine.open();
     for (let index = 0; index < OPERATIONS; index += 1) {
       await randomOperation(scenario);
-      const isUnsure = [...scenario.model.volumes.values()].some(({ unsureFrom }) => unsureFrom !== undefined);
       const isLast = index === OPERATIONS - 1;
-      const isDue = !scenario.options.writesMeanwhile || index % OPERATIONS_A_CHECK === 0 || isUnsure || isLast;
+      const isDue =
+        !scenario.options.writesMeanwhile || index % OPERATIONS_A_CHECK === 0 || isUnsure(scenario.model) || isLast;
       const wrong = isDue ? await check(scenario) : [];
       if (wrong.length > 0) return wrong.join('\n');
     }

@@ -10,7 +10,7 @@ import { alive, effect } from './effects.ts';
 import { refuse } from './errors.ts';
 import type { Io } from './io.ts';
 import type { Machine, StoreDevice } from './machine.ts';
-import { BLOCK_BYTES } from './machine.ts';
+import { BLOCK_BYTES, sizeBlocks } from './machine.ts';
 import { areaChunk, exceptionsPerArea, parseAreaBlock } from './store-format.ts';
 
 export function createHost(m: Machine, io: Io, around: Around): Host {
@@ -44,6 +44,8 @@ export function createHost(m: Machine, io: Io, around: Around): Host {
 function exceptionsEnd(m: Machine, io: Io, store: StoreDevice, chunkBlocks: number, from: number): Bytes | undefined {
   let end = 0;
   for (let area = from; ; area += 1) {
+    const after = (areaChunk(chunkBlocks, area) + 1) * chunkBlocks;
+    if (after > sizeBlocks(m, store)) return bytes(after * BLOCK_BYTES);
     let count = 0;
     for (let block = 0; block < chunkBlocks; block += 1) {
       const pairs = parseAreaBlock(m, io.read(store, areaChunk(chunkBlocks, area) * chunkBlocks + block));

@@ -1,14 +1,13 @@
-// A metadata area of a store of exceptions, as the kernel writes it.
+// A metadata area of a store of exceptions, as od prints it: a line an exception.
 
-import { Buffer } from 'node:buffer';
 import type { Bytes } from '../../src/units.ts';
 
 /** `listed`: the chunk in the store of each exception; the chunks of the image are 0, 1, 2 and so on. */
-export function areaBytes(chunk: Bytes, listed: readonly number[]): Uint8Array {
-  const area = Buffer.alloc(Number(chunk));
-  for (const [index, at] of listed.entries()) {
-    area.writeBigUInt64LE(BigInt(index), index * 16);
-    area.writeBigUInt64LE(BigInt(at), index * 16 + 8);
-  }
-  return area;
+export function areaText(chunk: Bytes, listed: readonly number[]): string {
+  const lines = Array.from({ length: Number(chunk) / 16 }, (_, index) => {
+    const at = listed[index];
+    const [from, to] = at === undefined ? [0, 0] : [index, at];
+    return `${from.toString().padStart(21)}${to.toString().padStart(21)}\n`;
+  });
+  return lines.join('');
 }

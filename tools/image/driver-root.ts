@@ -18,7 +18,7 @@ export const driverPackages = async (): Promise<readonly string[]> =>
 
 /** Called by the driver itself. */
 export const DRIVER_PROGRAMS: readonly string[] = [
-  ['cat', 'cmp', 'dd', 'ls', 'mkdir', 'mv', 'readlink', 'rm', 'sync', 'test', 'truncate'],
+  ['cat', 'cmp', 'dd', 'ls', 'mkdir', 'mv', 'od', 'readlink', 'rm', 'sync', 'test', 'truncate'],
   ['blkdiscard', 'blkid', 'blockdev', 'losetup', 'lsblk', 'mount', 'umount', 'wipefs'],
   ['dmsetup', 'lvm', 'modprobe', 'udevadm'],
   ['mkfs.ext4', 'mkfs.xfs', 'resize2fs', 'xfs_growfs'],

@@ -1,9 +1,9 @@
-// Metadata areas as bytes: where they are, and how far what they list reaches.
+// Metadata areas: where they are, and how far what they list reaches.
 
 import { expect, test } from 'vitest';
-import { areaOf, areaOffset, readArea } from '../../../src/dm/exceptions.ts';
-import { bytes, kib, sectors } from '../../../src/units.ts';
-import { areaBytes } from '../exception-area.ts';
+import { areaOf, areaOffset, parseArea } from '../../../src/dm/exceptions.ts';
+import { kib, sectors } from '../../../src/units.ts';
+import { areaText } from '../exception-area.ts';
 
 const CHUNK = kib(4);
 /** Exceptions that fill an area of 4 KiB. */
@@ -26,21 +26,17 @@ test('a status tells the area that is being filled', () => {
 });
 
 test('an area ends where nothing is listed any more, wherever its last chunk lies', () => {
-  expect(readArea(areaBytes(CHUNK, []), CHUNK)).toEqual({ isFull: false, end: 0n });
+  expect(parseArea(areaText(CHUNK, []), CHUNK)).toEqual({ isFull: false, end: 0n });
   // Listed in the order in which they were copied.
-  expect(readArea(areaBytes(CHUNK, [2, 5, 3]), CHUNK)).toEqual({ isFull: false, end: 6n * CHUNK });
+  expect(parseArea(areaText(CHUNK, [2, 5, 3]), CHUNK)).toEqual({ isFull: false, end: 6n * CHUNK });
   const full = Array.from({ length: PER_AREA }, (_, index) => index + 2);
-  expect(readArea(areaBytes(CHUNK, full), CHUNK)).toEqual({ isFull: true, end: 258n * CHUNK });
+  expect(parseArea(areaText(CHUNK, full), CHUNK)).toEqual({ isFull: true, end: 258n * CHUNK });
 });
 
-test('what is cut off, or lists the header, is no area', () => {
-  expect(readArea(areaBytes(CHUNK, [2]).subarray(1), CHUNK)).toBeUndefined();
-  expect(readArea(new Uint8Array(), CHUNK)).toBeUndefined();
-  expect(readArea(areaBytes(CHUNK, [2, 1]), CHUNK)).toBeUndefined();
-});
-
-test('a piece of a larger buffer is read from where it begins', () => {
-  const whole = new Uint8Array(Number(CHUNK) + 7);
-  whole.set(areaBytes(CHUNK, [9]), 7);
-  expect(readArea(whole.subarray(7), CHUNK)).toEqual({ isFull: false, end: bytes(10n * CHUNK) });
+test('what is cut off, lists the header, or is no list, is no area', () => {
+  const whole = areaText(CHUNK, [2]);
+  expect(parseArea(whole.slice(0, whole.lastIndexOf('\n', whole.length - 2) + 1), CHUNK)).toBeUndefined();
+  expect(parseArea('', CHUNK)).toBeUndefined();
+  expect(parseArea(areaText(CHUNK, [2, 1]), CHUNK)).toBeUndefined();
+  expect(parseArea(whole.replace(' 2\n', ' x\n'), CHUNK)).toBeUndefined();
 });
