@@ -51,10 +51,12 @@ export function createMeanwhile(s: Background): Meanwhile {
 
   return {
     before: async (step) => {
-      // A restore that waits may begin at any step.
-      const writers = [...s.model.volumes.values()].filter(
-        ({ id, active, wish }) => active && wish === undefined && !spared.has(id),
+      const volumes = [...s.model.volumes.values()];
+      // A restore that waits may begin at any step; one that is a promotion changes its origin alone.
+      const changing = new Set(
+        volumes.flatMap(({ id, wish }) => (wish === undefined ? [] : [wish.mode === 'snapshot' ? wish.origin : id])),
       );
+      const writers = volumes.filter(({ id, active }) => active && !changing.has(id) && !spared.has(id));
       for (const volume of writers) if (s.options.random.chance(CHANCE)) await write(volume);
       remember(step);
     },

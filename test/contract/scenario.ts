@@ -328,7 +328,9 @@ async function askToRestore(
       replace,
       token: undefined,
     });
-  const started = await s.meanwhile.without(volume.id, () => allowed(ask()));
+  // A promotion keeps what the fork shows, and gives up its origin.
+  const concerned = mode === 'snapshot' ? target.volume : volume.id;
+  const started = await s.meanwhile.without(concerned, () => allowed(ask()));
   if (started === undefined) return `${line}: refused`;
   const wish = {
     id: started.id,
