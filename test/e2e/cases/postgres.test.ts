@@ -2,12 +2,13 @@
 // while it merges; and what was damaged is still there to look at.
 
 import { afterAll, expect, test } from 'vitest';
-import { fastMerges, slowMerges } from '../room/merging.ts';
+import { fastMerges, overwritten, slowMerges } from '../room/merging.ts';
 import { openRoom, TEST_LIMIT_MS } from '../room/room.ts';
 
 const room = openRoom('postgres');
 const LIMIT_MS = 4 * TEST_LIMIT_MS;
 const RESTORE = 'volumerestore/undo-upgrade';
+const FILLER_BLOCKS = 400;
 
 afterAll(fastMerges, TEST_LIMIT_MS);
 
@@ -43,12 +44,9 @@ while [ ! -e /data/stop ]; do
 done
 `;
 
-/** A file beside the database, from its end to its beginning: what is overwritten piece by piece a merge moves piece by piece. */
-async function fill(word: string): Promise<void> {
-  const block = 'bs=32768 seek=$i count=1 conv=notrunc oflag=direct';
-  const loop = `for i in $(seq 399 -1 0); do dd if=/tmp/block of=/data/filler ${block} 2>/dev/null; done`;
-  await room.exec('db-0', 'sh', '-c', `yes ${word} | head -c 32768 >/tmp/block; ${loop}; sync`);
-}
+/** A file beside the database, so that there is something to merge piece by piece. */
+const fill = (word: string): Promise<string> =>
+  room.exec('db-0', 'sh', '-c', overwritten('/data/filler', word, FILLER_BLOCKS));
 
 test(
   'back to before the upgrade',

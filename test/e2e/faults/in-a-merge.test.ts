@@ -8,24 +8,17 @@ import { DEFAULT_REFERENCE } from '../../../tools/image/driver-image.ts';
 import { isGuests, kubectl } from '../room/cluster.ts';
 import { DRIVER_NAMESPACE, driverPods, driversReady } from '../room/driver.ts';
 import { podWithClaims, restoreOf, snapshotsOf } from '../room/generated.ts';
-import { fastMerges, slowMerges } from '../room/merging.ts';
+import { blocksOf, fastMerges, overwritten, slowMerges } from '../room/merging.ts';
 import { withoutApi, withoutNode } from '../room/nodes.ts';
 import { openRoom, TEST_LIMIT_MS } from '../room/room.ts';
 
 const room = openRoom('in-a-merge');
 const BLOCKS = 512;
-const BLOCK_BYTES = 32 * 1024;
 const AWAY_MS = 120_000;
 const LEDGER = { name: 'ledger', size: '64Mi', volumeMode: 'Filesystem' } as const;
 
-const content = (word: string): string => `yes ${word} | head -c ${BLOCKS * BLOCK_BYTES}`;
-
-/** From its end to its beginning, a block at a time: a merge moves in one go what was overwritten in one go, however slow it is. */
-async function overwrite(word: string): Promise<void> {
-  const block = `bs=${BLOCK_BYTES} skip=$i seek=$i count=1 conv=notrunc oflag=direct`;
-  const loop = `for i in $(seq ${BLOCKS - 1} -1 0); do dd if=/tmp/new of=/data/file ${block} 2>/dev/null; done`;
-  await room.exec('shop', 'sh', '-c', `${content(word)} >/tmp/new; ${loop}; sync; cmp /tmp/new /data/file`);
-}
+const overwrite = (word: string): Promise<string> =>
+  room.exec('shop', 'sh', '-c', `${overwritten('/data/file', word, BLOCKS)}; cmp /tmp/new /data/file`);
 
 /** Past the page cache, as far as a pod can see to that. */
 const sum = (): Promise<string> =>
@@ -140,7 +133,7 @@ async function checkForks(): Promise<void> {
 beforeAll(async () => {
   await room.apply('shop.yaml');
   await room.ready('shop');
-  await room.exec('shop', 'sh', '-c', `${content('friday')} >/data/file`);
+  await room.exec('shop', 'sh', '-c', `${blocksOf('friday', BLOCKS)} >/data/file`);
   friday = await sum();
   await room.apply('friday.yaml');
   await room.field('volumesnapshot/friday', '.status.readyToUse', 'true');
