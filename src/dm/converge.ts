@@ -5,37 +5,21 @@ import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName } from '../ids.ts';
 import { ownerOf, storeOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
-import type { Sectors } from '../units.ts';
 import type { Desired } from './desired.ts';
 import type { Family } from './family.ts';
-import type { Counts } from './exceptions.ts';
 import type { Call, Kernel, Observed } from './kernel.ts';
 import { calls } from './kernel.ts';
-import { plan } from './plan.ts';
+import type { Leavers, Leaving, Measured, Use } from './leaving.ts';
+import { watchLeaving } from './leaving.ts';
+import { goesOn, plan } from './plan.ts';
 import type { Step } from './step.ts';
 import { stepText } from './step.ts';
-import { heldStores, refsOf } from './table.ts';
+import { refsOf } from './table.ts';
 
 /** A plan that met trouble after devices were swapped is made again from what is found, so often at most. */
 const MAX_FAILED = 3;
 /** So often for stores that were extended meanwhile: each of a large family may be, one after the other, and no harm is done. */
 const MAX_OVERTAKEN = 30;
-
-/** What a store used when its device was taken away. */
-export interface Use {
-  readonly used: Sectors;
-  /** Read from the store when nobody could write it any more; otherwise it may use more. */
-  readonly isFinal: boolean;
-}
-
-/** Of each store whose device was taken away. */
-export type Measured = ReadonlyMap<StoreName, Use>;
-
-/** The kernel's last word about a store that leaves, and the sectors of a chunk of it. */
-export interface LastStatus {
-  readonly status: Counts;
-  readonly chunk: Sectors;
-}
 
 /** What a converge shares with those who extend stores meanwhile, and asks before it freezes anybody. */
 export interface Neighbours {
@@ -51,11 +35,7 @@ export interface ConvergeOptions {
   readonly neighbours: Neighbours;
   /** Stores whose cows are to be laid flat. */
   readonly flatten?: ReadonlySet<StoreName>;
-  /**
-   * Sectors that a store uses, asked when no device holds it any more and before it goes: until its device was gone, it
-   * may have been written. Undefined when nobody wants to know, or when it cannot be told.
-   */
-  readonly finalUse: (store: StoreName, last: LastStatus) => Promise<Sectors | undefined>;
+  readonly leavers: Leavers;
 }
 
 /**
@@ -100,9 +80,10 @@ async function oneRound(
   family: Family,
   desired: Desired,
   log: Log,
-  { neighbours, flatten, finalUse, measured }: ConvergeOptions & { readonly measured: Map<StoreName, Use> },
+  { neighbours, flatten, leavers, measured }: ConvergeOptions & { readonly measured: Map<StoreName, Use> },
 ): Promise<void> {
-  const run = createRun(kernel, desired, log, { finalUse, measured });
+  const leaving = watchLeaving(kernel, desired, leavers, measured);
+  const run = createRun(kernel, desired, log, leaving);
   const { observed, steps, changes } = await neighbours.alone(async () => {
     // Before the look: who did not wait for us any longer may change a tail while it is under way.
     const before = neighbours.changes();
@@ -146,15 +127,9 @@ interface Run {
   readonly guarded: (work: () => Promise<void> | void) => Promise<void>;
 }
 
-interface Measuring {
-  readonly finalUse: ConvergeOptions['finalUse'];
-  /** Takes what is found. */
-  readonly measured: Map<StoreName, Use>;
-}
-
-function createRun(kernel: Kernel, desired: Desired, log: Log, { finalUse, measured }: Measuring): Run {
-  const leaving = new Map<StoreName, LastStatus>();
+function createRun(kernel: Kernel, desired: Desired, log: Log, leaving: Leaving): Run {
   const touched: Step[] = [];
+  const goingOn = new Set<DeviceKey>();
   let trying: readonly Step[] = [];
   let swapped = false;
   const guarded: Run['guarded'] = async (work) => {
@@ -163,7 +138,7 @@ function createRun(kernel: Kernel, desired: Desired, log: Log, { finalUse, measu
     } catch (error) {
       swapped ||= await hasGoneOn(kernel, trying);
       if (swapped) throw new AfterSwap(messageOf(error), { cause: error });
-      await standDown(kernel, { desired, touched, trying }, log);
+      await standDown(kernel, { desired, touched, trying, goingOn }, log);
       throw error;
     }
   };
@@ -174,19 +149,10 @@ function createRun(kernel: Kernel, desired: Desired, log: Log, { finalUse, measu
         const [{ do: kind }] = call;
         // Before it is done: a step may fail although it has happened. Taken back last first, and resumes from the bottom up.
         touched.push(...(kind === 'resume' ? call.toReversed() : call));
+        for (const device of opened(call)) if (goesOn(observed.devices.get(device)?.live)) goingOn.add(device);
         trying = call;
         await guarded(async () => {
-          if (kind === 'remove' && leaving.size === 0) {
-            for (const [store, last] of await lastStatuses(kernel, all, observed)) {
-              leaving.set(store, last);
-              measured.set(store, { used: last.status.used, isFinal: false });
-            }
-          }
-          for (const store of storesGoing(call)) {
-            const last = leaving.get(store);
-            const used = last === undefined ? undefined : await finalUse(store, last);
-            if (used !== undefined) measured.set(store, { used, isFinal: true });
-          }
+          await leaving.before(call, all, observed);
           await kernel.apply(call);
         });
         trying = [];
@@ -214,6 +180,8 @@ async function hasGoneOn(kernel: Kernel, call: readonly Step[]): Promise<boolean
 
 interface GivenUp {
   readonly desired: Desired;
+  /** Tails that were opened because their stores go on in them. */
+  readonly goingOn: ReadonlySet<DeviceKey>;
   /** What was done, in order, and last what was tried in vain, if that was steps of which one failed. */
   readonly touched: readonly Step[];
   readonly trying: readonly Step[];
@@ -249,9 +217,10 @@ async function standDown(kernel: Kernel, given: GivenUp, log: Log): Promise<void
 
 /**
  * Tails that were opened for a load and not closed again. One that was may have been extended since, and what waited in it
- * goes on: closed once more it would hold up whoever freezes the volume next. What is given up nobody waits for again.
+ * goes on: closed once more it would hold up whoever freezes the volume next. What is given up nobody waits for again, and
+ * where a store goes on in its tail there is nothing to wait for.
  */
-function stillOpen({ desired, touched, trying }: GivenUp): ReadonlySet<DeviceKey> {
+function stillOpen({ desired, touched, trying, goingOn }: GivenUp): ReadonlySet<DeviceKey> {
   const open = new Set<DeviceKey>();
   for (const step of touched) {
     if (step.do === 'open') open.add(step.device);
@@ -260,6 +229,7 @@ function stillOpen({ desired, touched, trying }: GivenUp): ReadonlySet<DeviceKey
   return new Set(
     [...open].filter((key) => {
       const store = storeOf(key);
+      if (goingOn.has(key)) return false;
       return store === undefined || !desired.givenUp.has(store);
     }),
   );
@@ -273,31 +243,8 @@ function undone(step: Step, open: ReadonlySet<DeviceKey>): readonly Step[] {
   return [];
 }
 
-/** Of snapshots about to be removed. One that a live origin feeds may be written until it has gone. */
-async function lastStatuses(
-  kernel: Kernel,
-  steps: readonly Step[],
-  observed: Observed,
-): Promise<ReadonlyMap<StoreName, LastStatus>> {
-  const leaving = new Set<DeviceKey>(steps.flatMap((step) => (step.do === 'remove' ? [step.device] : [])));
-  const held = [...observed.devices.values()].flatMap(({ key, live }) => {
-    const [target] = live ?? [];
-    const [store] = heldStores(live);
-    if (target?.type !== 'snapshot' || store === undefined || !leaving.has(key)) return [];
-    return [{ key, store, chunk: target.chunk }];
-  });
-  if (held.length === 0) return new Map();
-  const statuses = await kernel.statuses();
-  return new Map(
-    held.flatMap(({ key, store, chunk }) => {
-      const status = statuses.get(key);
-      return status?.state === 'counts' ? [[store, { status, chunk }] as const] : [];
-    }),
-  );
-}
-
-function storesGoing(call: Call): readonly StoreName[] {
-  return call.flatMap((step) => (step.do === 'deactivate' ? step.stores : []));
+function opened(call: Call): readonly DeviceKey[] {
+  return call.flatMap((step) => (step.do === 'open' ? [step.device] : []));
 }
 
 /**

@@ -67,8 +67,8 @@ function endWaits(extras: readonly ObservedDevice[], { givenUp }: Desired): read
 }
 
 /** Whether a tail lies on its store by now, in place of the end. */
-function goesOn(live: Table): boolean {
-  return live[0]?.type === 'linear';
+export function goesOn(live: Table | undefined): boolean {
+  return live?.[0]?.type === 'linear';
 }
 
 /** Tails whose store has grown: what waits in them goes on, into a new tail that is closed already. */

@@ -127,6 +127,8 @@ export interface Rate {
 export interface Retry {
   readonly atMs: number;
   readonly thenMs: number;
+  /** Devices whose stores were found whole: that takes a command for each area of a store, and is done once. */
+  readonly whole: ReadonlySet<DeviceKey>;
 }
 
 export interface PoolState {

@@ -19,7 +19,7 @@ const LONGEST_MS = 300_000;
 /** The monitor saw one. */
 export function noteFailed(ctx: Context, family: VolumeId): void {
   const nowMs = ctx.clock.nowMs();
-  const retry = ctx.failedMerges.get(family) ?? { atMs: nowMs, thenMs: FIRST_MS };
+  const retry = ctx.failedMerges.get(family) ?? { atMs: nowMs, thenMs: FIRST_MS, whole: new Set() };
   ctx.failedMerges.set(family, retry);
   if (nowMs >= retry.atMs) ctx.goOn(family);
 }
@@ -39,18 +39,24 @@ export async function beginFailedAnew(ctx: Context, family: Family): Promise<voi
     return;
   }
   const { thenMs } = retry;
-  ctx.failedMerges.set(family.id, { atMs: nowMs + thenMs, thenMs: Math.min(2 * thenMs, LONGEST_MS) });
-  for (const { key, live } of failed) await requireWhole(ctx, key, live);
+  const next = { atMs: nowMs + thenMs, thenMs: Math.min(2 * thenMs, LONGEST_MS) };
+  ctx.failedMerges.set(family.id, { ...next, whole: retry.whole });
+  const whole = new Set(retry.whole);
+  for (const { key, live } of failed) if (!whole.has(key) && (await isWhole(ctx, key, live))) whole.add(key);
+  ctx.failedMerges.set(family.id, { ...next, whole });
   ctx.log.warn({ family: family.id, devices: failed.map(({ key }) => key) }, 'merge has failed and begins anew');
   await convergeFamily(ctx, family, { holdsMerges: true });
   await convergeFamily(ctx, family);
 }
 
-/** What failed because its store has been cut would not fail for ever: as a snapshot it is extended, and moves what lies there. */
-async function requireWhole(ctx: Context, device: DeviceKey, live: Table | undefined): Promise<void> {
+/**
+ * Throws where a store has been cut: its merge would not fail for ever, because as a snapshot it is extended, and then moves
+ * what lies there. False when nobody can say.
+ */
+async function isWhole(ctx: Context, device: DeviceKey, live: Table | undefined): Promise<boolean> {
   const [target] = live ?? [];
   const [store] = heldStores(live);
-  if (store === undefined || target?.type !== 'snapshot-merge') return;
+  if (store === undefined || target?.type !== 'snapshot-merge') return true;
   const end = await ctx.host.exceptionsEnd(store, toBytes(target.chunk), 0n).catch((error: unknown) => {
     // Its disk does not answer: begun anew, the merge will not either.
     ctx.log.warn({ store, error: messageOf(error) }, 'cannot read what a store uses');
@@ -58,4 +64,5 @@ async function requireWhole(ctx: Context, device: DeviceKey, live: Table | undef
   });
   const cut = end === undefined ? undefined : cutOff(ctx, store, end);
   if (cut !== undefined) fail('internal', `Cannot begin the merge of '${device}' anew: ${cut}`);
+  return end !== undefined;
 }

@@ -100,10 +100,9 @@ async function consider(
   const { family, store, kind, fed } = watched;
   if (status.state !== 'counts') {
     ctx.full.delete(store);
-    if (kind === 'merge') {
-      if (status.state === 'merge-failed') noteFailed(ctx, family);
-      return LONGEST_MS;
-    }
+    // Whatever kind it is watched as: a merge may fail before the converge that begins it has ended.
+    if (status.state === 'merge-failed') noteFailed(ctx, family);
+    if (kind === 'merge' || status.state === 'merge-failed') return LONGEST_MS;
     // Its word alone is not enough: a table whose exceptions have just been handed over is called invalid too.
     if (!ctx.lost.has(store)) {
       ctx.suspects.add(store);

@@ -2,14 +2,17 @@
 // is to watch, when a freeze has to be put off, and what of the kernel's word about lost stores to believe.
 
 import { converge } from '../dm/converge.ts';
-import type { LastStatus, Measured, Neighbours } from '../dm/converge.ts';
+import type { Neighbours } from '../dm/converge.ts';
 import { fittingSize, storeBytesFor } from '../dm/cow.ts';
 import type { Desired, InUse } from '../dm/desired.ts';
 import { absorbing, desired, isFed } from '../dm/desired.ts';
 import { areaOf } from '../dm/exceptions.ts';
 import type { Family, Node } from '../dm/family.ts';
+import type { LastStatus, Measured } from '../dm/leaving.ts';
 import { nearestVolume } from '../dm/family.ts';
 import type { Observed } from '../dm/kernel.ts';
+import type { SnapshotStatus } from '../dm/status.ts';
+import type { Table } from '../dm/table.ts';
 import { heldStores, lengthOf } from '../dm/table.ts';
 import { reach } from '../dm/tails.ts';
 import { fail, messageOf } from '../errors.ts';
@@ -44,7 +47,8 @@ export function isDormant(ctx: Context, family: Family): boolean {
  * Under the family's lock, when nothing is being handed over: what is in use and invalid now is lost. True when something
  * is that was not known to be.
  */
-export async function confirmLosses(ctx: Context, { id, records }: Family): Promise<boolean> {
+export async function confirmLosses(ctx: Context, family: Family): Promise<boolean> {
+  const { records } = family;
   const suspects = [...ctx.suspects].filter((store) => records.has(store));
   if (suspects.length === 0) return false;
   const { devices } = await ctx.kernel.observe();
@@ -52,14 +56,23 @@ export async function confirmLosses(ctx: Context, { id, records }: Family): Prom
   for (const store of suspects) {
     ctx.suspects.delete(store);
     const invalid = [...devices.values()].find(
-      ({ live, suspended, status }) =>
-        !suspended && status !== undefined && status.state !== 'counts' && heldStores(live).includes(store),
+      ({ live, suspended, status }) => !suspended && isLoss(live, status) && heldStores(live).includes(store),
     );
     if (invalid === undefined) continue;
-    ctx.lost.add(store);
-    ctx.log.error({ family: id, store, state: invalid.status?.state }, 'store has lost its contents');
+    noteLost(ctx, family, store, invalid.status?.state);
   }
   return ctx.lost.size > before;
+}
+
+function noteLost(ctx: Context, { id }: Family, store: StoreName, state: string | undefined): void {
+  if (ctx.lost.has(store)) return;
+  ctx.lost.add(store);
+  ctx.log.error({ family: id, store, state }, 'store has lost its contents');
+}
+
+/** Not so a merge that the kernel has given up: what it has not moved is in its store. */
+function isLoss(live: Table | undefined, status: SnapshotStatus | undefined): boolean {
+  return live?.[0]?.type === 'snapshot' && (status?.state === 'invalid' || status?.state === 'overflow');
 }
 
 export interface ConvergeFamily {
@@ -88,7 +101,10 @@ export async function convergeFamily(
     const neighbours = neighboursOf(ctx, family, wanted);
     const measured = await converge(ctx.kernel, family, wanted, ctx.log, {
       neighbours,
-      finalUse: async (store, last) => finalUse(ctx, family, store, last),
+      leavers: {
+        finalUse: async (store, last) => finalUse(ctx, family, store, last),
+        lost: (store) => noteLost(ctx, family, store, 'invalid'),
+      },
       ...(flatten && { flatten }),
     });
     // Only now is there a status of what was made: from here on it may fill.

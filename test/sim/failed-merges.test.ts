@@ -2,6 +2,7 @@
 // lets them, and when it answers again the merges begin anew and come to their end.
 
 import { expect, test } from 'vitest';
+import type { Kernel } from '../../src/dm/kernel.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
 import { deviceKey, isSnapshotId } from '../../src/ids.ts';
@@ -36,12 +37,27 @@ interface Story {
   readonly pass: (ms: number) => void;
 }
 
-async function begin(seed: number, log: Log = silentLog): Promise<Story> {
+interface Begin {
+  readonly log?: Log;
+  /** The monitor looks after every step of the driver, also in the middle of what it does. */
+  readonly looks?: boolean;
+}
+
+async function begin(seed: number, { log = silentLog, looks = false }: Begin = {}): Promise<Story> {
   // The volume's own store fills the first disk: stores of exceptions lie on the second one.
   const world = createWorld({ seed, extent: kib(64), disks: [mib(4), mib(64)], mergeOnResume: 1, mergePerEffect: 0 });
   let nowMs = 0;
   const clock = { nowMs: () => (nowMs += 1), sleep: () => Promise.resolve() };
-  const engine = await poolEngine(world, { clock, log, leastHeadroom: mib(4) });
+  let looking = !looks;
+  const apply: Kernel['apply'] = async (steps) => {
+    await world.kernel.apply(steps);
+    if (looking) return;
+    looking = true;
+    await engine.look();
+    looking = false;
+  };
+  const kernel = { ...world.kernel, apply };
+  const engine = await poolEngine(world, { clock, log, kernel, leastHeadroom: mib(4) });
   await engine.open();
   const pass = (ms: number): void => void (nowMs += ms);
   return { world, engine, random: createRandom(seed), images: new Map(), pass };
@@ -119,7 +135,7 @@ async function heal(story: Story): Promise<void> {
 }
 
 /** A volume with three snapshots, restored to the first one and in use; its third one takes what the merges overwrite. */
-async function restoring(story: Story): Promise<{ readonly volume: VolumeId; readonly restore: string }> {
+async function restoring(story: Story): Promise<{ readonly volume: VolumeId; readonly restores: readonly string[] }> {
   const { engine, images } = story;
   const volume = await volumeOf(story, 'volume');
   write(story, volume, 300);
@@ -133,11 +149,11 @@ async function restoring(story: Story): Promise<{ readonly volume: VolumeId; rea
   const { id } = await engine.startRestore({ ...REQUEST, volume, snapshot: first, mode: 'origin' });
   images.set(volume, [...(images.get(first) ?? [])]);
   await engine.activate(volume);
-  return { volume, restore: id };
+  return { volume, restores: [id] };
 }
 
 /** A fork with writes of its own that takes over its origin's storage while it is in use. */
-async function promoting(story: Story): Promise<{ readonly volume: VolumeId; readonly restore: string }> {
+async function promoting(story: Story): Promise<{ readonly volume: VolumeId; readonly restores: readonly string[] }> {
   const { engine, images } = story;
   const origin = await volumeOf(story, 'origin');
   write(story, origin, 300);
@@ -150,7 +166,25 @@ async function promoting(story: Story): Promise<{ readonly volume: VolumeId; rea
   await engine.deactivate(origin);
   const { id } = await engine.startRestore({ ...REQUEST, volume: fork, snapshot: base, mode: 'snapshot' });
   images.delete(origin);
-  return { volume: fork, restore: id };
+  return { volume: fork, restores: [id] };
+}
+
+/** A fork with writes of its own, in use, that is merged into its deleted snapshot and then into its deleted origin. */
+async function absorbing(story: Story): Promise<{ readonly volume: VolumeId; readonly restores: readonly string[] }> {
+  const { engine, images } = story;
+  const origin = await volumeOf(story, 'origin');
+  write(story, origin, 300);
+  const base = await snapshotOf(story, origin, 'base');
+  write(story, origin, 300);
+  const fork = await volumeOf(story, 'fork', base);
+  write(story, fork, 200);
+  await engine.deactivate(origin);
+  await engine.deleteVolume(origin);
+  await engine.deleteSnapshot(base);
+  images.delete(origin);
+  images.delete(base);
+  await engine.settle();
+  return { volume: fork, restores: [] };
 }
 
 const CASES = [
@@ -158,34 +192,48 @@ const CASES = [
   // What the merges overwrite cannot be read, so the kernel gives up the snapshots that should have taken it.
   { what: 'a restore', begins: restoring, where: 'the volume lies', disk: 0, loses: 3 },
   { what: 'a promotion', begins: promoting, where: 'what is merged lies', disk: 1, loses: 0 },
+  { what: 'a promotion', begins: promoting, where: 'the origin lies', disk: 0, loses: 3 },
+  { what: 'an absorption', begins: absorbing, where: 'what is merged lies', disk: 1, loses: 0 },
+  { what: 'an absorption', begins: absorbing, where: 'the deleted origin lies', disk: 0, loses: 0 },
 ] as const;
 
-test.each(CASES)('$what goes on when the disk where $where answers again', async ({ begins, disk, loses }) => {
-  for (let seed = 1; seed <= SEEDS; seed += 1) {
-    const story = await begin(seed);
-    const { engine, world, random } = story;
-    const { volume, restore } = await begins(story);
-    await failMerges(story, disk);
-    expect((await engine.getRestore(restore))?.message).toMatch(/the kernel says 'merge-failed'/);
-    // The disk is back, and the driver has not noticed: users write meanwhile, also into what is not merged.
-    world.control.breakDisk(disk, false);
-    write(story, volume, random.below(100));
-    await heal(story);
-    expect(await engine.getRestore(restore)).toMatchObject({ phase: 'done', message: '' });
-    expect((await expectRight(story)).length).toBeLessThanOrEqual(loses);
-    write(story, volume, 100);
-    await expectRight(story);
-    expect(world.inspect.notices().filter(({ kind }) => !EXPECTED.has(kind))).toEqual([]);
-  }
-});
+const LOOKS = [
+  { when: 'between operations', looks: false },
+  { when: 'after every step', looks: true },
+] as const;
+
+test.each(CASES.flatMap((one) => LOOKS.map((how) => ({ ...one, ...how }))))(
+  '$what goes on when the disk where $where answers again, looked at $when',
+  async ({ begins, disk, loses, looks }) => {
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      const story = await begin(seed, { looks });
+      const { engine, world, random } = story;
+      const { volume, restores } = await begins(story);
+      await failMerges(story, disk);
+      const said = (await engine.listRestores()).map(({ message }) => /the kernel says 'merge-failed'/.test(message));
+      expect(said).toEqual(restores.map(() => true));
+      // The disk is back, and the driver has not noticed: users write meanwhile, also into what is not merged.
+      world.control.breakDisk(disk, false);
+      write(story, volume, random.below(100));
+      await heal(story);
+      expect((await engine.listRestores()).map(({ id, phase, message }) => ({ id, phase, message }))).toEqual(
+        restores.map((id) => ({ id, phase: 'done', message: '' })),
+      );
+      expect((await expectRight(story)).length).toBeLessThanOrEqual(loses);
+      write(story, volume, 100);
+      await expectRight(story);
+      expect(world.inspect.notices().filter(({ kind }) => !EXPECTED.has(kind))).toEqual([]);
+    }
+  },
+);
 
 test('a merge that failed because its store has been cut does not begin anew, and nobody gives the store other bytes', async () => {
   const said: string[] = [];
   const told: Log['warn'] = (fields, message) => void said.push(`${message}: ${String(fields['error'])}`);
   const log: Log = { ...silentLog, error: told, warn: told, child: () => log };
-  const story = await begin(1, log);
+  const story = await begin(1, { log });
   const { engine, world } = story;
-  const { volume, restore } = await restoring(story);
+  const { volume } = await restoring(story);
   const { stores } = await world.lvm.report();
   const third = (await engine.listSnapshots()).find(({ name }) => name === 'third')?.id;
   const merged = stores.find(({ tags }) => tags.includes(`sm.snapshot=${third}`) && tags.includes('sm.gen=1'))?.store;
@@ -203,7 +251,7 @@ test('a merge that failed because its store has been cut does not begin anew, an
   expect(said.join('\n')).toMatch(
     /Cannot begin the merge of '.*' anew: store '.*' has 64 KiB and uses .*: it has been cut/,
   );
-  expect(await engine.getRestore(restore)).toMatchObject({ phase: 'merging' });
+  expect((await engine.listRestores()).map(({ phase }) => phase)).toEqual(['merging']);
   expect(world.inspect.content(deviceKey(volume, 'top'))).toEqual(shown);
 });
 
@@ -211,7 +259,7 @@ test('a snapshot whose store has been cut is neither restored to nor merged', as
   const said: string[] = [];
   const told: Log['error'] = (fields, message) => void said.push(`${message}: ${String(fields['state'])}`);
   const log: Log = { ...silentLog, error: told, child: () => log };
-  const story = await begin(1, log);
+  const story = await begin(1, { log });
   const { engine, world } = story;
   const volume = await volumeOf(story, 'volume');
   const first = await snapshotOf(story, volume, 'first');

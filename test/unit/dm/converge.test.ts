@@ -1,20 +1,21 @@
-// What becomes of a plan whose steps fail before anything was swapped: all is as it was, and nobody saw anything else.
+// What becomes of a plan whose steps fail before anything was swapped: all is as it was, and nobody saw anything else. And what
+// is learnt of stores that leave.
 
 import { expect, test } from 'vitest';
 import { converge } from '../../../src/dm/converge.ts';
 import { desired } from '../../../src/dm/desired.ts';
 import { buildFamily } from '../../../src/dm/family.ts';
-import type { Kernel, Observed } from '../../../src/dm/kernel.ts';
+import type { Kernel, Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import { inTurn } from '../../../src/dm/kernel.ts';
 import { plan } from '../../../src/dm/plan.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { stepText } from '../../../src/dm/step.ts';
-import type { DeviceKey } from '../../../src/ids.ts';
-import type { StoreName } from '../../../src/ids.ts';
+import type { Table } from '../../../src/dm/table.ts';
+import { heldStores, onStore } from '../../../src/dm/table.ts';
+import type { DeviceKey, StoreName } from '../../../src/ids.ts';
 import { deviceKey, isTail, storeDevice, storeName, storeOf } from '../../../src/ids.ts';
-import { heldStores } from '../../../src/dm/table.ts';
-import { sectors } from '../../../src/units.ts';
 import { silentLog } from '../../../src/ports.ts';
+import { sectors } from '../../../src/units.ts';
 import {
   ALL,
   fork,
@@ -24,7 +25,9 @@ import {
   restoring,
   shop,
   shopRecord,
+  thursdayRecord,
   wantedOf,
+  withDevice,
 } from '../inspect/family.ts';
 
 const before = observedOf(wantedOf(ALL, [shop, fork]));
@@ -37,7 +40,7 @@ const swapsAt = steps.findIndex((step) => step.do === 'resume');
 const KEPT = storeName('sm_0000000005');
 const sizes = new Map(reportOf(restoring()).stores.map(({ store, size }) => [store, size]));
 const family = buildFamily(shop, restoring(), sizes);
-const finalUse = () => Promise.resolve(undefined);
+const leavers = { finalUse: () => Promise.resolve(undefined), lost: () => undefined };
 const neighbours = {
   alone: <T>(work: () => Promise<T>): Promise<T> => work(),
   changes: () => 0,
@@ -69,7 +72,7 @@ async function tried(failing: number, failingAfter?: Step['do'], later = standin
       return fails ? Promise.reject(new Error('it failed')) : Promise.resolve();
     }),
   };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours, finalUse })).rejects.toThrow('it failed');
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers })).rejects.toThrow('it failed');
   return all;
 }
 
@@ -107,7 +110,7 @@ test('suspends that follow each other are one call, and so are resumes: writers 
     statuses: () => Promise.resolve(new Map()),
     apply: async (call) => void calls.push(call),
   };
-  await converge(kernel, family, wanted, silentLog, { neighbours, finalUse });
+  await converge(kernel, family, wanted, silentLog, { neighbours, leavers });
   expect(calls.flat()).toEqual(steps);
   const kinds = calls.map(([step]) => step?.do);
   const together = calls.filter((call) => call.length > 1);
@@ -131,7 +134,7 @@ test('of a call of resumes the last fails, and none has gone on: what was suspen
       return fails ? Promise.reject(new Error('it failed')) : Promise.resolve();
     },
   };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours, finalUse })).rejects.toThrow('it failed');
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers })).rejects.toThrow('it failed');
   const wantedResumes = steps.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
   const late = all.slice(steps.findLastIndex((step) => step.do === 'resume') + 1);
   const goneOn = late.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
@@ -191,7 +194,7 @@ test.each([
       return Promise.reject(new Error('it failed'));
     }),
   };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours, finalUse })).rejects.toThrow('it failed');
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers })).rejects.toThrow('it failed');
   const failedAt = all.findIndex((step) => step.do === failing);
   expect(all.slice(0, failedAt)).toContainEqual({ do: 'open', device: tail });
   const later = all.slice(failedAt + 1).filter((step) => step.do === 'close');
@@ -216,7 +219,7 @@ test('what waits for a store that is given up goes on, also when the freeze is p
   };
   const full = { ...neighbours, beforeFreeze: () => Promise.reject(new Error('it is full')) };
   const inUse = { volumes: new Set([shop]), pinned: new Set<typeof shop>() };
-  const attempt = converge(kernel, rest, desired(rest, inUse), silentLog, { neighbours: full, finalUse });
+  const attempt = converge(kernel, rest, desired(rest, inUse), silentLog, { neighbours: full, leavers });
   await expect(attempt).rejects.toThrow('it is full');
   expect(all).toContainEqual({ do: 'open', device: tail.key });
   expect(all.filter((step) => step.do === 'close')).toEqual([]);
@@ -241,7 +244,7 @@ test('a store that is extended during every freeze does not end the attempts at 
       if (extended < EXTENSIONS) extended += 1;
     },
   };
-  await converge(kernel, family, wanted, silentLog, { neighbours: busy, finalUse });
+  await converge(kernel, family, wanted, silentLog, { neighbours: busy, leavers });
   expect(extended).toBe(EXTENSIONS);
   expect(resumed.length).toBeGreaterThan(EXTENSIONS);
 });
@@ -263,21 +266,74 @@ test('a tail that was swapped while a plan without a freeze was carried out, and
   };
   const shown = wantedOf(ALL, [shop, fork]);
   const all = buildFamily(shop, ALL, sizes);
-  await converge(kernel, all, shown, silentLog, { neighbours: { ...neighbours, changes: () => extended }, finalUse });
+  await converge(kernel, all, shown, silentLog, {
+    neighbours: { ...neighbours, changes: () => extended },
+    leavers,
+  });
   expect(looks).toEqual([0, 1]);
+});
+
+test('a tail that was opened because its store goes on in it stays open, also when the freeze is put off', async () => {
+  const newest = wantedOf([shopRecord, thursdayRecord], [shop]);
+  const cow = storeDevice(thursdayRecord.store, 'cow');
+  const tail = storeDevice(thursdayRecord.store, 'tail0');
+  const [body, rest] = newest.devices.find(({ key }) => key === cow)?.table ?? [];
+  if (body === undefined || rest === undefined) throw new Error('the store has no tail');
+  const live: Table = [{ type: 'linear', length: rest.length, on: onStore(thursdayRecord.store), offset: body.length }];
+  const found = withDevice(observedOf(newest), tail, (device) => ({ ...device, live, suspended: true }));
+  const all: Step[] = [];
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(found),
+    statuses: () => Promise.resolve(new Map()),
+    apply: inTurn(async (step) => void all.push(step)),
+  };
+  const records = [shopRecord, thursdayRecord, fridayRecord];
+  const full = { ...neighbours, beforeFreeze: () => Promise.reject(new Error('it is full')) };
+  const attempt = converge(kernel, buildFamily(shop, records, sizes), wantedOf(records, [shop]), silentLog, {
+    neighbours: full,
+    leavers,
+  });
+  await expect(attempt).rejects.toThrow('it is full');
+  const done = all.filter((step) => 'device' in step && step.device === tail).map((step) => step.do);
+  expect(done).toEqual(['open']);
 });
 
 /** A snapshot's device goes, and its store after it. */
 const leaving = { store: fridayRecord.store };
 
+const keyOf = (store: StoreName): DeviceKey => {
+  const holds = ({ live }: ObservedDevice): boolean =>
+    live?.[0]?.type === 'snapshot' && heldStores(live).includes(store);
+  const found = [...before.devices.values()].find(holds);
+  if (found === undefined) throw new Error(`nothing holds ${store}`);
+  return found.key;
+};
+const nothing = { devices: [], stores: new Set<StoreName>(), givenUp: new Set<StoreName>() };
+
+test.each([
+  { what: 'goes', wanted: nothing, tells: [leaving.store] },
+  { what: 'is given up', wanted: { ...nothing, givenUp: new Set([leaving.store]) }, tells: [] },
+  { what: 'has gone over to another table', wanted: { ...nothing, stores: new Set([leaving.store]) }, tells: [] },
+])('that the contents of a store are lost which $what', async ({ wanted: rest, tells }) => {
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(before),
+    statuses: () => Promise.resolve(new Map([[keyOf(leaving.store), { state: 'invalid' } as const]])),
+    apply: inTurn(() => Promise.resolve()),
+  };
+  const told: StoreName[] = [];
+  const all = buildFamily(shop, ALL, sizes);
+  await converge(kernel, all, rest, silentLog, {
+    neighbours,
+    leavers: { ...leavers, lost: (store) => void told.push(store) },
+  });
+  expect(told).toEqual(tells);
+});
+
 test.each([
   { what: 'is read from it', final: sectors(4000), use: { used: sectors(4000), isFinal: true } },
   { what: 'cannot be read', final: undefined, use: { used: sectors(800), isFinal: false } },
 ])('what a store uses whose device has gone $what', async ({ final, use }) => {
-  const key = [...before.devices.values()].find(
-    ({ live }) => live?.[0]?.type === 'snapshot' && heldStores(live).includes(leaving.store),
-  )?.key;
-  if (key === undefined) throw new Error('nothing holds the store');
+  const key = keyOf(leaving.store);
   const told: string[] = [];
   const kernel: Kernel = {
     observe: () => Promise.resolve(before),
@@ -287,13 +343,15 @@ test.each([
       ),
     apply: inTurn(async (step) => void told.push(step.do === 'remove' ? `remove ${step.device}` : step.do)),
   };
-  const nothing = { devices: [], stores: new Set<StoreName>(), givenUp: new Set<StoreName>() };
   const measured = await converge(kernel, buildFamily(shop, ALL, sizes), nothing, silentLog, {
     neighbours,
-    finalUse: async (store, { status }) => {
-      if (store !== leaving.store) return undefined;
-      told.push(`asked after ${status.used}`);
-      return final;
+    leavers: {
+      ...leavers,
+      finalUse: async (store, { status }) => {
+        if (store !== leaving.store) return undefined;
+        told.push(`asked after ${status.used}`);
+        return final;
+      },
     },
   });
   expect(measured.get(leaving.store)).toEqual(use);
