@@ -71,6 +71,7 @@ export function createHost(options: HostOptions): Host {
         if (found === undefined) return undefined;
         end = maxBytes(end, found.end);
         if (!found.isFull) return end;
+        end = maxBytes(end, bytes(areaOffset(area + 1n, chunk) + chunk));
       }
     },
   };

@@ -11,8 +11,8 @@ export interface Host {
    */
   readonly zero: (store: StoreName, offset: Bytes, length: Bytes, progress?: (done: Bytes) => void) => Promise<void>;
   /**
-   * Bytes from the beginning of an active store, which nothing writes now, to the end of the last exception that its metadata
-   * lists in chunks of `chunk` bytes, from area `area` on; 0 when nothing is listed there, undefined when that is no metadata.
+   * Bytes from the beginning of an active store, which nothing writes now, to the end of the last exception or area that its
+   * metadata has in chunks of `chunk` bytes, from area `area` on; 0 when nothing is listed there, undefined when that is no metadata.
    */
   readonly exceptionsEnd: (store: StoreName, chunk: Bytes, area: bigint) => Promise<Bytes | undefined>;
 }

@@ -54,5 +54,6 @@ function exceptionsEnd(m: Machine, io: Io, store: StoreDevice, chunkBlocks: numb
       for (let at = 1; at < pairs.length; at += 2) end = Math.max(end, (pairs[at] ?? 0) + 1);
     }
     if (count < exceptionsPerArea(chunkBlocks)) return bytes(end * chunkBlocks * BLOCK_BYTES);
+    end = Math.max(end, areaChunk(chunkBlocks, area + 1) + 1);
   }
 }

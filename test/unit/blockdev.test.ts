@@ -110,6 +110,10 @@ test('an area that lists a chunk beyond those of the next one counts with it', a
   await expect(host.exceptionsEnd(store, CHUNK, 0n)).resolves.toBe(701n * CHUNK);
 });
 
+test('an area that is full needs the next one, which may list nothing yet', async () => {
+  await expect(withAreas(full(2), []).host.exceptionsEnd(store, CHUNK, 0n)).resolves.toBe(259n * CHUNK);
+});
+
 test('an area that is not there, where one has to be, is where the store should reach at the least', async () => {
   const { host } = withAreas(full(2));
   await expect(host.exceptionsEnd(store, CHUNK, 0n)).resolves.toBe(259n * CHUNK);
