@@ -187,9 +187,16 @@ async function tryToBegin(ctx: Context, state: FamilyState, wish: RestoreWish): 
   } catch (error) {
     if (!(error instanceof SnapmergeError)) throw error;
     if (!HINDRANCES.has(error.kind)) throw error;
-    ctx.log.warn({ volume: id, reason: error.message }, 'a restore waits');
-    return error.message;
+    const begun = await hasBegun(ctx, state, wish);
+    ctx.log.warn({ volume: id, reason: error.message }, begun ? 'a restore cannot be shown yet' : 'a restore waits');
+    return begun ? undefined : error.message;
   }
+}
+
+/** Decided already: what stands in the way of its plan stands in that of the whole family. */
+async function hasBegun(ctx: Context, { family, node }: FamilyState, { token }: RestoreWish): Promise<boolean> {
+  const now = await readFamily(ctx, family.id);
+  return now.family.nodes.get(node.id)?.record.restore?.token === token;
 }
 
 /** Takes back what has not begun; false when it has. */
