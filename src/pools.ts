@@ -7,6 +7,8 @@ import type { PoolName } from './ids.ts';
 import type { Logger } from './log.ts';
 
 export interface Pools {
+  /** All that are configured, in that order; the first is for whoever names none. */
+  readonly names: () => readonly PoolName[];
   /** Started engines by pool, in the order of the configuration. */
   readonly engines: () => Engines;
   /** Pools that are not started: why not, or undefined while the first attempt is under way. */
@@ -60,6 +62,7 @@ export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs:
   ).then(() => undefined);
 
   return {
+    names: () => openers.map(({ name }) => name),
     engines: () =>
       new Map(
         openers.flatMap(({ name }): readonly (readonly [PoolName, Engine])[] => {
@@ -81,7 +84,7 @@ export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs:
 
 /** Pools that are all there: for tests and for tools with one engine. */
 export function readyPools(engines: Engines): Pools {
-  return { engines: () => engines, waiting: () => new Map() };
+  return { names: () => [...engines.keys()], engines: () => engines, waiting: () => new Map() };
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -182,17 +182,15 @@ function agreedFsType(parameter: FsType | undefined, capability: FsType | undefi
 }
 
 function poolFor(pools: Pools, name: PoolName | undefined): Engine {
-  const engines = pools.engines();
-  const waiting = pools.waiting();
-  const known = [...engines.keys(), ...waiting.keys()];
-  const [first] = engines.values();
-  const engine = name === undefined ? first : engines.get(name);
+  const known = pools.names();
+  const wanted = name ?? known[0];
+  const engine = wanted === undefined ? undefined : pools.engines().get(wanted);
   if (engine !== undefined) return engine;
-  if (name === undefined || waiting.has(name)) {
-    fail('unavailable', `Cannot reach pool '${name ?? known.join(', ')}': it is not started; see Probe`);
-  }
+  // Never another in its place: asked again, the same name would be a second volume.
+  if (wanted === undefined || pools.waiting().has(wanted))
+    fail('unavailable', `Cannot reach pool '${wanted ?? ''}': it is not started; see Probe`);
   // Another node may have it: with this code the scheduler looks for one.
-  return fail('exhausted', `Cannot find pool '${name}' on this node: its pools are ${known.join(', ')}`);
+  return fail('exhausted', `Cannot find pool '${wanted}' on this node: its pools are ${known.join(', ')}`);
 }
 
 interface FoundSource {
@@ -267,9 +265,8 @@ async function capacity(pools: Pools, nodeName: string, request: z.output<typeof
     fail('invalid', `Cannot tell a capacity for these capabilities: ${capabilities.reason}`);
   }
   const elsewhere = request.accessible_topology !== null && !isThisNode(request.accessible_topology, nodeName);
-  const engines = pools.engines();
-  const [first] = engines.values();
-  const engine = pool === undefined ? first : engines.get(pool);
+  const wanted = pool ?? pools.names()[0];
+  const engine = wanted === undefined ? undefined : pools.engines().get(wanted);
   if (elsewhere || engine === undefined || capabilities?.ok === false) return { available_capacity: '0' };
   const { available, maximumVolume, minimumVolume } = await engine.capacity(volume.layout);
   return {

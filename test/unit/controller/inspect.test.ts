@@ -55,6 +55,7 @@ function lookWith(look: Look): Look {
 
 async function arrived(look: Look) {
   const pools: Pools = {
+    names: () => [POOL, silent.pool],
     engines: () =>
       new Map([
         [POOL, engineOf(look)],

@@ -214,6 +214,7 @@ describe('the other calls on volumes', () => {
   test('a pool that is away is UNAVAILABLE, and lists do not pretend that its volumes are gone', async () => {
     const engine = createFakeEngine();
     const pools = {
+      names: () => [engine.pool, poolName('slow')],
       engines: () => new Map([[engine.pool, engine]]),
       waiting: () => new Map([[poolName('slow'), 'no disk has it']]),
     };
@@ -226,6 +227,23 @@ describe('the other calls on volumes', () => {
     ]);
     expect(refused.map(({ kind }) => kind)).toEqual(Array.from({ length: 4 }, () => 'unavailable'));
     expect(at(await call('CreateVolume', create()), 'volume', 'volume_id')).toBeDefined();
+  });
+
+  test('while the first pool is away, none takes its place: asked again, a name would be two volumes', async () => {
+    const second = createFakeEngine({ pool: 'second' });
+    const pools = {
+      names: () => [poolName('first'), second.pool],
+      engines: () => new Map([[second.pool, second]]),
+      waiting: () => new Map([[poolName('first'), 'no disk has it']]),
+    };
+    const call = callerOf(DEFINITIONS.controller, controllerService(pools, NODE));
+    const refused = await refusal(call('CreateVolume', create()));
+    expect(refused).toMatchObject({ kind: 'unavailable', message: expect.stringContaining("pool 'first'") });
+    expect(at(await call('GetCapacity', {}), 'available_capacity')).toBe('0');
+    expect(await second.listVolumes()).toEqual([]);
+    expect(
+      at(await call('CreateVolume', create({ parameters: { pool: 'second' } })), 'volume', 'volume_id'),
+    ).toBeDefined();
   });
 
   test('ValidateVolumeCapabilities confirms what is possible and says what is not', async () => {
