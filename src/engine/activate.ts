@@ -13,10 +13,24 @@ import { openersOf } from './in-use.ts';
 import { restoreOnActivate } from './restore.ts';
 import type { ActiveVolume } from './engine.ts';
 
-export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume> {
-  if (ctx.settingUp.has(id)) {
-    fail('precondition', `Cannot stage volume '${id}': a restore of it is being set up; try again in a moment`);
+/** `work` makes something of what the volume holds: no restore begins before that has ended. */
+export async function stage<T>(ctx: Context, id: VolumeId, work: () => Promise<T>): Promise<T> {
+  refuseSettingUp(ctx, id);
+  ctx.staging.add(id);
+  try {
+    return await work();
+  } finally {
+    ctx.staging.delete(id);
   }
+}
+
+function refuseSettingUp(ctx: Context, id: VolumeId): void {
+  if (!ctx.settingUp.has(id)) return;
+  fail('precondition', `Cannot stage volume '${id}': a restore of it is being set up; try again in a moment`);
+}
+
+export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume> {
+  refuseSettingUp(ctx, id);
   return withFamilyOf(ctx, id, async (state) => {
     const known = ctx.active.has(id);
     const { family, node } = known ? state : await restoreOnActivate(ctx, state);

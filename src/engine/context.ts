@@ -43,6 +43,8 @@ export interface Context {
   readonly pinned: Set<EntityId>;
   /** Volumes for which a restore is being set up: they cannot be staged. */
   readonly settingUp: Set<VolumeId>;
+  /** Volumes that are being staged: what they hold is looked at, and nobody has them open yet. */
+  readonly staging: Set<VolumeId>;
   /** Tokens of operations under way in this process: what they prepare is not rubbish. */
   readonly underWay: Set<string>;
   /** What is being zeroed now, for those who ask again. */

@@ -17,7 +17,7 @@ import { isLost } from '../lvm/record.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, roundDown } from '../units.ts';
-import { activate, active, deactivate } from './activate.ts';
+import { activate, active, deactivate, stage } from './activate.ts';
 import { advance } from './advance.ts';
 import { createBackground } from './background.ts';
 import type { Context, PoolState } from './context.ts';
@@ -83,6 +83,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     active: new Set(),
     pinned: new Set(),
     settingUp: new Set(),
+    staging: new Set(),
     underWay: new Set(),
     zeroing: new Map(),
     measured: new Map(),
@@ -156,6 +157,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       return (await listSnapshots(ctx)).find(({ id }) => id === entity?.id);
     },
     listSnapshots: () => listSnapshots(ctx),
+    stage: (id, work) => stage(ctx, id, work),
     activate: (id) => activate(ctx, id),
     active: async (id) => {
       const found = volumeEntity(await readPool(ctx), id);

@@ -114,6 +114,7 @@ async function checkUnused(ctx: Context, { volume, base, target }: Rollback, { m
   if (entity.kind === 'volume') {
     const openers = await openersOf(ctx, entity.id);
     const isIt = base.id === volume.id ? 'it' : `its origin '${base.id}'`;
+    if (ctx.staging.has(entity.id)) fail('precondition', `${doing}: ${isIt} is being staged; try again in a moment`);
     if (openers > 0) fail('precondition', `${doing}: ${isIt} is in use (open count ${openers}); unmount it first`);
     if (base.id !== volume.id && ctx.active.has(entity.id)) {
       fail('precondition', `${doing}: its origin '${base.id}' is staged on this node; unstage it first`);

@@ -40,22 +40,24 @@ export async function stage(context: NodeContext, request: z.output<typeof stage
   if (there !== undefined && there.kind !== 'directory') {
     fail('precondition', `Cannot stage at ${path}: it is a ${there.kind}, not a directory`);
   }
-  const active = await engine.activate(volume.id);
-  const staged = mountAt(await context.files.mounts(), path);
-  if (capability.type === 'block') {
-    if (staged !== undefined && isMountOf(staged, active)) {
-      fail('exists', `Cannot stage '${request.volume_id}' for raw use: its file system is staged at ${path}`);
+  return engine.stage(volume.id, async () => {
+    const active = await engine.activate(volume.id);
+    const staged = mountAt(await context.files.mounts(), path);
+    if (capability.type === 'block') {
+      if (staged !== undefined && isMountOf(staged, active)) {
+        fail('exists', `Cannot stage '${request.volume_id}' for raw use: its file system is staged at ${path}`);
+      }
+      return {};
+    }
+    if (staged === undefined) {
+      await refuseOtherUse(context, active, path);
+      await stageMount(context, active, volume.id, path, capability, asked);
+    } else {
+      requireSame(staged, active, path, capability, asked);
+      if (!isReadOnly(staged)) await grow(context, active, path);
     }
     return {};
-  }
-  if (staged === undefined) {
-    await refuseOtherUse(context, active, path);
-    await stageMount(context, active, volume.id, path, capability, asked);
-  } else {
-    requireSame(staged, active, path, capability, asked);
-    if (!isReadOnly(staged)) await grow(context, active, path);
-  }
-  return {};
+  });
 }
 
 function contextFsType(volumeContext: Readonly<Record<string, string>>): FsType | undefined {

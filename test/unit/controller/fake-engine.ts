@@ -185,6 +185,7 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
     findSnapshot: async (name) => [...snapshots.values()].find((snapshot) => snapshot.name === name),
     listSnapshots: async () => [...snapshots.values()],
 
+    stage: async (_id, work) => work(),
     activate: async (id) => {
       const { volume } = volumes.get(id) ?? fail('not-found', `Cannot activate ${id}: it does not exist`);
       const known = shown.get(id);

@@ -1,0 +1,56 @@
+// A volume that is being staged is looked at, and perhaps formatted, before anybody has it open: no restore begins meanwhile.
+
+import { expect, test } from 'vitest';
+import { deviceKey } from '../../src/ids.ts';
+import { kib, mib } from '../../src/units.ts';
+import { poolEngine } from './pool-engine.ts';
+import { createWorld } from './world.ts';
+
+const PARAMETERS = {
+  layout: 'linear',
+  chunk: kib(8),
+  snapshotReservePercent: 10,
+  onFull: 'wait',
+  scratch: false,
+} as const;
+
+test('a restore waits until what is found in staging has been acted upon, and staging until a restore has begun', async () => {
+  const world = createWorld({ extent: kib(64), disks: [mib(16)] });
+  const engine = await poolEngine(world);
+  await engine.open();
+  const { id: volume } = await engine.createVolume({
+    name: 'volume',
+    requiredBytes: mib(1),
+    limitBytes: undefined,
+    parameters: PARAMETERS,
+    source: undefined,
+  });
+  const top = deviceKey(volume, 'top');
+  await engine.activate(volume);
+  world.user.write(top, 0, [7]);
+  const { id: snapshot } = await engine.createSnapshot(volume, 'with something');
+  world.user.write(top, 0, [0]);
+  await engine.deactivate(volume);
+
+  const request = {
+    volume,
+    snapshot,
+    keepSnapshot: true,
+    safetySnapshotName: undefined,
+    replace: false,
+    token: undefined,
+  };
+  const restore = () => engine.startRestore({ ...request, mode: 'origin' });
+  const seen = await engine.stage(volume, async () => {
+    await engine.activate(volume);
+    const found = world.user.read(top, 0, 1);
+    await expect(restore()).rejects.toThrow(/it is being staged/);
+    return [found, world.user.read(top, 0, 1)];
+  });
+  expect(seen).toEqual([[0], [0]]);
+
+  const begins = restore();
+  await expect(engine.stage(volume, () => Promise.resolve())).rejects.toThrow(/a restore of it is being set up/);
+  await begins;
+  expect(world.user.read(top, 0, 1)).toEqual([7]);
+});
