@@ -7,7 +7,7 @@ import { unreachable } from '../errors.ts';
 import type { ErrorKind } from '../errors.ts';
 import type { Status, VolumeRestore } from './objects.ts';
 import { timeText } from './objects.ts';
-import type { Failure, Problem } from './reasons.ts';
+import type { Failure, Problem, Wait } from './reasons.ts';
 import { fails, waits } from './reasons.ts';
 import { hasBegun, isOver, statusOf } from './status.ts';
 import type { Facts, Outcome } from './status.ts';
@@ -95,7 +95,9 @@ export function decide(seen: Seen): Decision {
   if ((isOver(object) || isLeaving) && !isHeld) return NOTHING;
   switch (sight.at) {
     case 'unknown':
-      return isHeld ? NOTHING : unlessTooLate(seen, sight.problem, SHARED_MS);
+      // Held by none, unless somebody has been asked: as when an object comes back from an export, with its finalizer.
+      if (isHeld && object.status.askedTime !== undefined) return NOTHING;
+      return isLeaving ? { ...NOTHING, finalizer: false } : unlessTooLate(seen, sight.problem, SHARED_MS);
     case 'elsewhere':
       return elsewhere(seen, sight, isLeaving, isHeld);
     case 'here':
@@ -121,7 +123,7 @@ function elsewhere(
       `can be deleted otherwise`,
   );
   // What the node had noted before it went, it would still do.
-  if (isHeld) return report(seen, { phase: 'Waiting', ...problem }, SHARED_MS);
+  if (isHeld || hasBegun(seen.object)) return report(seen, { phase: 'Waiting', ...problem }, SHARED_MS);
   return unlessTooLate(seen, problem, SHARED_MS);
 }
 
@@ -130,11 +132,16 @@ function leave(seen: Seen, here: Here): Decision {
   const { known, problem } = here;
   if (known?.phase === 'waiting') return { ...NOTHING, act: 'cancel', againMs: SOON_MS };
   // Whether it has been noted, and what it has left, cannot be told now.
-  if (problem?.reason === 'PoolUnavailable' || problem?.reason === 'NodeError') {
+  if (problem !== undefined && isSilent(problem)) {
     const message = `It is deleted when the node can take it back: ${problem.message}`;
     return report(seen, { phase: 'Waiting', reason: problem.reason, message }, LATER_MS);
   }
   return letGo(seen, known !== undefined || hasBegun(seen.object));
+}
+
+/** Whether anything is noted on the node cannot be told now. */
+function isSilent(problem: Problem): problem is Wait {
+  return problem.reason === 'PoolUnavailable' || problem.reason === 'NodeError';
 }
 
 /**
@@ -199,7 +206,8 @@ function begun(seen: Seen, outcome: Outcome, facts: Facts, isHeld: boolean): Dec
   return { status, finalizer: false, act: undefined, againMs };
 }
 
-function noted(seen: Seen, { pods }: Here, known: Restore, facts: Facts): Decision {
+function noted(seen: Seen, { pods, problem }: Here, known: Restore, facts: Facts): Decision {
+  if (problem?.final === true) return { ...NOTHING, act: 'cancel', againMs: SOON_MS };
   if (seen.object.spec.mode === 'OnActivate') {
     const holders = pods.length === 0 ? '' : `; now it is used by ${namesOf(pods)}`;
     const message = `It begins when the volume is next staged on node '${seen.node}', before a pod gets it${holders}`;
@@ -216,13 +224,17 @@ function unknown(seen: Seen, here: Here, isHeld: boolean): Decision {
   const { reason, askedTime } = object.status;
   // Before the volume's state is known, nothing follows from what is not known of the restore.
   if (problem !== undefined && !problem.final) {
-    if (hasBegun(object)) return report(seen, { phase: 'Waiting', ...problem }, LATER_MS);
+    if (hasBegun(object) && here.restoreID !== undefined && !isSilent(problem)) return ended(seen, problem, isHeld);
+    // What the node may have noted it would do, however late; once it answers, that is taken back.
+    const mayBeNoted = askedTime !== undefined && isHeld && isSilent(problem);
+    if (hasBegun(object) || mayBeNoted)
+      return report(seen, { phase: 'Waiting', ...problem }, LATER_MS, mayBeNoted ? factsOf(seen, here) : {});
     return unlessTooLate(seen, problem, LATER_MS, factsOf(seen, here));
   }
-  if (problem?.reason === 'VolumeGone') return failed(seen, problem);
+  if (problem?.reason === 'VolumeGone' || problem?.reason === 'ClaimChanged') return failed(seen, problem);
   if (hasBegun(object)) return forgotten(seen, isHeld);
   if (reason === 'WaitsForActivation' || reason === 'Queued') {
-    return isTooLate(seen) ? tooLate(seen, seen.object.status.message ?? '') : cancelled(seen);
+    return isTooLate(seen) ? tooLate(seen, object.status.message ?? '') : cancelled(seen);
   }
   if (askedTime !== undefined && here.outdone) {
     const message =
@@ -234,6 +246,7 @@ function unknown(seen: Seen, here: Here, isHeld: boolean): Decision {
     const message = `VolumeRestore '${here.before}' of the same claim comes first and has not begun; delete it if it is not wanted`;
     return unlessTooLate(seen, waits('AnotherRestore', message), SOON_MS, factsOf(seen, here));
   }
+  if (refusal === undefined && isLate(seen)) return tooLate(seen, whyOf(object));
   // Written before the node is asked: what comes back from an interruption knows that it may have been asked.
   if (askedTime === undefined || !isHeld) {
     // Rounded up: what began before is not taken for what began since.
@@ -246,10 +259,32 @@ function unknown(seen: Seen, here: Here, isHeld: boolean): Decision {
   return refused(seen, here, refusal);
 }
 
+/** What was last said of it. */
+function whyOf({ status: { reason, message } }: VolumeRestore): string {
+  return reason === undefined ? '' : `${reason}: ${message ?? ''}`;
+}
+
+/** The driver or its node was away until after the deadline: what is asked for at all is asked for once, whatever the time. */
+function isLate(seen: Seen): boolean {
+  const { startTime, askedTime } = seen.object.status;
+  if (startTime === undefined || !isTooLate(seen)) return false;
+  return askedTime === undefined || seen.nowMs - Date.parse(askedTime) > FIRST_MINUTE_MS;
+}
+
 /** It has begun, and the node knows of it no more: a later restore has left its mark in the place of this one's. */
 function forgotten(seen: Seen, isHeld: boolean): Decision {
   const message = 'All has been moved; a later restore of the volume has taken its place';
   return begun(seen, { phase: 'Succeeded', message, restore: undefined }, {}, isHeld);
+}
+
+/** It has begun, the node answers, and knows of it no more; what is missing besides tells why. */
+function ended(seen: Seen, problem: Wait, isHeld: boolean): Decision {
+  if (problem.reason === 'ClaimNotFound' || problem.reason === 'ClaimNotBound') {
+    const message = 'It had begun; the claim has gone since, and the node knows of the restore no more';
+    return failed(seen, fails('VolumeGone', message));
+  }
+  const isOfSnapshot = problem.reason === 'SnapshotNotFound' || problem.reason === 'SnapshotNotReady';
+  return isOfSnapshot ? forgotten(seen, isHeld) : report(seen, { phase: 'Waiting', ...problem }, LATER_MS);
 }
 
 function cancelled(seen: Seen): Decision {

@@ -48,7 +48,7 @@ export async function look(looking: Looking, object: VolumeRestore): Promise<Loo
   const { status } = object;
   const recorded = status.node;
   if (recorded !== undefined && recorded !== looking.node) return elsewhere(looking, recorded);
-  const way = await wayTo(looking, object);
+  const way = sameVolume(object, await wayTo(looking, object));
   if (recorded === undefined) {
     if (way.at === 'nowhere') return unknown(way.problem);
     if (way.at === 'elsewhere') return elsewhere(looking, way.node);
@@ -101,6 +101,16 @@ async function wayTo({ cluster, pools, node }: Looking, { metadata, spec }: Volu
   if (locateVolume(pools, csi.volumeHandle).at === 'here') return { at: 'here', handle: csi.volumeHandle };
   const message = `PersistentVolume '${bound}' names no node by ${TOPOLOGY_KEY}, and no node that answers has volume '${csi.volumeHandle}'`;
   return nowhere(waits('ClaimNotBound', message));
+}
+
+/** What was asked for was asked of one volume, whatever the claim is bound to by now. */
+function sameVolume({ metadata, spec, status }: VolumeRestore, way: Way): Way {
+  if (way.at !== 'here' || status.askedTime === undefined || status.restoreID === undefined) return way;
+  if (status.restoreID.endsWith(`r-${restoreToken(way.handle, metadata.uid)}`)) return way;
+  const message =
+    `Claim '${spec.persistentVolumeClaimName}' has been bound to another volume since this was asked for; create another ` +
+    `VolumeRestore if that is to be restored`;
+  return { at: 'nowhere', problem: fails('ClaimChanged', message) };
 }
 
 /** The node that a volume can be reached on; undefined where that is not said, or said in another way. */
@@ -165,8 +175,12 @@ async function knownRestore(looking: Looking, object: VolumeRestore, way: Way): 
     originClaimName: origin?.namespace === namespace ? origin.name : undefined,
     before: firstOf(looking.others(), object),
   };
-  if (known !== undefined) return { engine, target: undefined, here };
+  if (known !== undefined) return { engine, target: undefined, here: { ...here, problem: finalOf(way) } };
   if (way.at !== 'here') return { engine, target: undefined, here: { ...here, problem: problemOf(way) } };
+  if (origin !== undefined && origin.namespace !== namespace) {
+    const message = `What would be given up is the volume of claim '${origin.namespace}/${origin.name}', of another namespace`;
+    return { engine, target: undefined, here: { ...here, problem: fails('OtherNamespace', message) } };
+  }
   const found = await targetOf(looking, object, { engine, handle: way.handle, volume: view.volume });
   if ('problem' in found) return { engine, target: undefined, here: { ...here, problem: found.problem } };
   return { engine, target: found.target, here };
@@ -184,6 +198,11 @@ function placeOf(pools: Pools, { metadata, status }: VolumeRestore, way: Way): P
   const found = locateRestore(pools, status.restoreID);
   if (found.at !== 'here') return { at: 'nowhere', problem: notHere(found, status.restoreID) };
   return { at: 'here', engine: found.engine, restore: found.id, volume: undefined };
+}
+
+/** Why what is noted is not to be done any more. */
+function finalOf(way: Way): Problem | undefined {
+  return way.at === 'nowhere' && way.problem.reason === 'ClaimChanged' ? way.problem : undefined;
 }
 
 function problemOf(way: Exclude<Way, { at: 'here' }>): Problem {

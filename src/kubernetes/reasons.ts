@@ -43,6 +43,10 @@ export type FailReason =
   | 'VolumeGone'
   | 'ScratchVolume'
   | 'NotAFork'
+  /** What would be given up belongs to a claim of another namespace. */
+  | 'OtherNamespace'
+  /** The claim has been bound to another volume since the node was asked. */
+  | 'ClaimChanged'
   | 'TimedOut'
   | 'Cancelled'
   /** Another restore of the volume has been done since this one was asked for. */

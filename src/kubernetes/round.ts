@@ -202,7 +202,11 @@ async function attempt(options: RoundOptions, object: VolumeRestore, run: () => 
 }
 
 async function followUp(options: RoundOptions, object: VolumeRestore, { engine, sight }: Look): Promise<VolumeRestore> {
-  if (engine === undefined || sight.at !== 'here') return object;
+  if (engine === undefined || sight.at !== 'here') {
+    const isSilent = sight.at === 'here' && sight.problem?.reason === 'PoolUnavailable';
+    if (isSilent && object.metadata.deletionTimestamp === undefined) fail('unavailable', sight.problem.message);
+    return object;
+  }
   const { keepSnapshot, mode } = object.spec;
   if (!keepSnapshot && sight.known !== undefined) await deleteUsed(options, object, engine, sight.known);
   if (mode === 'NameSnapshot') await tellOrigin(options, object);

@@ -99,9 +99,20 @@ describe('nobody knows where', () => {
     expect(inShort(seenOf(object, { at: 'unknown', problem }))[0]).toBe('Failed/TimedOut');
   });
 
-  test('deleted, or held by a node: nothing', () => {
+  test('deleted, or asked of a node: nothing', () => {
     expect(decide(seenOf(objectOf({ leaving: true }), { at: 'unknown', problem }))).toEqual(NOTHING);
-    expect(decide(seenOf(objectOf({ held: true }), { at: 'unknown', problem }))).toEqual(NOTHING);
+    expect(decide(seenOf(objectOf({ status: ASKED, held: true }), { at: 'unknown', problem }))).toEqual(NOTHING);
+  });
+
+  test('held by none, as it comes back from an export: it is as good as new, and can be deleted', () => {
+    expect(inShort(seenOf(objectOf({ held: true }), { at: 'unknown', problem }))).toEqual([
+      'Waiting/ClaimNotFound',
+      undefined,
+      undefined,
+      10_000,
+    ]);
+    const leaving = objectOf({ held: true, leaving: true });
+    expect(inShort(seenOf(leaving, { at: 'unknown', problem }))).toEqual(['as it was', false, undefined, undefined]);
   });
 });
 
@@ -380,5 +391,82 @@ describe('the node refuses', () => {
     expect(decide(seenOf(fresh, here(), { refusal })).againMs).toBe(2000);
     const late = decide(seenOf(asked, here(), { refusal, nowMs: NOW + 600_000 }));
     expect(late.status).toMatchObject({ reason: 'TimedOut', message: 'It has not begun within 600 s. Blocked: No' });
+  });
+});
+
+describe('too late', () => {
+  const LATE = { ...ASKED, startTime: LONG_AGO, askedTime: LONG_AGO };
+  const silent = waits('PoolUnavailable', "Pool 'default' does not answer");
+
+  test('what was not begun before the deadline does not begin after it, whoever was away', () => {
+    const inUse = { ...LATE, reason: 'VolumeInUse', message: 'Pod uses it' } as const;
+    const away = decide(seenOf(objectOf({ status: inUse, held: true }), here()));
+    expect(away.act).toBeUndefined();
+    expect(away.status).toMatchObject({
+      phase: 'Failed',
+      reason: 'TimedOut',
+      message: 'It has not begun within 600 s. VolumeInUse: Pod uses it',
+    });
+    const never = objectOf({ status: { phase: 'Waiting', reason: 'SnapshotNotFound', startTime: LONG_AGO } });
+    expect(inShort(seenOf(never, here()))[0]).toBe('Failed/TimedOut');
+  });
+
+  test('what is to be done at once is asked for once, however long that takes', () => {
+    const now = objectOf({ spec: { timeoutSeconds: 0 }, status: ASKED, held: true });
+    expect(decide(seenOf(now, here())).act).toBe('start');
+    const first = objectOf({ spec: { timeoutSeconds: 0 } });
+    expect(inShort(seenOf(first, here()))[0]).toBe('Waiting/Beginning');
+  });
+
+  test('a node that may have noted it is waited for, and takes it back then', () => {
+    const asked = objectOf({ status: LATE, held: true });
+    expect(inShort(seenOf(asked, here({ problem: silent })))).toEqual([
+      'Waiting/PoolUnavailable',
+      undefined,
+      undefined,
+      5000,
+    ]);
+    const known = restoreOf({ phase: 'waiting' });
+    expect(inShort(seenOf(asked, here({ known })))).toEqual(['as it was', undefined, 'cancel', 2000]);
+    expect(inShort(seenOf(asked, here()))[0]).toBe('Failed/TimedOut');
+    const never = objectOf({ status: { ...LATE, askedTime: undefined } });
+    expect(inShort(seenOf(never, here({ problem: silent })))[0]).toBe('Failed/TimedOut');
+  });
+
+  test('what has begun is no more too late when its node has gone', () => {
+    const merging = objectOf({ status: { ...MERGING, startTime: LONG_AGO } });
+    expect(inShort(seenOf(merging, { at: 'elsewhere', node: 'b', exists: false }))[0]).toBe('Merging/NodeGone');
+  });
+});
+
+describe('a claim that has been bound to another volume', () => {
+  const problem = fails('ClaimChanged', 'It is another one');
+
+  test('what was noted for the one before is taken back, and nothing is asked of the other', () => {
+    const status = { ...ASKED, reason: 'WaitsForActivation' } as const;
+    const object = objectOf({ spec: { mode: 'OnActivate' }, status, held: true });
+    const noted = here({ known: restoreOf({ phase: 'waiting' }), problem });
+    expect(inShort(seenOf(object, noted))).toEqual(['as it was', undefined, 'cancel', 2000]);
+    expect(inShort(seenOf(object, here({ problem })))).toEqual(['Failed/ClaimChanged', undefined, undefined, 0]);
+  });
+});
+
+describe('begun, and not known to the node any more', () => {
+  const merging = objectOf({ status: MERGING });
+
+  test('the snapshot has gone too: a later restore has taken its place', () => {
+    const problem = waits('SnapshotNotFound', 'There is none');
+    expect(inShort(seenOf(merging, here({ problem })))[0]).toBe('Succeeded/Merged');
+  });
+
+  test('the claim has gone: nothing will be heard of it any more', () => {
+    const problem = waits('ClaimNotFound', 'There is none');
+    expect(inShort(seenOf(merging, here({ problem })))[0]).toBe('Failed/VolumeGone');
+    expect(inShort(seenOf(merging, here({ problem, known: restoreOf() })))[0]).toBe('Merging/Merging');
+  });
+
+  test('a node that does not answer may know it', () => {
+    const problem = waits('NodeError', 'It did not answer');
+    expect(inShort(seenOf(merging, here({ problem })))[0]).toBe('Merging/NodeError');
   });
 });
