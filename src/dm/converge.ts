@@ -3,7 +3,7 @@
 
 import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName } from '../ids.ts';
-import { ownerOf, storeOf } from '../ids.ts';
+import { isTail, ownerOf, storeOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
 import type { Desired } from './desired.ts';
 import type { Family } from './family.ts';
@@ -52,9 +52,10 @@ export async function converge(
   let failed = 0;
   let overtaken = 0;
   const measured = new Map<StoreName, Use>();
+  const progress = { swapped: false };
   for (;;) {
     try {
-      await oneRound(kernel, family, desired, log.child({ family: family.id }), { ...options, measured });
+      await oneRound(kernel, family, desired, log.child({ family: family.id }), { ...options, measured, progress });
       return measured;
     } catch (error) {
       const cause = error instanceof AfterSwap ? error.cause : error;
@@ -75,15 +76,22 @@ class Overtaken extends SnapmergeError {}
 
 const OVERTAKEN = 'Cannot go on as planned: a store was extended meanwhile';
 
+/** What the rounds of a converge have in common. */
+interface Rounds {
+  readonly measured: Map<StoreName, Use>;
+  /** Once any table has been swapped, in whatever round, what stands still may not be let go on with the table it has. */
+  readonly progress: { swapped: boolean };
+}
+
 async function oneRound(
   kernel: Kernel,
   family: Family,
   desired: Desired,
   log: Log,
-  { neighbours, flatten, leavers, measured }: ConvergeOptions & { readonly measured: Map<StoreName, Use> },
+  { neighbours, flatten, leavers, measured, progress }: ConvergeOptions & Rounds,
 ): Promise<void> {
   const leaving = watchLeaving(kernel, desired, leavers, measured);
-  const run = createRun(kernel, desired, log, leaving);
+  const run = createRun(kernel, desired, log, leaving, progress);
   const { observed, steps, changes } = await neighbours.alone(async () => {
     // Before the look: who did not wait for us any longer may change a tail while it is under way.
     const before = neighbours.changes();
@@ -127,17 +135,16 @@ interface Run {
   readonly guarded: (work: () => Promise<void> | void) => Promise<void>;
 }
 
-function createRun(kernel: Kernel, desired: Desired, log: Log, leaving: Leaving): Run {
+function createRun(kernel: Kernel, desired: Desired, log: Log, leaving: Leaving, progress: Rounds['progress']): Run {
   const touched: Step[] = [];
   const goingOn = new Set<DeviceKey>();
   let trying: readonly Step[] = [];
-  let swapped = false;
   const guarded: Run['guarded'] = async (work) => {
     try {
       await work();
     } catch (error) {
-      swapped ||= await hasGoneOn(kernel, trying);
-      if (swapped) throw new AfterSwap(messageOf(error), { cause: error });
+      progress.swapped ||= await hasGoneOn(kernel, trying);
+      if (progress.swapped) throw new AfterSwap(messageOf(error), { cause: error });
       await standDown(kernel, { desired, touched, trying, goingOn }, log);
       throw error;
     }
@@ -156,7 +163,7 @@ function createRun(kernel: Kernel, desired: Desired, log: Log, leaving: Leaving)
           await kernel.apply(call);
         });
         trying = [];
-        swapped ||= kind === 'resume';
+        progress.swapped ||= kind === 'resume';
         for (const step of call) log.info({ step: stepText(step) }, 'step');
       }
     },
@@ -211,7 +218,10 @@ async function standDown(kernel: Kernel, given: GivenUp, log: Log): Promise<void
   }
   const open = stillOpen(given);
   for (const step of steps.flatMap((one) => undone(one, open))) {
-    if (step.do !== 'resume' || !(loaded.has(step.device) || fresh.has(step.device))) await attempt(step);
+    if (step.do === 'resume' && (loaded.has(step.device) || fresh.has(step.device))) continue;
+    const isDone = await attempt(step);
+    // A tail that was made open, and that a live cow has taken over by now.
+    if (!isDone && step.do === 'remove' && isTail(step.device)) await attempt({ do: 'close', device: step.device });
   }
 }
 

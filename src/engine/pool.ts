@@ -72,7 +72,7 @@ const ROOM_LIMIT_MS = 20_000;
 const CAPACITY_LIMIT_MS = 5_000;
 
 export function createPoolEngine(ports: PoolPorts): PoolEngine {
-  const { lvm, kernel, recent } = shareReports(ports.lvm, ports.kernel, () => ports.clock.nowMs());
+  const { lvm, kernel, recent, flushOwed } = shareReports(ports.lvm, ports.kernel, () => ports.clock.nowMs());
   const ctx: Context = {
     ...ports,
     lvm,
@@ -132,11 +132,18 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     }
   };
 
+  // What is answered is on the disks, also where it was committed by a call whose flush failed, or a driver that died.
+  const durable = async <T>(work: () => Promise<T>): Promise<T> => {
+    const result = await work();
+    await flushOwed();
+    return result;
+  };
+
   return {
     pool: ctx.pool,
     vg: ctx.vg,
-    createVolume: (request) => withRoom(() => createVolume(ctx, request)),
-    deleteVolume: (id) => deleteVolume(ctx, id),
+    createVolume: (request) => durable(() => withRoom(() => createVolume(ctx, request))),
+    deleteVolume: (id) => durable(() => deleteVolume(ctx, id)),
     getVolume: (id) => getVolume(ctx, monitor, id),
     findVolume: async (name) => {
       const state = await readPool(ctx);
@@ -144,13 +151,13 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       return entity === undefined ? undefined : present(ctx, monitor, state, entity);
     },
     listVolumes: () => listVolumes(ctx, monitor),
-    expandVolume: (id, required, limit) => withRoom(() => expandVolume(ctx, id, required, limit)),
+    expandVolume: (id, required, limit) => durable(() => withRoom(() => expandVolume(ctx, id, required, limit))),
     capacity: async (layout) => {
       await background.quiet(CAPACITY_LIMIT_MS);
       return capacity(ctx, layout);
     },
-    createSnapshot: (volume, name) => withRoom(() => createSnapshot(ctx, volume, name)),
-    deleteSnapshot: (id) => deleteSnapshot(ctx, id),
+    createSnapshot: (volume, name) => durable(() => withRoom(() => createSnapshot(ctx, volume, name))),
+    deleteSnapshot: (id) => durable(() => deleteSnapshot(ctx, id)),
     getSnapshot: (id) => getSnapshot(ctx, id),
     findSnapshot: async (name) => {
       const entity = snapshotByName(await readPool(ctx), name);
@@ -164,11 +171,11 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       return found === undefined ? undefined : active(ctx, id, found.entity.size);
     },
     deactivate: (id) => deactivate(ctx, id),
-    startRestore: (request) => withRoom(() => startRestore(ctx, request)),
+    startRestore: (request) => durable(() => withRoom(() => startRestore(ctx, request))),
     getRestore: (id) => getRestore(ctx, id),
     listRestores: () => listRestores(ctx),
     watchRestore: (id, signal) => watchRestore(ctx, id, signal),
-    cancelRestore: (id) => cancelRestore(ctx, id),
+    cancelRestore: (id) => durable(() => cancelRestore(ctx, id)),
     health: () => health(ctx),
     waiting: async () => {
       for (const family of new Set([...ctx.full.values()].map((full) => full.family))) await monitor.lookAt(family);

@@ -3,8 +3,9 @@
 
 import type { Family } from '../dm/family.ts';
 import { assert } from '../errors.ts';
-import type { Context, FamilyState } from './context.ts';
-import { readFamily } from './context.ts';
+import type { EntityId } from '../ids.ts';
+import type { Context, FamilyState, PoolState } from './context.ts';
+import { readFamily, withFamilyOf } from './context.ts';
 import { beginFailedAnew } from './failed-merges.ts';
 import { convergeFamily } from './shown.ts';
 import { settle } from './stores.ts';
@@ -24,6 +25,13 @@ export async function putRight(ctx: Context, state: FamilyState): Promise<Family
   // What else was to be done there, and failed, is not to be forgotten with that.
   ctx.goOn(family.id);
   return readAgain(ctx, state);
+}
+
+/** What was decided under a name, and could not be shown then, is shown before it is given to who asks again. */
+export async function putRightFor(ctx: Context, { forest }: PoolState, id: EntityId): Promise<void> {
+  const family = [...forest.families.values()].find(({ nodes }) => nodes.has(id));
+  if (family === undefined || !(ctx.stuck.has(family.id) || ctx.unsettled.has(family.id))) return;
+  await withFamilyOf(ctx, id, (state) => putRight(ctx, state));
 }
 
 /**

@@ -15,6 +15,7 @@ import { readFamily, withFamilyOf } from './context.ts';
 import type { Restore, StartRestore } from './engine.ts';
 import { openersOf } from './in-use.ts';
 import { presentEnded, presentRunning, presentWish, restoreId } from './present.ts';
+import { putRight } from './put-right.ts';
 import { inTheWay, rollback } from './rollback.ts';
 import type { Rollback } from './rollback.ts';
 
@@ -37,7 +38,11 @@ export async function startRestore(ctx: Context, request: StartRestore): Promise
 async function startNow(ctx: Context, state: FamilyState, request: StartRestore): Promise<Restore> {
   const { node } = state;
   const known = request.token === undefined ? undefined : restoreOfToken(node, request.token);
-  if (known !== undefined) return known;
+  if (known !== undefined) {
+    // Decided, and perhaps not shown: the answer says that it is.
+    await putRight(ctx, state);
+    return known;
+  }
   const { restore, wish: present } = node.record;
   if (present !== undefined && !request.replace) return sameWish(request, present);
   refuseSafety(state, request);
@@ -188,16 +193,16 @@ async function tryToBegin(ctx: Context, state: FamilyState, wish: RestoreWish): 
   } catch (error) {
     if (!(error instanceof SnapmergeError)) throw error;
     if (!HINDRANCES.has(error.kind)) throw error;
-    const begun = await hasBegun(ctx, state, wish);
-    ctx.log.warn({ volume: id, reason: error.message }, begun ? 'a restore cannot be shown yet' : 'a restore waits');
-    return begun ? undefined : error.message;
+    ctx.log.warn({ volume: id, reason: error.message }, 'a restore waits, or cannot be shown yet');
+    // What was committed on the way is to be known before anything else is done in the family.
+    return (await hasChanged(ctx, state, wish)) ? undefined : error.message;
   }
 }
 
-/** Decided already: what stands in the way of its plan stands in that of the whole family. */
-async function hasBegun(ctx: Context, { family, node }: FamilyState, { token }: RestoreWish): Promise<boolean> {
-  const now = await readFamily(ctx, family.id);
-  return now.family.nodes.get(node.id)?.record.restore?.token === token;
+/** It has been decided, or a snapshot has been taken for it. */
+async function hasChanged(ctx: Context, { family, node }: FamilyState, { token }: RestoreWish): Promise<boolean> {
+  const now = (await readFamily(ctx, family.id)).family;
+  return now.nodes.get(node.id)?.record.restore?.token === token || now.nodes.size !== family.nodes.size;
 }
 
 /** Takes back what has not begun; false when it has. */

@@ -55,9 +55,10 @@ export async function confirmLosses(ctx: Context, family: Family): Promise<boole
   const before = ctx.lost.size;
   for (const store of suspects) {
     ctx.suspects.delete(store);
-    const invalid = [...devices.values()].find(
-      ({ live, suspended, status }) => !suspended && isLoss(live, status) && heldStores(live).includes(store),
-    );
+    const holders = [...devices.values()].filter(({ live }) => heldStores(live).includes(store));
+    const invalid = holders.find(({ live, suspended, status }) => !suspended && isLoss(live, status));
+    // A table whose exceptions have been handed over is called invalid too.
+    if (holders.some(({ live, status }) => status !== undefined && !isLoss(live, status))) continue;
     if (invalid === undefined) continue;
     noteLost(ctx, family, store, invalid.status?.state);
   }

@@ -28,15 +28,20 @@ import {
 import { livingNodes, readFamily, readPool, refuseTroubledName, withFamilyOf } from './context.ts';
 import type { Snapshot } from './engine.ts';
 import { presentSnapshot } from './present.ts';
-import { putRight } from './put-right.ts';
+import { putRight, putRightFor } from './put-right.ts';
 
 type SnapshotEntity = Extract<Entity, { kind: 'snapshot' }>;
 
 /** Idempotent by name; the name of another volume's snapshot is `exists`. */
 export async function createSnapshot(ctx: Context, volume: VolumeId, name: string): Promise<Snapshot> {
   return ctx.locks.run(`name:${name}`, async () => {
-    const existing = snapshotByName(await readPool(ctx), name);
-    if (existing !== undefined) return presentSnapshot(sameSnapshot(existing, volume, name));
+    const pool = await readPool(ctx);
+    const existing = snapshotByName(pool, name);
+    if (existing !== undefined) {
+      const same = sameSnapshot(existing, volume, name);
+      await putRightFor(ctx, pool, same.id);
+      return presentSnapshot(same);
+    }
     return withFamilyOf(ctx, volume, async (state) => presentSnapshot(await takeSnapshot(ctx, state, name)));
   });
 }

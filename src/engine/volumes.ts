@@ -34,7 +34,7 @@ import {
 } from './context.ts';
 import type { CreateVolume, Volume, VolumeParameters } from './engine.ts';
 import { presentVolume } from './present.ts';
-import { putRight } from './put-right.ts';
+import { putRight, putRightFor } from './put-right.ts';
 import { newSnapshot, showSnapshot } from './snapshots.ts';
 
 type VolumeEntity = Extract<Entity, { kind: 'volume' }>;
@@ -47,7 +47,11 @@ export async function createVolume(ctx: Context, request: CreateVolume): Promise
   return ctx.locks.run(`name:${request.name}`, async () => {
     const state = await readPool(ctx);
     const existing = volumeByName(state, request.name);
-    if (existing !== undefined) return present(ctx, sameVolume(existing, request));
+    if (existing !== undefined) {
+      const same = sameVolume(existing, request);
+      await putRightFor(ctx, state, same.id);
+      return present(ctx, same);
+    }
     const { source } = request;
     if (source === undefined) return present(ctx, await createBlank(ctx, state.report, request));
     if (source.from === 'snapshot') return present(ctx, await createFork(ctx, source.snapshot, request));

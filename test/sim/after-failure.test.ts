@@ -27,13 +27,13 @@ interface Scene {
   readonly world: World;
   readonly engine: PoolEngine;
   /** Refuses what it says true to. */
-  readonly broken: { remove: boolean; retag: () => boolean; step: (step: Step) => boolean };
+  readonly broken: { remove: boolean; flush: boolean; retag: () => boolean; step: (step: Step) => boolean };
   readonly create: (name: string, snapshot?: SnapshotId) => Promise<VolumeId>;
 }
 
 async function scene(): Promise<Scene> {
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(48)] });
-  const broken: Scene['broken'] = { remove: false, retag: () => false, step: () => false };
+  const broken: Scene['broken'] = { remove: false, flush: false, retag: () => false, step: () => false };
   const refuse = (what: string): never => {
     throw new SnapmergeError('unavailable', `Cannot ${what}`);
   };
@@ -41,6 +41,7 @@ async function scene(): Promise<Scene> {
     ...world.lvm,
     remove: async (store) => (broken.remove ? refuse('remove') : world.lvm.remove(store)),
     retag: async (...args) => (broken.retag() ? refuse('retag') : world.lvm.retag(...args)),
+    flush: async () => (broken.flush ? refuse('flush') : world.lvm.flush()),
   };
   const apply: Kernel['apply'] = inTurn(async (step) =>
     broken.step(step) ? refuse(step.do) : world.kernel.apply([step]),
@@ -135,4 +136,144 @@ test('a snapshot keeps what it shows when the only thing that decided the one it
   world.user.write(top, 3, [33]);
   await engine.show(new Set([snapshot]));
   expect(world.inspect.content(deviceKey(snapshot, 'view'))?.[3]).toBe(31);
+});
+
+test('a snapshot that could not be taken is no answer for who asks again, and neither is a clone', async () => {
+  const { world, engine, broken, create } = await scene();
+  const volume = await create('volume');
+  await engine.activate(volume);
+  const top = deviceKey(volume, 'top');
+  const clone = {
+    name: 'clone',
+    requiredBytes: mib(4),
+    limitBytes: undefined,
+    parameters: PARAMETERS,
+    source: { from: 'volume', volume },
+  } as const;
+  const asked = [() => engine.createSnapshot(volume, 'friday'), () => engine.createVolume(clone)];
+  const shown: (readonly number[] | undefined)[] = [];
+  for (const [index, ask] of asked.entries()) {
+    world.user.write(top, 3, [10 * index + 1]);
+    broken.step = (step) => step.do === 'suspend';
+    await expect(ask()).rejects.toThrow('Cannot suspend');
+    await expect(ask()).rejects.toThrow('Cannot suspend');
+    world.user.write(top, 3, [10 * index + 2]);
+    broken.step = () => false;
+    const { id } = await ask();
+    world.user.write(top, 3, [10 * index + 3]);
+    await engine.show(new Set([id]));
+    shown.push(world.inspect.content(deviceKey(id, 'view')));
+    await engine.show(new Set());
+  }
+  expect(shown.map((blocks) => blocks?.[3])).toEqual([2, 12]);
+});
+
+test('what is answered when it is asked for again is on the disks, also where the first flush failed', async () => {
+  const { world, engine, broken, create } = await scene();
+  broken.flush = true;
+  await expect(create('volume')).rejects.toThrow('Cannot flush');
+  await expect(create('volume')).rejects.toThrow('Cannot flush');
+  broken.flush = false;
+  const volume = await create('volume');
+  await engine.stop();
+  world.control.crashPower({ contents: 'everything', commits: 'everything' });
+  const after = await poolEngine(world);
+  await after.open();
+  expect((await after.listVolumes()).map(({ id }) => id)).toEqual([volume]);
+});
+
+test.each(['level0', 'level1', 'level2', 'view'] as const)(
+  'a fork is restored after its %s could not be resumed for a whole converge, and nothing of it is taken for lost',
+  async (device) => {
+    const { world, engine, broken, create } = await scene();
+    const origin = await create('origin');
+    await engine.activate(origin);
+    world.user.write(deviceKey(origin, 'top'), 3, [3]);
+    const { id: base } = await engine.createSnapshot(origin, 'base');
+    const fork = await create('fork', base);
+    await engine.activate(fork);
+    const top = deviceKey(fork, 'top');
+    const snapshots: SnapshotId[] = [];
+    for (const name of ['first', 'second']) {
+      for (let block = 0; block < 100; block += 3) world.user.write(top, block + snapshots.length, [1000 + block]);
+      snapshots.push((await engine.createSnapshot(fork, name)).id);
+    }
+    const [first, second] = snapshots;
+    if (first === undefined || second === undefined) throw new Error('a snapshot is missing');
+    await engine.show(new Set([first]));
+    const then = world.inspect.content(deviceKey(first, 'view'));
+    await engine.show(new Set());
+    world.user.write(top, 3, [4, 5, 6]);
+    await engine.deactivate(fork);
+    await engine.settle();
+
+    broken.step = (step) => step.do === 'resume' && step.device === deviceKey(fork, device);
+    const request = { volume: fork, snapshot: first, keepSnapshot: true, safetySnapshotName: undefined } as const;
+    await engine.startRestore({ ...request, mode: 'origin', replace: false, token: 'asked' }).catch(() => undefined);
+    broken.step = () => false;
+    const { id } = await engine.startRestore({ ...request, mode: 'origin', replace: false, token: 'asked' });
+    for (let round = 0; round < 4; round += 1) {
+      await engine.look();
+      await engine.settle();
+      world.control.finishMerges();
+    }
+    await engine.activate(fork);
+    expect(world.inspect.content(top)).toEqual(then);
+    expect((await engine.getRestore(id))?.phase).toBe('done');
+    expect((await world.lvm.report()).stores.filter(({ tags }) => tags.includes('sm.lost'))).toEqual([]);
+  },
+);
+
+test('a writer goes on where its store was extended although the driver was told that it failed', async () => {
+  const { world, engine, broken, create } = await scene();
+  const volume = await create('volume');
+  await engine.activate(volume);
+  const top = deviceKey(volume, 'top');
+  await engine.createSnapshot(volume, 'friday');
+  await engine.settle();
+  await engine.look();
+  const storeSize = async (): Promise<bigint> =>
+    (await world.lvm.report()).stores.find(({ tags }) => tags.includes('sm.name=friday'))?.size ?? 0n;
+  const before = await storeSize();
+  let block = 0;
+  while ((await storeSize()) === before) {
+    world.user.write(top, block, [block + 1, block + 1, block + 1, block + 1]);
+    block += 4;
+    broken.flush = true;
+    await engine.look();
+    broken.flush = false;
+    expect(block).toBeLessThan(1024);
+  }
+  // A report that knows of it, before anybody looks again.
+  await engine.listVolumes();
+  while (block < 1024 && world.user.write(top, block, [block + 1, block + 1, block + 1, block + 1]) === 'done')
+    block += 4;
+  for (let round = 0; round < 20; round += 1) await engine.look();
+  expect(world.user.queued()).toEqual([]);
+});
+
+test('a writer waits at the end of a store whose volume could not be made larger', async () => {
+  const { world, engine, broken, create } = await scene();
+  const origin = await create('origin');
+  const { id: base } = await engine.createSnapshot(origin, 'base');
+  const fork = await create('fork', base);
+  await engine.activate(fork);
+  const top = deviceKey(fork, 'top');
+  broken.step = (step) => step.do === 'load' && step.device === deviceKey(fork, 'view');
+  await expect(engine.expandVolume(fork, mib(6), undefined)).rejects.toThrow('Cannot load');
+  const seen = new Set<string>();
+  for (let block = 0; block < 1024; block += 4) {
+    const outcome = world.user.write(top, block, [1, 2, 3, 4]);
+    seen.add(outcome);
+    if (outcome === 'queued') break;
+  }
+  expect(seen).not.toContain('failed');
+  broken.step = () => false;
+  expect(await engine.expandVolume(fork, mib(6), undefined)).toBe(mib(6));
+  for (let round = 0; round < 10; round += 1) {
+    await engine.look();
+    await engine.settle();
+  }
+  expect(world.user.queued()).toEqual([]);
+  expect(world.inspect.content(top)?.slice(0, 4)).toEqual([1, 2, 3, 4]);
 });

@@ -170,8 +170,9 @@ test('the first resume fails although it happened: nothing is taken back, and th
   const later = { ...standing, devices: new Map(standing.devices) };
   if (found !== undefined) later.devices.set(found.key, found);
   const late = (await tried(swapsAt, 'activate', later)).slice(swapsAt + 1);
-  // The new plan empties what the old one had loaded, and begins.
-  expect(late.map((step) => step.do)).toEqual(['clear', 'clear', 'activate']);
+  // The new plan empties what the old one had loaded, and begins; it is tried once more, and nothing is ever taken back.
+  const begun = ['clear', 'clear', 'activate'];
+  expect(late.map((step) => step.do)).toEqual([...begun, ...begun]);
 });
 
 test.each([
