@@ -238,6 +238,8 @@ export function waitsWhenFull(family: Family, node: Node): boolean {
   if (place.kind === 'root') return false;
   const merges = absorbing(family, node) !== undefined;
   if (entity.kind === 'snapshot' && !merges && !isFed(family, node)) return false;
+  // A fork is nothing that could be dropped for its own writes.
+  if (entity.kind === 'volume') return true;
   return entity.parameters.onFull === 'wait' || merges || node.level !== undefined || node.readers.length > 0;
 }
 

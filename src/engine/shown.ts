@@ -71,9 +71,9 @@ function noteLost(ctx: Context, { id }: Family, store: StoreName, state: string 
   ctx.log.error({ family: id, store, state }, 'store has lost its contents');
 }
 
-/** Not so a merge that the kernel has given up: what it has not moved is in its store. */
+/** Not so a merge that the kernel has given up, what it has not moved is in its store, and not so a fork whose store is full. */
 function isLoss(live: Table | undefined, status: SnapshotStatus | undefined): boolean {
-  return live?.[0]?.type === 'snapshot' && (status?.state === 'invalid' || status?.state === 'overflow');
+  return live?.[0]?.type === 'snapshot' && status?.state === 'invalid';
 }
 
 export interface ConvergeFamily {

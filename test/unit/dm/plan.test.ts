@@ -20,7 +20,17 @@ import { UNMARKED } from '../../../src/lvm/record.ts';
 import type { Place, StoreRecord } from '../../../src/lvm/record.ts';
 import type { Bytes } from '../../../src/units.ts';
 import { kib, mib, sectors } from '../../../src/units.ts';
-import { fridayRecord, observedOf, shop, shopRecord, thursdayRecord, wantedOf, withDevice } from '../inspect/family.ts';
+import {
+  fork as forkId,
+  forkRecord,
+  fridayRecord,
+  observedOf,
+  shop,
+  shopRecord,
+  thursdayRecord,
+  wantedOf,
+  withDevice,
+} from '../inspect/family.ts';
 
 const id = (n: number): string => n.toString().padStart(10, '0');
 const ROOT = volumeId(`v-${id(1)}`);
@@ -481,4 +491,17 @@ test('a tail that stands still although its store goes on in it goes on before a
   const opens = steps.findIndex((step) => step.do === 'open' && step.device === tail);
   expect(opens).toBeGreaterThanOrEqual(0);
   expect(opens).toBeLessThan(steps.findIndex((step) => step.do === 'suspend'));
+});
+
+test('with onFull drop a newest snapshot lies on the bare store, and a fork waits all the same: there is nothing to drop', () => {
+  const dropping = (record: StoreRecord): StoreRecord => {
+    const parameters = { ...record.entity.parameters, onFull: 'drop' as const };
+    return { ...record, entity: { ...record.entity, parameters } };
+  };
+  const devicesOf = (records: readonly StoreRecord[], ...volumes: readonly VolumeId[]): readonly DeviceKey[] =>
+    wantedOf(records.map(dropping), volumes).devices.map(({ key }) => key);
+  const newest = devicesOf([shopRecord, fridayRecord], shop);
+  expect(newest.filter((key) => storeOf(key) === fridayRecord.store)).toEqual([]);
+  const all = devicesOf([shopRecord, thursdayRecord, fridayRecord, forkRecord], shop, forkId);
+  expect(all).toContain(storeDevice(forkRecord.store, 'tail0'));
 });
