@@ -19,7 +19,7 @@ import { lostTag, mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
-import { commit, commitRecord, copiesOf, cutOff, extendStore, shrinkStore, storeReport } from './stores.ts';
+import { commit, commitRecord, copiesOf, cutOffShown, extendStore, shrinkStore, storeReport } from './stores.ts';
 import { confirmLosses, convergeFamily, fullIn } from './shown.ts';
 import { readPool } from './context.ts';
 import { growStore } from './expand.ts';
@@ -245,9 +245,7 @@ type Statuses = ReadonlyMap<DeviceKey, SnapshotStatus>;
 /** A merge over an invalid store would show the bare parent without a word. */
 function isSound(ctx: Context, family: Family, reader: Node, statuses: Statuses): boolean {
   const status = statuses.get(deviceKey(reader.id, 'view'));
-  const mayWait = reader.record.entity.kind === 'volume' || isFed(family, reader);
-  const cut =
-    status?.state === 'counts' && !mayWait ? cutOff(ctx, reader.record.store, toBytes(status.used)) : undefined;
+  const cut = cutOffShown(ctx, family, reader, status);
   if (status?.state === 'counts' && cut === undefined) return true;
   ctx.log.error(
     { reader: reader.id, state: cut ?? status?.state ?? 'not shown' },

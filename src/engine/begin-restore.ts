@@ -2,7 +2,6 @@
 // there the background carries on, whatever happens to the driver or the node.
 
 import { dataBytesIn, storeBytesFor } from '../dm/cow.ts';
-import { isFed } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import { buildFamily } from '../dm/family.ts';
 import { assert, fail } from '../errors.ts';
@@ -18,7 +17,7 @@ import type { Context, FamilyState, PoolState } from './context.ts';
 import {
   commitRecord,
   copiesOf,
-  cutOff,
+  cutOffShown,
   drawStore,
   extendStore,
   firstCowSize,
@@ -182,8 +181,7 @@ async function measurePath(ctx: Context, { family, report }: FamilyState, path: 
     if (isLost(record) || status?.state === 'invalid' || status?.state === 'overflow') {
       fail('precondition', `Cannot restore: the contents of the store of '${id}' are lost`);
     }
-    const cut =
-      status?.state === 'counts' && !isFed(family, node) ? cutOff(ctx, record.store, toBytes(status.used)) : undefined;
+    const cut = cutOffShown(ctx, family, node, status);
     if (cut !== undefined) fail('precondition', `Cannot restore: ${cut}`);
     const chunk = record.chunk ?? record.entity.parameters.chunk;
     const used = status?.state === 'counts' ? toBytes(status.used) : storeReport(report, record.store).size;

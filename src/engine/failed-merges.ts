@@ -6,12 +6,12 @@ import { ofFamily } from '../dm/converge.ts';
 import type { Family } from '../dm/family.ts';
 import type { Table } from '../dm/table.ts';
 import { heldStores } from '../dm/table.ts';
-import { fail, messageOf } from '../errors.ts';
+import { fail } from '../errors.ts';
 import type { DeviceKey, VolumeId } from '../ids.ts';
 import { toBytes } from '../units.ts';
 import type { Context } from './context.ts';
 import { convergeFamily } from './shown.ts';
-import { cutOff } from './stores.ts';
+import { cutOff, readEnd } from './stores.ts';
 
 const FIRST_MS = 10_000;
 const LONGEST_MS = 300_000;
@@ -57,11 +57,7 @@ async function isWhole(ctx: Context, device: DeviceKey, live: Table | undefined)
   const [target] = live ?? [];
   const [store] = heldStores(live);
   if (store === undefined || target?.type !== 'snapshot-merge') return true;
-  const end = await ctx.host.exceptionsEnd(store, toBytes(target.chunk), 0n).catch((error: unknown) => {
-    // Its disk does not answer: begun anew, the merge will not either.
-    ctx.log.warn({ store, error: messageOf(error) }, 'cannot read what a store uses');
-    return undefined;
-  });
+  const end = await readEnd(ctx, store, toBytes(target.chunk), 0n);
   const cut = end === undefined ? undefined : cutOff(ctx, store, end);
   if (cut !== undefined) fail('internal', `Cannot begin the merge of '${device}' anew: ${cut}`);
   return end !== undefined;

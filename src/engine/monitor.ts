@@ -250,7 +250,7 @@ async function extend(
     ctx.log.error({ store, error: messageOf(error) }, 'cannot extend a store');
     // It may have happened all the same: the next look asks how large the store is, and lets go on what waits at its old end.
     ctx.sizes.delete(store);
-    ctx.unrelieved.add(store);
+    if (watched.waits) ctx.unrelieved.add(store);
     return size;
   }
 }

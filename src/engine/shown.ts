@@ -8,7 +8,7 @@ import type { Desired, InUse } from '../dm/desired.ts';
 import { absorbing, desired, isFed } from '../dm/desired.ts';
 import { areaOf } from '../dm/exceptions.ts';
 import type { Family, Node } from '../dm/family.ts';
-import type { LastStatus, Measured } from '../dm/leaving.ts';
+import type { LastStatus } from '../dm/leaving.ts';
 import { nearestVolume } from '../dm/family.ts';
 import type { Observed } from '../dm/kernel.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
@@ -22,7 +22,7 @@ import { imageSize } from '../lvm/record.ts';
 import type { Sectors } from '../units.ts';
 import { formatBytes, maxBytes, toBytes, toSectors } from '../units.ts';
 import type { Context, FullStore, WatchedStore } from './context.ts';
-import { copiesOf } from './stores.ts';
+import { copiesOf, readEnd } from './stores.ts';
 
 export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[] = []): InUse {
   const volumes = [...ctx.active].filter((id) => {
@@ -89,7 +89,7 @@ export async function convergeFamily(
   ctx: Context,
   family: Family,
   { pinned, flatten, holdsMerges = false }: ConvergeFamily = {},
-): Promise<Measured> {
+): Promise<void> {
   // With its device goes what the kernel knows of a store.
   await confirmLosses(ctx, family);
   const wanted = desired(family, { ...inUseOf(ctx, family, pinned), holdsMerges });
@@ -114,7 +114,6 @@ export async function convergeFamily(
     for (const store of wanted.stores) ctx.measured.delete(store);
     for (const [store, { used, isFinal }] of measured) ctx.measured.set(store, { used: toBytes(used), isFinal });
     ctx.stuck.delete(family.id);
-    return measured;
   } catch (error) {
     ctx.stuck.set(family.id, messageOf(error));
     throw error;
@@ -138,13 +137,8 @@ async function finalUse(
   if ((ctx.sizes.get(store) ?? 0n) - fittingSize(toBytes(status.used), extent) < extent) return undefined;
   const area = areaOf(status, toBytes(chunk));
   if (area === undefined) return undefined;
-  try {
-    const end = await ctx.host.exceptionsEnd(store, toBytes(chunk), area);
-    return end === undefined ? undefined : toSectors(maxBytes(end, toBytes(status.used)));
-  } catch (error) {
-    ctx.log.warn({ family: family.id, store, error: messageOf(error) }, 'cannot read what a store uses');
-    return undefined;
-  }
+  const end = await readEnd(ctx, store, toBytes(chunk), area);
+  return end === undefined ? undefined : toSectors(maxBytes(end, toBytes(status.used)));
 }
 
 function watchedStores(family: Family, wanted: Desired): readonly WatchedStore[] {

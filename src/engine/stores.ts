@@ -1,7 +1,9 @@
 // The moves that operations are made of: room, preparing a store, and committing to it, durably.
 
 import { STORE_HEAD_BYTES } from '../dm/cow.ts';
-import type { Family } from '../dm/family.ts';
+import { waitsWhenFull } from '../dm/desired.ts';
+import type { Family, Node } from '../dm/family.ts';
+import type { SnapshotStatus } from '../dm/status.ts';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { StoreName } from '../ids.ts';
 import { STORE_PREFIX, storeName } from '../ids.ts';
@@ -10,7 +12,7 @@ import type { StoreRecord } from '../lvm/record.ts';
 import { pendingTag, writeTags } from '../lvm/tags.ts';
 import type { Layout } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
-import { MAX_CHUNK_BYTES, bytes, formatBytes, kib, maxBytes, minBytes, roundUp } from '../units.ts';
+import { MAX_CHUNK_BYTES, bytes, formatBytes, kib, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context } from './context.ts';
 
 export function drawStore(ctx: Context): StoreName {
@@ -173,6 +175,27 @@ export function cutOff(ctx: Context, store: StoreName, used: Bytes): string | un
     `store '${store}' has ${formatBytes(size)} and uses ${formatBytes(used)}: it has been cut, or the metadata of pool ` +
     `'${ctx.pool}' is that of an earlier time`
   );
+}
+
+/** The same of a node that is shown, by its status; what a writer may wait for at the end of its store is not cut off. */
+export function cutOffShown(
+  ctx: Context,
+  family: Family,
+  node: Node,
+  status: SnapshotStatus | undefined,
+): string | undefined {
+  if (status?.state !== 'counts' || waitsWhenFull(family, node)) return undefined;
+  return cutOff(ctx, node.record.store, toBytes(status.used));
+}
+
+/** See Host.exceptionsEnd; undefined also where its disk does not answer. */
+export async function readEnd(ctx: Context, store: StoreName, chunk: Bytes, area: bigint): Promise<Bytes | undefined> {
+  try {
+    return await ctx.host.exceptionsEnd(store, chunk, area);
+  } catch (error) {
+    ctx.log.warn({ store, error: messageOf(error) }, 'cannot read what a store uses');
+    return undefined;
+  }
 }
 
 export function storeReport(report: PoolReport, store: StoreName): StoreReport {
