@@ -2,6 +2,7 @@
 // records of the family stay true, and it can be shown.
 
 import { expect, test } from 'vitest';
+import type { CreateVolume } from '../../src/engine/engine.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { SnapmergeError } from '../../src/errors.ts';
 import { deviceKey } from '../../src/ids.ts';
@@ -11,17 +12,16 @@ import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { kib, mib } from '../../src/units.ts';
-import { poolEngine } from './pool-engine.ts';
+import { PLAIN, blank, poolEngine } from './pool-engine.ts';
 import type { World } from './world.ts';
 import { createWorld } from './world.ts';
 
-const PARAMETERS = {
-  layout: 'linear',
-  chunk: kib(16),
-  snapshotReservePercent: 10,
-  onFull: 'wait',
-  scratch: false,
-} as const;
+const PARAMETERS = { ...PLAIN, chunk: kib(16) } as const;
+
+const cloneOf = (volume: VolumeId): CreateVolume => ({
+  ...blank('clone', mib(4), PARAMETERS),
+  source: { from: 'volume', volume },
+});
 
 interface Scene {
   readonly world: World;
@@ -117,13 +117,7 @@ test('a snapshot keeps what it shows when the only thing that decided the one it
   const top = deviceKey(volume, 'top');
   world.user.write(top, 3, [31]);
   const { id: snapshot } = await engine.createSnapshot(volume, 'friday');
-  const clone = {
-    name: 'clone',
-    requiredBytes: mib(4),
-    limitBytes: undefined,
-    parameters: PARAMETERS,
-    source: { from: 'volume', volume },
-  } as const;
+  const clone = cloneOf(volume);
 
   // The clone is decided, and with it the hidden snapshot; only that one's own mark is not taken off.
   let retags = 0;
@@ -143,13 +137,7 @@ test('a snapshot that could not be taken is no answer for who asks again, and ne
   const volume = await create('volume');
   await engine.activate(volume);
   const top = deviceKey(volume, 'top');
-  const clone = {
-    name: 'clone',
-    requiredBytes: mib(4),
-    limitBytes: undefined,
-    parameters: PARAMETERS,
-    source: { from: 'volume', volume },
-  } as const;
+  const clone = cloneOf(volume);
   const asked = [() => engine.createSnapshot(volume, 'friday'), () => engine.createVolume(clone)];
   const shown: (readonly number[] | undefined)[] = [];
   for (const [index, ask] of asked.entries()) {
@@ -276,4 +264,25 @@ test('a writer waits at the end of a store whose volume could not be made larger
   }
   expect(world.user.queued()).toEqual([]);
   expect(world.inspect.content(top)?.slice(0, 4)).toEqual([1, 2, 3, 4]);
+});
+
+test('a mounted fork whose writers wait for room is promoted later, and is not taken for one that was cut', async () => {
+  const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(8)] });
+  const engine = await poolEngine(world, { leastHeadroom: kib(64) });
+  await engine.open();
+  const { id: origin } = await engine.createVolume(blank('origin', mib(4), PARAMETERS));
+  const { id: base } = await engine.createSnapshot(origin, 'base');
+  const source = { from: 'snapshot', snapshot: base } as const;
+  const { id: fork } = await engine.createVolume({ ...blank('fork', mib(4), PARAMETERS), source });
+  await engine.activate(fork);
+  await engine.createVolume(blank('what takes the rest', mib(2), PARAMETERS));
+  let outcome = 'done';
+  for (let block = 0; block < 1024 && outcome === 'done'; block += 4) {
+    outcome = world.user.write(deviceKey(fork, 'top'), block, [1, 2, 3, 4]);
+    await engine.look();
+  }
+  expect(outcome).toBe('queued');
+  const request = { volume: fork, snapshot: base, mode: 'snapshot', keepSnapshot: true } as const;
+  const asked = engine.startRestore({ ...request, safetySnapshotName: undefined, replace: false, token: undefined });
+  await expect(asked).rejects.toThrow(/more free space|more than pool/);
 });

@@ -11,20 +11,14 @@ import { silentLog } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
-import { poolEngine } from './pool-engine.ts';
+import { PLAIN, poolEngine } from './pool-engine.ts';
 import type { World } from './world.ts';
 import { createWorld } from './world.ts';
 
 const SEEDS = Number(process.env['SNAPMERGE_SEEDS'] ?? 20);
 const BLOCKS = 1024;
 const LATER_MS = 400_000;
-const PARAMETERS = {
-  layout: 'linear',
-  chunk: kib(8),
-  snapshotReservePercent: 100,
-  onFull: 'wait',
-  scratch: false,
-} as const;
+const PARAMETERS = { ...PLAIN, snapshotReservePercent: 100 } as const;
 
 const REQUEST = { keepSnapshot: true, safetySnapshotName: undefined, replace: false, token: undefined } as const;
 const EXPECTED: ReadonlySet<string> = new Set(['merge-failed', 'invalidated']);
@@ -152,15 +146,27 @@ async function restoring(story: Story): Promise<{ readonly volume: VolumeId; rea
   return { volume, restores: [id] };
 }
 
-/** A fork with writes of its own that takes over its origin's storage while it is in use. */
-async function promoting(story: Story): Promise<{ readonly volume: VolumeId; readonly restores: readonly string[] }> {
-  const { engine, images } = story;
+interface Forked {
+  readonly origin: VolumeId;
+  readonly base: SnapshotId;
+  readonly fork: VolumeId;
+}
+
+/** A volume, a snapshot of it, and a fork of that; volume and fork have been written since. */
+async function forked(story: Story): Promise<Forked> {
   const origin = await volumeOf(story, 'origin');
   write(story, origin, 300);
   const base = await snapshotOf(story, origin, 'base');
   write(story, origin, 300);
   const fork = await volumeOf(story, 'fork', base);
   write(story, fork, 200);
+  return { origin, base, fork };
+}
+
+/** A fork with writes of its own that takes over its origin's storage while it is in use. */
+async function promoting(story: Story): Promise<{ readonly volume: VolumeId; readonly restores: readonly string[] }> {
+  const { engine, images } = story;
+  const { origin, base, fork } = await forked(story);
   await snapshotOf(story, fork, 'of the fork');
   write(story, fork, 100);
   await engine.deactivate(origin);
@@ -172,12 +178,7 @@ async function promoting(story: Story): Promise<{ readonly volume: VolumeId; rea
 /** A fork with writes of its own, in use, that is merged into its deleted snapshot and then into its deleted origin. */
 async function absorbing(story: Story): Promise<{ readonly volume: VolumeId; readonly restores: readonly string[] }> {
   const { engine, images } = story;
-  const origin = await volumeOf(story, 'origin');
-  write(story, origin, 300);
-  const base = await snapshotOf(story, origin, 'base');
-  write(story, origin, 300);
-  const fork = await volumeOf(story, 'fork', base);
-  write(story, fork, 200);
+  const { origin, base, fork } = await forked(story);
   await engine.deactivate(origin);
   await engine.deleteVolume(origin);
   await engine.deleteSnapshot(base);

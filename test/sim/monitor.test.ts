@@ -7,15 +7,8 @@ import { deviceKey, poolName } from '../../src/ids.ts';
 import { silentLog } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
 import { idOf } from '../contract/ids.ts';
+import { blank } from './pool-engine.ts';
 import { createWorld } from './world.ts';
-
-const PARAMETERS = {
-  layout: 'linear',
-  chunk: kib(8),
-  snapshotReservePercent: 10,
-  onFull: 'wait',
-  scratch: false,
-} as const;
 
 test('the first of two merges that ends sets nothing going', async () => {
   const world = createWorld({ extent: kib(512), disks: [mib(64)], mergeOnResume: 0 });
@@ -41,13 +34,7 @@ test('the first of two merges that ends sets nothing going', async () => {
     leastHeadroom: kib(512),
   });
   await engine.open();
-  const { id: volume } = await engine.createVolume({
-    name: 'volume',
-    requiredBytes: mib(4),
-    limitBytes: undefined,
-    parameters: PARAMETERS,
-    source: undefined,
-  });
+  const { id: volume } = await engine.createVolume(blank('volume', mib(4)));
   await engine.activate(volume);
   const { id: snapshot } = await engine.createSnapshot(volume, 'snapshot');
   world.user.write(deviceKey(volume, 'top'), 0, [1, 2, 3, 4]);

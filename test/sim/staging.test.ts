@@ -3,28 +3,14 @@
 import { expect, test } from 'vitest';
 import { deviceKey } from '../../src/ids.ts';
 import { kib, mib } from '../../src/units.ts';
-import { poolEngine } from './pool-engine.ts';
+import { blank, poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';
-
-const PARAMETERS = {
-  layout: 'linear',
-  chunk: kib(8),
-  snapshotReservePercent: 10,
-  onFull: 'wait',
-  scratch: false,
-} as const;
 
 test('a restore waits until what is found in staging has been acted upon, and staging until a restore has begun', async () => {
   const world = createWorld({ extent: kib(64), disks: [mib(16)] });
   const engine = await poolEngine(world);
   await engine.open();
-  const { id: volume } = await engine.createVolume({
-    name: 'volume',
-    requiredBytes: mib(1),
-    limitBytes: undefined,
-    parameters: PARAMETERS,
-    source: undefined,
-  });
+  const { id: volume } = await engine.createVolume(blank('volume', mib(1)));
   const top = deviceKey(volume, 'top');
   await engine.activate(volume);
   world.user.write(top, 0, [7]);

@@ -7,16 +7,10 @@ import { SnapmergeError } from '../../src/errors.ts';
 import type { SnapshotId } from '../../src/ids.ts';
 import { deviceKey } from '../../src/ids.ts';
 import { kib, mib } from '../../src/units.ts';
-import { poolEngine } from './pool-engine.ts';
+import { PLAIN, blank, poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';
 
-const PARAMETERS = {
-  layout: 'linear',
-  chunk: kib(8),
-  snapshotReservePercent: 100,
-  onFull: 'wait',
-  scratch: false,
-} as const;
+const PARAMETERS = { ...PLAIN, snapshotReservePercent: 100 } as const;
 const REQUEST = {
   mode: 'origin',
   keepSnapshot: true,
@@ -39,13 +33,7 @@ test('a restore that has been decided is begun, also where the kernel refuses it
   };
   const engine = await poolEngine(world, { kernel: { ...world.kernel, apply }, leastHeadroom: mib(4) });
   await engine.open();
-  const { id: volume } = await engine.createVolume({
-    name: 'volume',
-    requiredBytes: mib(1),
-    limitBytes: undefined,
-    parameters: PARAMETERS,
-    source: undefined,
-  });
+  const { id: volume } = await engine.createVolume(blank('volume', mib(1), PARAMETERS));
   await engine.activate(volume);
   const images = new Map<SnapshotId, readonly number[] | undefined>();
   const top = deviceKey(volume, 'top');
