@@ -32,6 +32,7 @@ import type { Monitor } from './monitor.ts';
 import { createMonitor } from './monitor.ts';
 import { healthOf, presentSnapshot, presentVolume } from './present.ts';
 import { deleteSnapshot, deleteVolume } from './remove.ts';
+import { oweFlushes } from './owed.ts';
 import { shareReports } from './recent.ts';
 import { startRestore } from './restore.ts';
 import { cancelRestore, getRestore, listRestores, watchRestore } from './restores.ts';
@@ -72,7 +73,8 @@ const ROOM_LIMIT_MS = 20_000;
 const CAPACITY_LIMIT_MS = 5_000;
 
 export function createPoolEngine(ports: PoolPorts): PoolEngine {
-  const { lvm, kernel, recent, flushOwed } = shareReports(ports.lvm, ports.kernel, () => ports.clock.nowMs());
+  const { lvm: owing, flushOwed } = oweFlushes(ports.lvm);
+  const { lvm, kernel, recent } = shareReports(owing, ports.kernel, () => ports.clock.nowMs());
   const ctx: Context = {
     ...ports,
     lvm,

@@ -10,8 +10,6 @@ export interface SharedReports {
   readonly kernel: Kernel;
   /** A report in which every change of ours so far is seen, and of others' those that are older than half a second. */
   readonly recent: () => Promise<PoolReport>;
-  /** Flushes where a flush has failed, or nobody knows whether the driver before came to it, and none has succeeded since. */
-  readonly flushOwed: () => Promise<void>;
 }
 
 /** Shorter than any command that an operator could type between two calls. */
@@ -66,19 +64,6 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
     return reading;
   });
 
-  let owed = 1;
-  let paid = 0;
-  const flush = async (): Promise<void> => {
-    const due = owed;
-    try {
-      await lvm.flush();
-      paid = Math.max(paid, due);
-    } catch (error) {
-      owed += 1;
-      throw error;
-    }
-  };
-
   return {
     lvm: {
       report,
@@ -88,7 +73,7 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
       extend: async (...args) => changing(() => lvm.extend(...args)),
       shrink: async (...args) => changing(() => lvm.shrink(...args)),
       retag: async (...args) => changing(() => lvm.retag(...args)),
-      flush,
+      flush: () => lvm.flush(),
     },
     kernel: {
       ...kernel,
@@ -96,9 +81,6 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
         const isActivation = steps.some((step) => step.do === 'activate' || step.do === 'deactivate');
         return isActivation ? changing(() => kernel.apply(steps)) : kernel.apply(steps);
       },
-    },
-    flushOwed: async () => {
-      if (paid < owed) await flush();
     },
     recent: async () => {
       const known = last;
