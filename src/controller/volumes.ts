@@ -181,16 +181,19 @@ function agreedFsType(parameter: FsType | undefined, capability: FsType | undefi
   return parameter;
 }
 
+/** The first that is configured where none is named, and never another in its place: a name asked for again would be a second volume. */
+function wantedPool(pools: Pools, name: PoolName | undefined) {
+  const wanted = name ?? pools.names()[0];
+  return { wanted, engine: wanted === undefined ? undefined : pools.engines().get(wanted) };
+}
+
 function poolFor(pools: Pools, name: PoolName | undefined): Engine {
-  const known = pools.names();
-  const wanted = name ?? known[0];
-  const engine = wanted === undefined ? undefined : pools.engines().get(wanted);
+  const { wanted, engine } = wantedPool(pools, name);
   if (engine !== undefined) return engine;
-  // Never another in its place: asked again, the same name would be a second volume.
   if (wanted === undefined || pools.waiting().has(wanted))
     fail('unavailable', `Cannot reach pool '${wanted ?? ''}': it is not started; see Probe`);
   // Another node may have it: with this code the scheduler looks for one.
-  return fail('exhausted', `Cannot find pool '${wanted}' on this node: its pools are ${known.join(', ')}`);
+  return fail('exhausted', `Cannot find pool '${wanted}' on this node: its pools are ${pools.names().join(', ')}`);
 }
 
 interface FoundSource {
@@ -265,8 +268,7 @@ async function capacity(pools: Pools, nodeName: string, request: z.output<typeof
     fail('invalid', `Cannot tell a capacity for these capabilities: ${capabilities.reason}`);
   }
   const elsewhere = request.accessible_topology !== null && !isThisNode(request.accessible_topology, nodeName);
-  const wanted = pool ?? pools.names()[0];
-  const engine = wanted === undefined ? undefined : pools.engines().get(wanted);
+  const { engine } = wantedPool(pools, pool);
   if (elsewhere || engine === undefined || capabilities?.ok === false) return { available_capacity: '0' };
   const { available, maximumVolume, minimumVolume } = await engine.capacity(volume.layout);
   return {

@@ -228,7 +228,7 @@ function unknown(seen: Seen, here: Here, isHeld: boolean): Decision {
     // What the node may have noted it would do, however late; once it answers, that is taken back.
     const mayBeNoted = askedTime !== undefined && isHeld && isSilent(problem);
     if (hasBegun(object) || mayBeNoted)
-      return report(seen, { phase: 'Waiting', ...problem }, LATER_MS, mayBeNoted ? factsOf(seen, here) : {});
+      return report(seen, { phase: 'Waiting', ...problem }, LATER_MS, factsOf(seen, here));
     return unlessTooLate(seen, problem, LATER_MS, factsOf(seen, here));
   }
   if (problem?.reason === 'VolumeGone' || problem?.reason === 'ClaimChanged') return failed(seen, problem);
