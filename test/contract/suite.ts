@@ -5,7 +5,8 @@ import type { RestoreMode, RestorePhase } from '../../src/engine/engine.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
 import { deviceKey } from '../../src/ids.ts';
 import type { Bytes } from '../../src/units.ts';
-import { bytes, kib } from '../../src/units.ts';
+import { bytes } from '../../src/units.ts';
+import { PLAIN } from './blank.ts';
 import { beginRestore, modelVolume } from './model.ts';
 import type { Scenario } from './scenario.ts';
 import { check, cutPower, finish, killDriver, learnRestores } from './scenario.ts';
@@ -16,14 +17,6 @@ export interface ContractCase {
   readonly run: (s: Scenario) => Promise<void>;
 }
 
-const PARAMETERS = {
-  layout: 'linear',
-  chunk: kib(8),
-  snapshotReservePercent: 10,
-  onFull: 'wait',
-  scratch: false,
-} as const;
-
 const blocksIn = (size: bigint): number => Number(size) / BLOCK_BYTES;
 
 async function volume(s: Scenario, size: Bytes = s.options.unit): Promise<VolumeId> {
@@ -31,7 +24,7 @@ async function volume(s: Scenario, size: Bytes = s.options.unit): Promise<Volume
     name: `volume ${s.nextName++}`,
     requiredBytes: size,
     limitBytes: undefined,
-    parameters: PARAMETERS,
+    parameters: PLAIN,
     source: undefined,
   });
   s.model.volumes.set(
@@ -97,7 +90,7 @@ async function fork(s: Scenario, from: SnapshotId, more = 0n): Promise<VolumeId>
     name: `fork ${s.nextName++}`,
     requiredBytes: bytes(BigInt(source.length * BLOCK_BYTES) + more),
     limitBytes: undefined,
-    parameters: PARAMETERS,
+    parameters: PLAIN,
     source: { from: 'snapshot', snapshot: from },
   });
   const rest = Array.from({ length: blocksIn(made.size) - source.length }, () => 0);
@@ -112,7 +105,7 @@ async function clone(s: Scenario, from: VolumeId): Promise<VolumeId> {
     name: `clone ${s.nextName++}`,
     requiredBytes: bytes(BigInt(blocks.length * BLOCK_BYTES)),
     limitBytes: undefined,
-    parameters: PARAMETERS,
+    parameters: PLAIN,
     source: { from: 'volume', volume: from },
   });
   s.model.volumes.set(made.id, modelVolume(made.id, [...blocks]));

@@ -14,18 +14,12 @@ import { readyPools } from '../../src/pools.ts';
 import { silentLog } from '../../src/ports.ts';
 import type { Log } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
+import { PLAIN } from '../contract/blank.ts';
 import { idOf } from '../contract/ids.ts';
 import { createWorld } from '../sim/world.ts';
 import type { World } from '../sim/world.ts';
 import type { Api } from './api.ts';
 
-const PARAMETERS = {
-  layout: 'linear',
-  chunk: kib(8),
-  snapshotReservePercent: 10,
-  onFull: 'wait',
-  scratch: false,
-} as const;
 const BLOCKS = 16;
 
 export interface Node {
@@ -85,7 +79,7 @@ export async function startNode(api: Api, name: string, group: string): Promise<
         name: pv,
         requiredBytes: mib(4),
         limitBytes: undefined,
-        parameters: PARAMETERS,
+        parameters: PLAIN,
         source: source === undefined ? undefined : { from: 'snapshot', snapshot: source },
       });
       await api.claim({ namespace, claim, pv, driver: DRIVER_NAME, handle: handleOf(engine, made.id), node: name });

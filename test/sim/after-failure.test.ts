@@ -12,7 +12,8 @@ import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { kib, mib } from '../../src/units.ts';
-import { PLAIN, blank, poolEngine } from './pool-engine.ts';
+import { PLAIN, blank } from '../contract/blank.ts';
+import { poolEngine } from './pool-engine.ts';
 import type { World } from './world.ts';
 import { createWorld } from './world.ts';
 

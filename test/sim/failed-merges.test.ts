@@ -11,7 +11,8 @@ import { silentLog } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
-import { PLAIN, poolEngine } from './pool-engine.ts';
+import { PLAIN } from '../contract/blank.ts';
+import { poolEngine } from './pool-engine.ts';
 import type { World } from './world.ts';
 import { createWorld } from './world.ts';
 

@@ -7,7 +7,7 @@ import { deviceKey, poolName } from '../../src/ids.ts';
 import { silentLog } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
 import { idOf } from '../contract/ids.ts';
-import { blank } from './pool-engine.ts';
+import { blank } from '../contract/blank.ts';
 import { createWorld } from './world.ts';
 
 test('the first of two merges that ends sets nothing going', async () => {

@@ -1,29 +1,13 @@
 // An engine over the simulated node for tests that tell one story: it draws its ids in order, and its clock goes on by a
 // millisecond a look.
 
-import type { CreateVolume, VolumeParameters } from '../../src/engine/engine.ts';
 import type { PoolEngine, PoolPorts } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { poolName } from '../../src/ids.ts';
 import { silentLog } from '../../src/ports.ts';
-import type { Bytes } from '../../src/units.ts';
 import { kib } from '../../src/units.ts';
 import { idOf } from '../contract/ids.ts';
 import type { World } from './world.ts';
-
-/** Of volumes in stories that are about something else. */
-export const PLAIN = {
-  layout: 'linear',
-  chunk: kib(8),
-  snapshotReservePercent: 10,
-  onFull: 'wait',
-  scratch: false,
-} as const;
-
-/** What a blank volume is asked for with. */
-export function blank(name: string, requiredBytes: Bytes, parameters: VolumeParameters = PLAIN): CreateVolume {
-  return { name, requiredBytes, limitBytes: undefined, parameters, source: undefined };
-}
 
 /** Not opened yet; `own` in the place of what it would have otherwise. */
 export async function poolEngine(world: World, own: Partial<PoolPorts> = {}): Promise<PoolEngine> {

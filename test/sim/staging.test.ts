@@ -3,7 +3,8 @@
 import { expect, test } from 'vitest';
 import { deviceKey } from '../../src/ids.ts';
 import { kib, mib } from '../../src/units.ts';
-import { blank, poolEngine } from './pool-engine.ts';
+import { blank } from '../contract/blank.ts';
+import { poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';
 
 test('a restore waits until what is found in staging has been acted upon, and staging until a restore has begun', async () => {

@@ -7,7 +7,8 @@ import { SnapmergeError } from '../../src/errors.ts';
 import type { SnapshotId } from '../../src/ids.ts';
 import { deviceKey } from '../../src/ids.ts';
 import { kib, mib } from '../../src/units.ts';
-import { PLAIN, blank, poolEngine } from './pool-engine.ts';
+import { PLAIN, blank } from '../contract/blank.ts';
+import { poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';
 
 const PARAMETERS = { ...PLAIN, snapshotReservePercent: 100 } as const;

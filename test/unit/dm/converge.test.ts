@@ -10,8 +10,7 @@ import { inTurn } from '../../../src/dm/kernel.ts';
 import { plan } from '../../../src/dm/plan.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { stepText } from '../../../src/dm/step.ts';
-import type { Table } from '../../../src/dm/table.ts';
-import { heldStores, onStore } from '../../../src/dm/table.ts';
+import { heldStores } from '../../../src/dm/table.ts';
 import type { DeviceKey, StoreName } from '../../../src/ids.ts';
 import { deviceKey, isTail, storeDevice, storeName, storeOf } from '../../../src/ids.ts';
 import { silentLog } from '../../../src/ports.ts';
@@ -25,9 +24,9 @@ import {
   restoring,
   shop,
   shopRecord,
+  standingTail,
   thursdayRecord,
   wantedOf,
-  withDevice,
 } from '../inspect/family.ts';
 
 const before = observedOf(wantedOf(ALL, [shop, fork]));
@@ -275,13 +274,7 @@ test('a tail that was swapped while a plan without a freeze was carried out, and
 });
 
 test('a tail that was opened because its store goes on in it stays open, also when the freeze is put off', async () => {
-  const newest = wantedOf([shopRecord, thursdayRecord], [shop]);
-  const cow = storeDevice(thursdayRecord.store, 'cow');
-  const tail = storeDevice(thursdayRecord.store, 'tail0');
-  const [body, rest] = newest.devices.find(({ key }) => key === cow)?.table ?? [];
-  if (body === undefined || rest === undefined) throw new Error('the store has no tail');
-  const live: Table = [{ type: 'linear', length: rest.length, on: onStore(thursdayRecord.store), offset: body.length }];
-  const found = withDevice(observedOf(newest), tail, (device) => ({ ...device, live, suspended: true }));
+  const { tail, found } = standingTail();
   const all: Step[] = [];
   const kernel: Kernel = {
     observe: () => Promise.resolve(found),

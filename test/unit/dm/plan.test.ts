@@ -27,6 +27,7 @@ import {
   observedOf,
   shop,
   shopRecord,
+  standingTail,
   thursdayRecord,
   wantedOf,
   withDevice,
@@ -479,14 +480,8 @@ test.each([
 
 test('a tail that stands still although its store goes on in it goes on before anybody is suspended', () => {
   // Thursday is the newest; then friday comes between it and the volume.
-  const thursdayFirst = wantedOf([shopRecord, thursdayRecord], [shop]);
-  const cow = storeDevice(thursdayRecord.store, 'cow');
-  const tail = storeDevice(thursdayRecord.store, 'tail0');
-  const [body, rest] = thursdayFirst.devices.find(({ key }) => key === cow)?.table ?? [];
-  if (body === undefined || rest === undefined) throw new Error('the store has no tail');
-  const live: Table = [{ type: 'linear', length: rest.length, on: onStore(thursdayRecord.store), offset: body.length }];
-  const found = withDevice(observedOf(thursdayFirst), tail, (device) => ({ ...device, live, suspended: true }));
-  expect(plan(found, thursdayFirst)).toEqual([{ do: 'open', device: tail }]);
+  const { wanted, tail, found } = standingTail();
+  expect(plan(found, wanted)).toEqual([{ do: 'open', device: tail }]);
   const steps = plan(found, wantedOf([shopRecord, thursdayRecord, fridayRecord], [shop]));
   const opens = steps.findIndex((step) => step.do === 'open' && step.device === tail);
   expect(opens).toBeGreaterThanOrEqual(0);

@@ -7,7 +7,9 @@ import type { Desired } from '../../../src/dm/desired.ts';
 import { desired } from '../../../src/dm/desired.ts';
 import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import type { SnapshotStatus } from '../../../src/dm/status.ts';
-import { poolName, snapshotId, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
+import type { Table } from '../../../src/dm/table.ts';
+import { onStore } from '../../../src/dm/table.ts';
+import { poolName, snapshotId, storeDevice, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
 import type { DeviceKey } from '../../../src/ids.ts';
 import type { PoolReport } from '../../../src/lvm/lvm.ts';
 import type { Entity, RestoreMark, StoreRecord } from '../../../src/lvm/record.ts';
@@ -182,6 +184,18 @@ export function withDevice(
   if (after === undefined) devices.delete(key);
   else devices.set(key, after);
   return { ...observed, devices };
+}
+
+/** Shop with thursday alone, whose store goes on in its tail, which stands still: a plan has closed it that knew nothing of that. */
+export function standingTail() {
+  const wanted = wantedOf([shopRecord, thursdayRecord], [shop]);
+  const cow = storeDevice(thursdayRecord.store, 'cow');
+  const tail = storeDevice(thursdayRecord.store, 'tail0');
+  const [body, rest] = wanted.devices.find(({ key }) => key === cow)?.table ?? [];
+  if (body === undefined || rest === undefined) throw new Error('the store has no tail');
+  const live: Table = [{ type: 'linear', length: rest.length, on: onStore(thursdayRecord.store), offset: body.length }];
+  const found = withDevice(observedOf(wanted), tail, (device) => ({ ...device, live, suspended: true }));
+  return { wanted, tail, found };
 }
 
 export function lookOf(records: readonly StoreRecord[] = ALL, inUse: InUse = [shop]): Look {
