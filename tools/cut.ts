@@ -1,6 +1,6 @@
 // `./dev cut`: no sync, no shutdown; then the guest boots again on the same disks, and the driver starts by itself.
 
-import { openGuest } from '../test/vm/guest.ts';
+import { openGuest } from '../vm/guest.ts';
 import { driverListens } from './driver.ts';
 import { csiSocketOf } from './forwarding.ts';
 import { nameOption, readOptions } from './options.ts';

@@ -4,7 +4,7 @@
 import { ToolError } from './fault.ts';
 import { say } from './progress.ts';
 import type { Verb } from './verb.ts';
-import { GuestError } from '../test/vm/fault.ts';
+import { GuestError } from '../vm/fault.ts';
 
 const verbs: Readonly<Record<string, Verb>> = {
   demo: {

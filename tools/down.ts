@@ -1,7 +1,7 @@
 // `./dev down`: an orderly end. What the guest had on its disks goes with it.
 
-import { openGuest, removeGuest } from '../test/vm/guest.ts';
-import { runningGuests } from '../test/vm/state.ts';
+import { openGuest, removeGuest } from '../vm/guest.ts';
+import { runningGuests } from '../vm/state.ts';
 import { stopForwarding } from './forwarding.ts';
 import { hostDown } from './host.ts';
 import { nameOption, readOptions } from './options.ts';

@@ -2,8 +2,8 @@
 
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Guest } from '../test/vm/guest.ts';
-import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../test/vm/wait.ts';
+import type { Guest } from '../vm/guest.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
 import { buildBundle } from './bundle.ts';
 import { cached, hashOf } from './cache.ts';
 import { ToolError } from './fault.ts';

@@ -2,7 +2,7 @@
 
 import { constants } from 'node:os';
 import { fstatSync } from 'node:fs';
-import { openGuest } from '../test/vm/guest.ts';
+import { openGuest } from '../vm/guest.ts';
 import { splitCommand } from './options.ts';
 
 const USAGE = 'usage: ./dev exec [--name NAME] COMMAND [ARGUMENT...]';

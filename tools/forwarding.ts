@@ -5,8 +5,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { guestDir } from '../test/vm/state.ts';
-import { waitFor } from '../test/vm/wait.ts';
+import { guestDir } from '../vm/state.ts';
+import { waitFor } from '../vm/wait.ts';
 import { ToolError } from './fault.ts';
 
 const PROGRAM = join(import.meta.dirname, 'forwarder.ts');

@@ -6,7 +6,7 @@ import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { mkdir, open, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { waitFor } from '../test/vm/wait.ts';
+import { waitFor } from '../vm/wait.ts';
 import { buildBundle } from './bundle.ts';
 import { cacheDir, locked } from './cache.ts';
 import { ensureDebianPackages } from './debian-packages.ts';

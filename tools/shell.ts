@@ -1,6 +1,6 @@
 // `./dev shell`: a login shell on a terminal of its own in the guest.
 
-import { openGuest } from '../test/vm/guest.ts';
+import { openGuest } from '../vm/guest.ts';
 import { exitCodeOf } from './exec.ts';
 import { nameOption, readOptions } from './options.ts';
 

@@ -1,7 +1,7 @@
 // `./dev up`: a guest with a pool and the driver that stays after the command has ended.
 
-import { openGuest, startGuest } from '../test/vm/guest.ts';
-import { runningGuests } from '../test/vm/state.ts';
+import { openGuest, startGuest } from '../vm/guest.ts';
+import { runningGuests } from '../vm/state.ts';
 import { driverListens, driverTars } from './driver.ts';
 import { csiSocketOf, startForwarding } from './forwarding.ts';
 import { count, nameOption, readOptions, sizeBytes } from './options.ts';

@@ -7,8 +7,8 @@ import { parseArgs } from 'node:util';
 import { csiSanity } from '../../tools/csi-sanity.ts';
 import { driverListens, driverTars } from '../../tools/driver.ts';
 import { CSI_SOCKET } from '../../tools/forwarding.ts';
-import { startGuest } from '../vm/guest.ts';
-import type { Guest } from '../vm/guest.ts';
+import { startGuest } from '../../vm/guest.ts';
+import type { Guest } from '../../vm/guest.ts';
 import { readReport } from './report.ts';
 
 const MIB = 1024 ** 2;

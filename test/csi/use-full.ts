@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import type { Caller } from './caller.ts';
 import { LIMIT_MS, stagingOf } from './workload.ts';
 import type { Workload } from './workload.ts';

@@ -2,7 +2,7 @@
 // guest's own shell for what the workload does there.
 
 import { z } from 'zod';
-import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import type { Caller } from './caller.ts';
 import { Refused } from './caller.ts';
 

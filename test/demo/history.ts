@@ -1,7 +1,7 @@
 // The third part of the demo: back to an older snapshot while newer ones stay, a change of mind, a restore that waits for the
 // next mount, and a fork that takes over its origin's storage while a database on it is at work.
 
-import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import type { CsiClient } from './client.ts';
 import type { Parts } from './restore.ts';
 

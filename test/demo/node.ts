@@ -1,7 +1,7 @@
 // What the demo does on the node besides CSI: files, a database, a writer in the background, and looking at LVM and dm.
 
-import type { Guest } from '../vm/guest.ts';
-import { waitFor } from '../vm/wait.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { waitFor } from '../../vm/wait.ts';
 import { drawForest } from './tree.ts';
 
 const WAIT_LIMIT_MS = 120_000;

@@ -1,8 +1,8 @@
 // The first half of the demo: a database, a snapshot under writes, damage, a restore that is used while it merges, a
 // power cut in the middle of it.
 
-import type { Guest } from '../vm/guest.ts';
-import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import type { CsiClient, RestoreState } from './client.ts';
 import type { DemoNode } from './node.ts';
 import type { Story } from './story.ts';

@@ -12,7 +12,7 @@ import { z } from 'zod';
 import { prometheus } from '../../tools/prometheus.ts';
 import type { Prometheus } from '../../tools/prometheus.ts';
 import { attempt, run } from '../../tools/run.ts';
-import { freePort } from '../vm/ports.ts';
+import { freePort } from '../../vm/ports.ts';
 import { CASES } from './alerts.ts';
 import { startSimulatedDriver } from './simulated-driver.ts';
 

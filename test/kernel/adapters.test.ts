@@ -16,8 +16,8 @@ import type { LvmCommands } from '../../src/lvm/commands.ts';
 import { createLvm } from '../../src/lvm/commands.ts';
 import { createLoopPool, createPool } from '../../src/lvm/create-pool.ts';
 import { bytes, kib, mib, sectors, toBytes, toSectors } from '../../src/units.ts';
-import type { Guest } from '../vm/guest.ts';
-import { removeGuest, startGuest } from '../vm/guest.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { removeGuest, startGuest } from '../../vm/guest.ts';
 import { guestDisk, guestExec } from './guest-exec.ts';
 
 const VG = 'pool-a';

@@ -5,7 +5,7 @@
 import type { Exec } from '../../src/exec.ts';
 import { output } from '../../src/exec.ts';
 import type { BlockWrite } from '../contract/rig.ts';
-import type { Guest } from '../vm/guest.ts';
+import type { Guest } from '../../vm/guest.ts';
 
 /** A node (`/dev/vdc`) or the dm UUID of a device. */
 export type Target = string;

@@ -8,8 +8,8 @@ import { createRuleRig } from '../contract/rule-rig.ts';
 import { RULES } from '../contract/rules.ts';
 import { createScenario } from '../contract/scenario.ts';
 import { CONTRACT } from '../contract/suite.ts';
-import type { Guest } from '../vm/guest.ts';
-import { removeGuest, startGuest } from '../vm/guest.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { removeGuest, startGuest } from '../../vm/guest.ts';
 import type { GuestRig } from './rig.ts';
 import { guestRig, guestWaits, makePool } from './rig.ts';
 

@@ -5,11 +5,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Random } from '../contract/random.ts';
-import type { Guest } from '../vm/guest.ts';
-import { removeGuest, startGuest } from '../vm/guest.ts';
-import type { LossyDisk } from '../vm/lossy-disk.ts';
-import type { Loss, Lost } from '../vm/medium.ts';
-import { createLossyDisk } from '../vm/lossy-disk.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { removeGuest, startGuest } from '../../vm/guest.ts';
+import type { LossyDisk } from '../../vm/lossy-disk.ts';
+import type { Loss, Lost } from '../../vm/medium.ts';
+import { createLossyDisk } from '../../vm/lossy-disk.ts';
 import { makePool } from './rig.ts';
 
 export interface CutMachine {

@@ -27,7 +27,7 @@ import {
 } from '../contract/crash-restart.ts';
 import type { Random } from '../contract/random.ts';
 import { createRandom } from '../contract/random.ts';
-import type { Loss } from '../vm/medium.ts';
+import type { Loss } from '../../vm/medium.ts';
 import type { Driver } from './cut-driver.ts';
 import { startDriver } from './cut-driver.ts';
 import type { CutMachine } from './cut-machine.ts';

@@ -9,8 +9,8 @@ import type { Model, Shown } from '../contract/crash-model.ts';
 import { written } from '../contract/crash-model.ts';
 import type { Operation, Write } from '../contract/crash-operation.ts';
 import type { Random } from '../contract/random.ts';
-import type { Guest } from '../vm/guest.ts';
-import { waitFor } from '../vm/wait.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { waitFor } from '../../vm/wait.ts';
 import { guestExec } from './guest-exec.ts';
 
 export interface User {

@@ -11,8 +11,8 @@ import type { EntityId, SnapshotId, StoreName, VolumeId } from '../../src/ids.ts
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { silentLog } from '../../src/ports.ts';
 import { kib, mib } from '../../src/units.ts';
-import type { Guest } from '../vm/guest.ts';
-import type { Fault } from '../vm/medium.ts';
+import type { Guest } from '../../vm/guest.ts';
+import type { Fault } from '../../vm/medium.ts';
 import { idOf } from '../contract/ids.ts';
 import { startCutMachine } from './cut-machine.ts';
 import type { CutMachine } from './cut-machine.ts';

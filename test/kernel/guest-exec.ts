@@ -3,7 +3,7 @@
 import type { Exec } from '../../src/exec.ts';
 import { output } from '../../src/exec.ts';
 import type { ReadDisk } from '../../src/lvm/stamp.ts';
-import type { Guest } from '../vm/guest.ts';
+import type { Guest } from '../../vm/guest.ts';
 
 /** What the driver's commands have there: its own lvm.conf, as in its image. */
 export const DRIVER_ENV = { LC_ALL: 'C', LVM_SYSTEM_DIR: '/etc/snapmerge/lvm' } as const;

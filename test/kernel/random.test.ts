@@ -7,7 +7,7 @@ import { createRandom } from '../contract/random.ts';
 import type { Scenario } from '../contract/scenario.ts';
 import { check, createScenario, finish, newEngine, randomOperation } from '../contract/scenario.ts';
 import { kib, mib } from '../../src/units.ts';
-import { removeGuest, startGuest } from '../vm/guest.ts';
+import { removeGuest, startGuest } from '../../vm/guest.ts';
 import { guestRig, makePool } from './rig.ts';
 
 const SEEDS = Number(process.env['SNAPMERGE_SEEDS'] ?? 12);

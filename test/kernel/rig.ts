@@ -13,9 +13,9 @@ import { dmUuid, poolName } from '../../src/ids.ts';
 import { createLvm } from '../../src/lvm/commands.ts';
 import type { Rig } from '../contract/rig.ts';
 import type { Underway, Waits } from '../contract/waits.ts';
-import type { ExecOptions } from '../vm/channel.ts';
-import type { Guest } from '../vm/guest.ts';
-import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../vm/wait.ts';
+import type { ExecOptions } from '../../vm/channel.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import { readBlocks, writeBlocks } from './blocks.ts';
 import { guestExec } from './guest-exec.ts';
 

@@ -4,8 +4,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createRuleRig } from '../contract/rule-rig.ts';
 import { TAILS } from '../contract/rules-tails.ts';
-import type { Guest } from '../vm/guest.ts';
-import { removeGuest, startGuest } from '../vm/guest.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { removeGuest, startGuest } from '../../vm/guest.ts';
 import type { GuestRig } from './rig.ts';
 import { guestRig, guestWaits, makePool, releaseAll } from './rig.ts';
 

@@ -4,8 +4,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { openGuest, removeGuest } from '../../test/vm/guest.ts';
-import { runningGuests } from '../../test/vm/state.ts';
+import { openGuest, removeGuest } from '../../vm/guest.ts';
+import { runningGuests } from '../../vm/state.ts';
 import { clusterBinaries } from './binaries.ts';
 import { clusterDir, openControlPlane, removeControlPlane, startControlPlane } from './control-plane.ts';
 import type { ControlPlane } from './control-plane.ts';

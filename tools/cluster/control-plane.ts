@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { freePort } from '../../test/vm/ports.ts';
+import { freePort } from '../../vm/ports.ts';
 import { cacheDir, locked } from '../cache.ts';
 import { ToolError } from '../fault.ts';
 import { step } from '../progress.ts';

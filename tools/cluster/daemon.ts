@@ -5,7 +5,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { waitFor } from '../../test/vm/wait.ts';
+import { waitFor } from '../../vm/wait.ts';
 import { ToolError } from '../fault.ts';
 
 export interface DaemonSpec {

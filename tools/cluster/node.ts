@@ -3,10 +3,10 @@
 
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startGuest } from '../../test/vm/guest.ts';
-import type { Guest } from '../../test/vm/guest.ts';
-import { freePort } from '../../test/vm/ports.ts';
-import { waitFor } from '../../test/vm/wait.ts';
+import { startGuest } from '../../vm/guest.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { freePort } from '../../vm/ports.ts';
+import { waitFor } from '../../vm/wait.ts';
 import { ToolError } from '../fault.ts';
 import { step } from '../progress.ts';
 import { tar } from '../tar.ts';

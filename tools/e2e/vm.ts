@@ -3,7 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached, hashOf } from '../cache.ts';
-import { prepareGuests } from '../../test/vm/guest.ts';
+import { prepareGuests } from '../../vm/guest.ts';
 import { clusterBinaries } from '../cluster/binaries.ts';
 import { clusterRuns, openCluster, removeCluster, startCluster } from '../cluster/cluster.ts';
 import type { Cluster } from '../cluster/cluster.ts';

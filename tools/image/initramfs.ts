@@ -1,4 +1,4 @@
-// The guest's initramfs: busybox, the disk driver, and the scripts of test/vm/guest, which thereby need no new root
+// The guest's initramfs: busybox, the disk driver, and the scripts of vm/guest, which thereby need no new root
 // image when they change.
 
 import { readFile, readdir, writeFile } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { cpio } from './cpio.ts';
 import type { CpioEntry } from './cpio.ts';
 import type { RootImage } from './root.ts';
 
-const SCRIPTS_DIR = join(import.meta.dirname, '../../test/vm/guest');
+const SCRIPTS_DIR = join(import.meta.dirname, '../../vm/guest');
 const FIRST = 'initramfs-init.sh';
 
 export const initramfs = async (image: RootImage): Promise<string> => {

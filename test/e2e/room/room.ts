@@ -4,7 +4,7 @@
 
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect } from 'vitest';
-import { waitFor } from '../../vm/wait.ts';
+import { waitFor } from '../../../vm/wait.ts';
 import { kubectl, shell, tryKubectl } from './cluster.ts';
 import { driverLogs, holdings } from './driver.ts';
 

@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Qemu } from '../../tools/image/qemu.ts';
+import type { Qemu } from '../tools/image/qemu.ts';
 import { CONSOLE } from './qemu-argv.ts';
 import { waitFor } from './wait.ts';
 

@@ -1,9 +1,9 @@
 // The disk that loses writes, without a guest: what a flush covers, what a cut takes, and that it is the same for a seed.
 
 import { expect, test } from 'vitest';
-import { createRandom } from '../contract/random.ts';
-import type { Medium } from './medium.ts';
-import { createMedium } from './medium.ts';
+import { createRandom } from '../../contract/random.ts';
+import type { Medium } from '../../../vm/medium.ts';
+import { createMedium } from '../../../vm/medium.ts';
 
 const BLOCK = 4096;
 const never = { below: () => 0 };

@@ -6,8 +6,8 @@
 
 import { readFile, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { cached, hashOf } from '../../tools/cache.ts';
-import type { Qemu } from '../../tools/image/qemu.ts';
+import { cached, hashOf } from '../tools/cache.ts';
+import type { Qemu } from '../tools/image/qemu.ts';
 import { GuestError } from './fault.ts';
 import { LOG_TAIL_BYTES, startMachine, tailOf } from './machine.ts';
 import { boardArgv, CONSOLE } from './qemu-argv.ts';

@@ -1,4 +1,4 @@
-// A check of the guest itself, without a test runner: `node test/vm/smoke.ts [name]`. What the other suites take for
+// A check of the guest itself, without a test runner: `node vm/smoke.ts [name]`. What the other suites take for
 // granted is shown here: exact bytes both ways, commands side by side, kills, cuts, sockets, both kinds of guest.
 
 import assert from 'node:assert/strict';

@@ -1,8 +1,8 @@
 // Guests that go on from the same memory are different machines, and so is one before and after a power cut.
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { removeGuest, startGuest } from './guest.ts';
-import type { Guest } from './guest.ts';
+import { removeGuest, startGuest } from '../../vm/guest.ts';
+import type { Guest } from '../../vm/guest.ts';
 
 const NAMES = ['memory-one', 'memory-two'];
 const LIMIT_MS = 600_000;

@@ -4,10 +4,10 @@
 import { existsSync } from 'node:fs';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheDir, hashOf, locked } from '../../tools/cache.ts';
-import type { Qemu } from '../../tools/image/qemu.ts';
-import { say, step } from '../../tools/progress.ts';
-import { attempt } from '../../tools/run.ts';
+import { cacheDir, hashOf, locked } from '../tools/cache.ts';
+import type { Qemu } from '../tools/image/qemu.ts';
+import { say, step } from '../tools/progress.ts';
+import { attempt } from '../tools/run.ts';
 import { GuestError } from './fault.ts';
 import { bareArgv } from './qemu-argv.ts';
 import type { Accelerator } from './qemu-argv.ts';
