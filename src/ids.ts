@@ -139,6 +139,10 @@ export function storeOf(key: DeviceKey): StoreName | undefined {
 export function ownerOf(key: DeviceKey): EntityId | StoreName | undefined {
   return storeOf(key) ?? entityOf(key);
 }
+/** What is mounted or handed to a pod as it is: it goes when its volume is unstaged, and then only. */
+export function isTop(key: DeviceKey): boolean {
+  return key.endsWith('-top');
+}
 export function isTail(key: DeviceKey): boolean {
   return storeOf(key) !== undefined && !key.endsWith('-cow');
 }

@@ -3,15 +3,16 @@
 
 import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName } from '../ids.ts';
-import { isTail, ownerOf, storeOf } from '../ids.ts';
+import { isDeviceKey, isTail, isTop, ownerOf, storeOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
 import type { Desired } from './desired.ts';
 import type { Family } from './family.ts';
 import type { Call, Kernel, Observed } from './kernel.ts';
-import { calls } from './kernel.ts';
+import { HeldOpen, calls } from './kernel.ts';
 import type { Leavers, Leaving, Measured, Use } from './leaving.ts';
 import { watchLeaving } from './leaving.ts';
-import { goesOn, plan } from './plan.ts';
+import type { PlanOptions } from './plan.ts';
+import { goesOn, leftBehind, plan } from './plan.ts';
 import type { Step } from './step.ts';
 import { stepText } from './step.ts';
 import { refsOf } from './table.ts';
@@ -38,6 +39,12 @@ export interface ConvergeOptions {
   readonly leavers: Leavers;
 }
 
+export interface Converged {
+  readonly measured: Measured;
+  /** What nothing wants any more, and somebody has open: it goes another time, and shows nothing until then. */
+  readonly left: readonly (DeviceKey | StoreName)[];
+}
+
 /**
  * Applies plans until the last one went through. Throws what the kernel refused; nothing is then left suspended, unless
  * tables had been swapped already and three rounds failed: those stay still rather than show something wrong.
@@ -48,16 +55,24 @@ export async function converge(
   desired: Desired,
   log: Log,
   options: ConvergeOptions,
-): Promise<Measured> {
+): Promise<Converged> {
   let failed = 0;
   let overtaken = 0;
   const measured = new Map<StoreName, Use>();
-  const progress = { swapped: false };
+  const seenOpen = new Set<DeviceKey | StoreName>();
+  const leaving = watchLeaving(kernel, desired, options.leavers, measured);
+  const rounds = { leaving, seenOpen, progress: { swapped: false } };
   for (;;) {
     try {
-      await oneRound(kernel, family, desired, log.child({ family: family.id }), { ...options, measured, progress });
-      return measured;
+      const left = await oneRound(kernel, family, desired, log.child({ family: family.id }), { ...options, ...rounds });
+      return { measured, left };
     } catch (error) {
+      if (error instanceof HeldOpen && isOfNoUse(error.held)) {
+        // Each round lets go of it or leaves it behind.
+        seenOpen.add(error.held);
+        log.warn({ family: family.id, held: error.held, error: error.message }, 'somebody has open what is to go');
+        continue;
+      }
       const cause = error instanceof AfterSwap ? error.cause : error;
       if (cause instanceof Overtaken) overtaken += 1;
       else failed += 1;
@@ -76,9 +91,16 @@ class Overtaken extends SnapmergeError {}
 
 const OVERTAKEN = 'Cannot go on as planned: a store was extended meanwhile';
 
+/** Not so a top, whose opener may be its user. */
+function isOfNoUse(held: DeviceKey | StoreName): boolean {
+  return !isDeviceKey(held) || !isTop(held);
+}
+
 /** What the rounds of a converge have in common. */
 interface Rounds {
-  readonly measured: Map<StoreName, Use>;
+  readonly leaving: Leaving;
+  /** What somebody had open when it was to go. */
+  readonly seenOpen: ReadonlySet<DeviceKey | StoreName>;
   /** Once any table has been swapped, in whatever round, what stands still may not be let go on with the table it has. */
   readonly progress: { swapped: boolean };
 }
@@ -88,21 +110,25 @@ async function oneRound(
   family: Family,
   desired: Desired,
   log: Log,
-  { neighbours, flatten, leavers, measured, progress }: ConvergeOptions & Rounds,
-): Promise<void> {
-  const leaving = watchLeaving(kernel, desired, leavers, measured);
+  { neighbours, flatten, leaving, seenOpen, progress }: ConvergeOptions & Rounds,
+): Promise<Converged['left']> {
+  const planOptions: PlanOptions = { seenOpen, ...(flatten && { flatten }) };
   const run = createRun(kernel, desired, log, leaving, progress);
   const { observed, steps, changes } = await neighbours.alone(async () => {
     // Before the look: who did not wait for us any longer may change a tail while it is under way.
     const before = neighbours.changes();
     const seen = ofFamily(await kernel.observe('without-statuses'), family);
-    const all = plan(seen, desired, flatten);
+    const all = plan(seen, desired, planOptions);
     const freeze = all.findIndex((step) => waitsForWrites(step, seen));
     const harmless = freeze < 0 ? all : all.slice(0, freeze);
     await run.apply(harmless, all, seen);
     return { observed: seen, steps: all.slice(harmless.length), changes: before };
   });
-  if (steps.length === 0) return notOvertaken(neighbours, changes);
+  const left = leftBehind(observed, desired, planOptions);
+  if (steps.length === 0) {
+    notOvertaken(neighbours, changes);
+    return left;
+  }
   const unfrozen = steps.findIndex((step) => step.do !== 'suspend' && step.do !== 'flush');
   await run.guarded(() => neighbours.beforeFreeze(observed));
   await run.apply(steps.slice(0, unfrozen), steps, observed);
@@ -113,6 +139,7 @@ async function oneRound(
     await run.apply(steps.slice(unfrozen), steps, observed);
   });
   notOvertaken(neighbours, changes);
+  return left;
 }
 
 /** Who did not wait any longer may have swapped a tail that the plan closed after that. */
@@ -143,6 +170,8 @@ function createRun(kernel: Kernel, desired: Desired, log: Log, leaving: Leaving,
     try {
       await work();
     } catch (error) {
+      // All before it is done, and rightly so: there is nothing to take back.
+      if (error instanceof HeldOpen) throw error;
       progress.swapped ||= await hasGoneOn(kernel, trying);
       if (progress.swapped) throw new AfterSwap(messageOf(error), { cause: error });
       await standDown(kernel, { desired, touched, trying, goingOn }, log);

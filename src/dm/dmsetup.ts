@@ -10,7 +10,7 @@ import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
 import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
 import { shareNext } from '../share.ts';
 import type { Call, Extent, Kernel, Observed } from './kernel.ts';
-import { calls } from './kernel.ts';
+import { HeldOpen, calls } from './kernel.ts';
 import { LIST_DEVICES, listing } from './listing.ts';
 import type { DeviceIndex } from './observed.ts';
 import { assemble, indexOf, nodeOf } from './observed.ts';
@@ -43,7 +43,7 @@ export interface KernelOptions {
 const OBSERVE_ATTEMPTS = 10;
 /** How long a device that must go may stay open: a probe that slipped in holds it for milliseconds. */
 const REMOVE_POLL_MS = 50;
-const REMOVE_POLLS = 100;
+const REMOVE_POLLS = 40;
 /** Refusals of a device that nobody holds: more than a race, so a fault. */
 const REMOVE_ATTEMPTS = 5;
 
@@ -185,23 +185,46 @@ export function createKernel(options: KernelOptions): Kernel {
       last = indexOf(await listRows(), scope).devices.get(key);
       if (last === undefined) return true;
       if (last.openCount === 0) return false;
-      // A probe lets go by itself; a table does not.
+      // A probe lets go by itself. A table does not, and neither does who waits in a device that stands still.
       if (poll === 0) await refuseHolders(last);
+      if (last.suspended) break;
       await sleep(REMOVE_POLL_MS);
     }
-    const node = nodeOf(last?.majorMinor ?? '');
-    return fail(
-      'internal',
-      `it is still open (count ${last?.openCount}) after ${REMOVE_POLL_MS * REMOVE_POLLS} ms: a mount in some mount ` +
-        `namespace or a process holds it, see 'fuser -vm ${node}'`,
+    throw new HeldOpen(
+      key,
+      `it is still open (count ${last?.openCount}): a mount in some mount namespace or a process holds it, see ` +
+        `'fuser -vm ${nodeOf(last?.majorMinor ?? '')}'`,
     );
   }
 
-  async function refuseHolders(row: DeviceRow): Promise<void> {
-    const node = nodeOf(row.majorMinor);
-    const { stdout } = await exec(['ls', `/sys/block/${node.slice('/dev/'.length)}/holders`]);
-    const holders = stdout.split('\n').filter((line) => line !== '');
-    if (holders.length > 0) fail('internal', `the tables of ${holders.join(', ')} lie on it (${node})`);
+  async function holdersOf(majorMinor: string): Promise<readonly string[]> {
+    const { stdout } = await exec(['ls', `/sys/block/${nodeOf(majorMinor).slice('/dev/'.length)}/holders`]);
+    return stdout.split('\n').filter((line) => line !== '');
+  }
+
+  async function refuseHolders({ majorMinor }: DeviceRow): Promise<void> {
+    const holders = await holdersOf(majorMinor);
+    if (holders.length > 0) fail('internal', `the tables of ${holders.join(', ')} lie on it (${nodeOf(majorMinor)})`);
+  }
+
+  /** LVM refuses for a store that somebody has open, and deactivates the others all the same. */
+  async function deactivate(stores: readonly StoreName[]): Promise<void> {
+    try {
+      await withoutDevice(
+        () => forgetStores(stores),
+        async () => await lvm.deactivate(stores),
+      );
+    } catch (error) {
+      const left = indexOf(await listRows(), scope).stores;
+      for (const store of stores) {
+        const row = left.get(store);
+        if (row === undefined || row.openCount === 0 || (await holdersOf(row.majorMinor)).length > 0) continue;
+        throw new HeldOpen(store, `somebody has it open (count ${row.openCount}): ${messageOf(error)}`, {
+          cause: error,
+        });
+      }
+      throw error;
+    }
   }
 
   async function actAlone(step: Exclude<Step, { readonly do: 'suspend' | 'resume' }>): Promise<void> {
@@ -209,10 +232,7 @@ export function createKernel(options: KernelOptions): Kernel {
       case 'activate':
         return await lvm.activate(step.stores);
       case 'deactivate':
-        return await withoutDevice(
-          () => forgetStores(step.stores),
-          async () => await lvm.deactivate(step.stores),
-        );
+        return await deactivate(step.stores);
       case 'create':
         return await create(step.device, ['--notable', ...quiet]);
       case 'make': {
@@ -293,8 +313,9 @@ export function createKernel(options: KernelOptions): Kernel {
         for (const call of calls(steps)) await act(call);
       } catch (error) {
         const kind = error instanceof SnapmergeError ? error.kind : 'internal';
-        const what = steps.map(stepText).join(', ');
-        throw new SnapmergeError(kind, `Cannot apply '${what}': ${messageOf(error)}`, { cause: error });
+        const message = `Cannot apply '${steps.map(stepText).join(', ')}': ${messageOf(error)}`;
+        if (error instanceof HeldOpen) throw new HeldOpen(error.held, message, { cause: error });
+        throw new SnapmergeError(kind, message, { cause: error });
       }
     },
 

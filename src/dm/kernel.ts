@@ -1,6 +1,7 @@
 // The port to device-mapper: what is there, and steps between that and what should be. Two forms pass one contract suite:
 // dmsetup on a real kernel, and the simulation in test/sim. No effects in this file.
 
+import { SnapmergeError } from '../errors.ts';
 import type { DeviceKey, StoreName } from '../ids.ts';
 import type { SnapshotStatus } from './status.ts';
 import type { Step } from './step.ts';
@@ -33,6 +34,19 @@ export interface Observed {
   readonly stores: ReadonlyMap<StoreName, ObservedStore>;
 }
 
+/**
+ * A device or store that was to go is open, and by no table: a mount or a process has it. Nothing was changed, and all steps
+ * before this one have been applied.
+ */
+export class HeldOpen extends SnapmergeError {
+  readonly held: DeviceKey | StoreName;
+  constructor(held: DeviceKey | StoreName, message: string, options?: { readonly cause?: unknown }) {
+    super('internal', message, options);
+    this.name = 'HeldOpen';
+    this.held = held;
+  }
+}
+
 /** How much to look at: a third of the time goes into statuses, which a plan does not need. */
 export type Extent = 'all' | 'without-statuses';
 
@@ -41,7 +55,7 @@ export interface Kernel {
   readonly observe: (extent?: Extent) => Promise<Observed>;
   /**
    * Applies steps to their ends, one after the other; none is cancelled half-way. Throws at the first that is refused, and
-   * those behind it are not tried. Several in one call are for where somebody waits between them: suspends, and resumes.
+   * those behind it are not tried: with HeldOpen where somebody has open what was to go. Several in one call are for where somebody waits between them: suspends, and resumes.
    */
   readonly apply: (steps: readonly Step[]) => Promise<void>;
   /** Statuses of all snapshots and merges of the pool in one call: cheap enough for the monitor to repeat. */

@@ -42,7 +42,7 @@ export interface Leaving {
   readonly before: (call: Call, all: readonly Step[], observed: Observed) => Promise<void>;
 }
 
-/** `measured` takes what is found, over all rounds of a converge. */
+/** `measured` takes what is found, over all plans of a converge. */
 export function watchLeaving(
   kernel: Kernel,
   desired: Desired,
@@ -50,10 +50,10 @@ export function watchLeaving(
   measured: Map<StoreName, Use>,
 ): Leaving {
   const leaving = new Map<StoreName, LastStatus>();
-  let isAsked = false;
+  let asked: readonly Step[] | undefined;
 
   const ask = async (all: readonly Step[], observed: Observed): Promise<void> => {
-    isAsked = true;
+    asked = all;
     for (const [store, { status, chunk }] of await lastStatuses(kernel, all, observed)) {
       if (status.state === 'counts') {
         leaving.set(store, { status, chunk });
@@ -67,7 +67,7 @@ export function watchLeaving(
 
   return {
     before: async (call, all, observed) => {
-      if (!isAsked && call[0].do === 'remove') await ask(all, observed);
+      if (asked !== all && takesAway(call, all)) await ask(all, observed);
       for (const store of storesGoing(call)) {
         const last = leaving.get(store);
         const used = last === undefined ? undefined : await finalUse(store, last);
@@ -75,6 +75,12 @@ export function watchLeaving(
       }
     },
   };
+}
+
+/** Whether a device loses its table: with itself, or before, because somebody has it open. */
+function takesAway([first]: Call, all: readonly Step[]): boolean {
+  if (first.do === 'remove') return true;
+  return first.do === 'swap' && all.some((step) => step.do === 'remove' && step.device === first.device);
 }
 
 /** Of snapshots about to be removed. One that a live origin feeds may be written until it has gone. */

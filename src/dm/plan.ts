@@ -11,7 +11,7 @@
 //   5. tables over stores that another table held are loaded only now: loading reads the store. It reads ahead, into the
 //      tail, so that is open meanwhile, and closed again before anything is written;
 //   6. everything is resumed from the bottom up, a fed snapshot before whatever writes to its origin;
-//   7. what is not wanted goes: an old holder of a store only after the new one has been resumed.
+//   7. what is not wanted goes: an old holder of a store only after the new one has been resumed (take-away.ts).
 
 import type { DeviceKey, StoreName } from '../ids.ts';
 import { isTail, storeOf } from '../ids.ts';
@@ -21,28 +21,35 @@ import type { Observed, ObservedDevice } from './kernel.ts';
 import type { Step } from './step.ts';
 import type { Ref, Table } from './table.ts';
 import { heldStores, refText, refsOf, sameTable } from './table.ts';
+import type { SeenOpen } from './take-away.ts';
+import { takeAway } from './take-away.ts';
 import { fitTails } from './tails.ts';
 
-const NONE: ReadonlySet<StoreName> = new Set();
+const NONE: ReadonlySet<never> = new Set();
 
-/**
- * `observed` holds one family's devices and stores and nothing else. Cows that extensions have left nested stay so, except
- * those of the stores in `flatten`.
- */
-export function plan(observed: Observed, wanted: Desired, flatten: ReadonlySet<StoreName> = NONE): readonly Step[] {
+export interface PlanOptions {
+  /** Stores whose cows are laid flat; the others stay nested as extensions have left them. */
+  readonly flatten?: ReadonlySet<StoreName>;
+  readonly seenOpen?: SeenOpen;
+}
+
+/** `observed` holds one family's devices and stores and nothing else. */
+export function plan(
+  observed: Observed,
+  wanted: Desired,
+  { flatten = NONE, seenOpen = NONE }: PlanOptions = {},
+): readonly Step[] {
   const desired = fitTails(wanted, observed, flatten);
   const found = [...observed.devices.values()];
-  const keys = new Set(desired.devices.map(({ key }) => key));
-  const extras = found.filter(({ key }) => !keys.has(key));
+  const extras = extrasOf(observed, desired);
   const clears = found
     .filter(({ inactive }) => inactive !== undefined)
     .map(({ key }): Step => ({ do: 'clear', device: key }));
   const missing = [...desired.stores].filter((store) => !observed.stores.has(store));
   const appear: readonly Step[] = missing.length === 0 ? [] : [{ do: 'activate', stores: missing }];
-  const idle = [...observed.stores.keys()].filter((store) => !desired.stores.has(store));
+  const { removes, idle } = takeAway(observed, extras, desired, seenOpen);
   const vanish: readonly Step[] = idle.length === 0 ? [] : [{ do: 'deactivate', stores: idle }];
   const relief = relieve(observed, desired);
-  const removes = topDown(extras).map(({ key }): Step => ({ do: 'remove', device: key }));
   return [
     ...clears,
     ...appear,
@@ -52,6 +59,22 @@ export function plan(observed: Observed, wanted: Desired, flatten: ReadonlySet<S
     ...removes,
     ...vanish,
   ];
+}
+
+/** What a plan leaves behind, because somebody has it open: no part of what is wanted, and showing nothing. */
+export function leftBehind(
+  observed: Observed,
+  wanted: Desired,
+  { flatten = NONE, seenOpen = NONE }: PlanOptions = {},
+): readonly (DeviceKey | StoreName)[] {
+  const desired = fitTails(wanted, observed, flatten);
+  return takeAway(observed, extrasOf(observed, desired), desired, seenOpen).left;
+}
+
+/** Users before what they use. */
+function extrasOf({ devices }: Observed, desired: Desired): readonly ObservedDevice[] {
+  const keys = new Set(desired.devices.map(({ key }) => key));
+  return topDown([...devices.values()].filter(({ key }) => !keys.has(key)));
 }
 
 /**

@@ -3,7 +3,7 @@
 
 import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
 import { isFed, mergeDevices } from '../dm/desired.ts';
-import type { Family, Node } from '../dm/family.ts';
+import type { Family, Forest, Node } from '../dm/family.ts';
 import { parentOf } from '../dm/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
@@ -25,6 +25,7 @@ import { readPool } from './context.ts';
 import { growStore } from './expand.ts';
 import { beginWaiting } from './restore.ts';
 import { shrinkMeasured } from './snapshots.ts';
+import { removeOrphans } from './orphans.ts';
 import { tidy } from './put-right.ts';
 
 /** Each turn ends in a commit or in nothing left to do; a family has no more to do than a few turns for each member. */
@@ -53,12 +54,19 @@ async function oneTurn(ctx: Context, id: VolumeId): Promise<boolean> {
   const family = forest.families.get(id);
   if (family === undefined) {
     ctx.watched.delete(id);
+    await removeLeft(ctx, forest, id);
     if (!forest.troubles.some((trouble) => trouble.family === id)) forget(ctx, id);
     return false;
   }
   if ((await confirmLosses(ctx, family)) || (await writeLosses(ctx, report, family))) return true;
   await tidy(ctx, family);
   return takeTurn(ctx, { report, forest, family });
+}
+
+/** Of a family that is gone: what could not go with it, because somebody had it open. */
+async function removeLeft(ctx: Context, forest: Forest, id: VolumeId): Promise<void> {
+  if (!ctx.left.has(id)) return;
+  if (await removeOrphans(ctx, forest, await ctx.kernel.observe('without-statuses'))) ctx.left.delete(id);
 }
 
 /**

@@ -79,6 +79,8 @@ export interface Context {
   readonly unsettled: Set<VolumeId>;
   /** Families that would not converge, and why. */
   readonly stuck: Map<VolumeId, string>;
+  /** Families of which something is left behind, because somebody has it open; also those that are gone by now. */
+  readonly left: Set<VolumeId>;
   /** Extends what of a family would not last long, now. */
   readonly keepAhead: (family: VolumeId) => Promise<void>;
   /** Asks the background to go on with what is left to do in a family. */

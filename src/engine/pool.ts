@@ -2,7 +2,7 @@
 // and extensions.
 
 import { desired } from '../dm/desired.ts';
-import type { Family, Forest } from '../dm/family.ts';
+import type { Family } from '../dm/family.ts';
 import { ancestorsOf } from '../dm/family.ts';
 import type { Kernel, Observed } from '../dm/kernel.ts';
 import { ofFamily } from '../dm/converge.ts';
@@ -11,7 +11,7 @@ import { nested } from '../dm/tails.ts';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
-import { entityOf, isTail, isVolumeId, ownerOf } from '../ids.ts';
+import { entityOf, isTop, isVolumeId } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
 import { isLost } from '../lvm/record.ts';
 import type { Clock, Log } from '../ports.ts';
@@ -32,6 +32,7 @@ import type { Monitor } from './monitor.ts';
 import { createMonitor } from './monitor.ts';
 import { healthOf, presentSnapshot, presentVolume } from './present.ts';
 import { deleteSnapshot, deleteVolume } from './remove.ts';
+import { removeOrphans } from './orphans.ts';
 import { oweFlushes } from './owed.ts';
 import { shareReports } from './recent.ts';
 import { startRestore } from './restore.ts';
@@ -64,6 +65,8 @@ export interface PoolEngine extends Engine {
   /** Start without the background. */
   readonly open: () => Promise<void>;
   readonly settle: () => Promise<void>;
+  /** The same with what would be tried again in a while. */
+  readonly retry: () => Promise<void>;
   readonly look: () => Promise<number>;
 }
 
@@ -110,15 +113,17 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     unsettled: new Set(),
     full: new Map(),
     stuck: new Map(),
+    left: new Set(),
     keepAhead: (family) => monitor.lookAt(family),
     goOn: (family) => background.goOn(family),
   };
   const monitor = createMonitor(ctx);
+  const retried = (): readonly VolumeId[] => [...ctx.stuck.keys(), ...ctx.waiting, ...ctx.unsettled, ...ctx.left];
   const background = createBackground({
     clock: ctx.clock,
     log: ctx.log,
     advance: (family) => advanceFamily(ctx, family),
-    retried: () => [...ctx.stuck.keys(), ...ctx.waiting, ...ctx.unsettled],
+    retried,
     look: monitor.look,
     looked: ports.looked,
   });
@@ -195,6 +200,10 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       await background.advanceDue();
     },
     settle: background.advanceDue,
+    retry: async () => {
+      for (const family of retried()) background.goOn(family);
+      await background.advanceDue();
+    },
     look: monitor.look,
     start: async () => {
       await begin(ctx);
@@ -242,7 +251,7 @@ async function begin(ctx: Context): Promise<void> {
   const observed = await ctx.kernel.observe('without-statuses');
   for (const key of observed.devices.keys()) {
     const id = entityOf(key);
-    if (key.endsWith('-top') && id !== undefined && isVolumeId(id)) ctx.active.add(id);
+    if (isTop(key) && id !== undefined && isVolumeId(id)) ctx.active.add(id);
   }
   await removeOrphans(ctx, forest, observed);
   ctx.log.info(
@@ -257,20 +266,6 @@ async function begin(ctx: Context): Promise<void> {
   for (const family of forest.families.values()) {
     if (nested(ofFamily(observed, family)).length > 0) ctx.nested.add(family.id);
     if (hasWork(ctx, family, observed)) ctx.goOn(family.id);
-  }
-}
-
-/** Devices for something that no record names any more: they never got a table, or are the tail of a store that is gone. */
-async function removeOrphans(ctx: Context, forest: Forest, observed: Observed): Promise<void> {
-  const records = [...forest.families.values()].flatMap((family) => [...family.records.values()]);
-  const known = new Set<string | undefined>([
-    ...records.flatMap(({ entity, store }) => [entity.id, store]),
-    ...forest.troubles.flatMap(({ entities, stores }) => [...entities, ...stores]),
-  ]);
-  for (const { key, live, inactive, openCount } of observed.devices.values()) {
-    const isEmpty = (live === undefined && inactive === undefined) || isTail(key);
-    if (known.has(ownerOf(key)) || !isEmpty || openCount > 0) continue;
-    await ctx.kernel.apply([{ do: 'remove', device: key }]);
   }
 }
 

@@ -100,7 +100,7 @@ export async function convergeFamily(
   ctx.watch(family.id, [...before, ...watched.filter(({ store }) => !known.has(store))]);
   try {
     const neighbours = neighboursOf(ctx, family, wanted);
-    const measured = await converge(ctx.kernel, family, wanted, ctx.log, {
+    const { measured, left } = await converge(ctx.kernel, family, wanted, ctx.log, {
       neighbours,
       leavers: {
         finalUse: async (store, last) => finalUse(ctx, family, store, last),
@@ -114,6 +114,8 @@ export async function convergeFamily(
     for (const store of wanted.stores) ctx.measured.delete(store);
     for (const [store, { used, isFinal }] of measured) ctx.measured.set(store, { used: toBytes(used), isFinal });
     ctx.stuck.delete(family.id);
+    if (left.length > 0) ctx.left.add(family.id);
+    else ctx.left.delete(family.id);
   } catch (error) {
     ctx.stuck.set(family.id, messageOf(error));
     throw error;

@@ -6,13 +6,14 @@ import type { Desired, InUse } from '../dm/desired.ts';
 import { fedBy, isWritten } from '../dm/desired.ts';
 import type { Family, Forest } from '../dm/family.ts';
 import type { Observed } from '../dm/kernel.ts';
-import { plan } from '../dm/plan.ts';
+import { nodeOf } from '../dm/observed.ts';
+import { leftBehind, plan } from '../dm/plan.ts';
 import type { Step } from '../dm/step.ts';
 import { stepText } from '../dm/step.ts';
 import { heldStores, sameTable, tableText } from '../dm/table.ts';
 import type { Table } from '../dm/table.ts';
 import type { DeviceKey, EntityId, StoreName } from '../ids.ts';
-import { deviceKey, ownerOf } from '../ids.ts';
+import { deviceKey, isDeviceKey, ownerOf } from '../ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
 import { imageSize } from '../lvm/record.ts';
 import { formatBytes } from '../units.ts';
@@ -44,9 +45,21 @@ function deviceFindings(input: FindingsInput): readonly Finding[] {
   const found = steps.flatMap((step) => describe(step, steps, unfed, input));
   // A plan without a difference that has words is still a difference.
   const [first] = steps;
-  return found.length > 0 || first === undefined
-    ? found
-    : [finding('table', input.family.id, `the driver would do: ${steps.map(stepText).join('; ')}`)];
+  const differing =
+    found.length > 0 || first === undefined
+      ? found
+      : [finding('table', input.family.id, `the driver would do: ${steps.map(stepText).join('; ')}`)];
+  return [...differing, ...leftFindings(input)];
+}
+
+/** What is gone but for somebody who has it open. */
+function leftFindings({ observed, wanted }: FindingsInput): readonly Finding[] {
+  return leftBehind(observed, wanted).map((key) => {
+    const at = isDeviceKey(key) ? observed.devices.get(key) : observed.stores.get(key);
+    const node = at === undefined ? 'its device' : nodeOf(at.majorMinor);
+    const message = `goes when nobody has it open any more (count ${at?.openCount ?? 0}); 'fuser -v ${node}' tells who does`;
+    return finding('left-over', key, message);
+  });
 }
 
 /** Views of snapshots that a written image feeds, and that are not in the kernel: by their key, who writes. */
@@ -84,6 +97,8 @@ function describe(
     case 'load':
     case 'make':
     case 'swap':
+      // It goes: that is told by its removal.
+      if (steps.some((other) => other.do === 'remove' && other.device === step.device)) return [];
       return loadFindings(step.device, step.table, step.readOnly, unfed, observed);
     case 'resume':
       return observed.devices.get(step.device)?.suspended === true
@@ -111,7 +126,8 @@ function describe(
     }
     case 'open': {
       const isClosed = steps.some((other) => other.do === 'close' && other.device === step.device);
-      return isClosed
+      const isGoing = steps.some((other) => other.do === 'remove' && other.device === step.device);
+      return isClosed || isGoing
         ? []
         : [finding('state', step.device, 'is suspended, and its store has been given up: writers wait in vain')];
     }

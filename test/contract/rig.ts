@@ -25,8 +25,22 @@ export interface Rig {
   readonly killDriver: () => Promise<void>;
   /** The node loses power and boots again. */
   readonly cutPower: () => Promise<void>;
+  readonly strangers: Strangers;
   /** Breaches of the laws that the rig noticed by itself; a write may go past a snapshot that is deleted. */
   readonly notices: (living: ReadonlySet<string>) => readonly string[];
+}
+
+/** The other programs of the node. */
+export interface Strangers {
+  /** While `work` goes on, somebody opens every view, pad and level, again and again, reads a little and closes it. */
+  readonly lookThroughout: <T>(work: () => Promise<T>) => Promise<T>;
+  /** Opens the device and keeps it open until that is called which it resolves with. */
+  readonly hold: (device: DeviceKey) => Promise<() => Promise<void>>;
+}
+
+/** What `lookThroughout` opens: what shows an image, and is not mounted. */
+export function isLookedAt(key: DeviceKey): boolean {
+  return /-(?:view|pad|level[0-9]+)$/.test(key);
 }
 
 export interface BlockWrite {

@@ -19,7 +19,7 @@ export interface ContractCase {
 
 const blocksIn = (size: bigint): number => Number(size) / BLOCK_BYTES;
 
-async function volume(s: Scenario, size: Bytes = s.options.unit): Promise<VolumeId> {
+export async function volume(s: Scenario, size: Bytes = s.options.unit): Promise<VolumeId> {
   const made = await s.engine.createVolume({
     name: `volume ${s.nextName++}`,
     requiredBytes: size,
@@ -38,7 +38,7 @@ async function volume(s: Scenario, size: Bytes = s.options.unit): Promise<Volume
   return made.id;
 }
 
-async function stage(s: Scenario, id: VolumeId): Promise<void> {
+export async function stage(s: Scenario, id: VolumeId): Promise<void> {
   await s.engine.activate(id);
   modelOf(s, id).active = true;
 }
@@ -47,7 +47,7 @@ async function topOf(s: Scenario, id: VolumeId): Promise<string | undefined> {
   return (await s.rig.kernel.observe()).devices.get(deviceKey(id, 'top'))?.majorMinor;
 }
 
-async function unstage(s: Scenario, id: VolumeId): Promise<void> {
+export async function unstage(s: Scenario, id: VolumeId): Promise<void> {
   await s.engine.deactivate(id);
   modelOf(s, id).active = false;
 }
@@ -59,7 +59,7 @@ function modelOf(s: Scenario, id: VolumeId) {
 }
 
 /** Writes over a third of the volume, from `from` on, several blocks at a time, so that writes span chunks. */
-async function scribble(s: Scenario, id: VolumeId, from = 0): Promise<void> {
+export async function scribble(s: Scenario, id: VolumeId, from = 0): Promise<void> {
   const model = modelOf(s, id);
   const writes = [];
   for (let block = from; block + 5 < model.blocks.length; block += 15) {
@@ -73,7 +73,7 @@ async function scribble(s: Scenario, id: VolumeId, from = 0): Promise<void> {
   await s.rig.write(deviceKey(id, 'top'), writes);
 }
 
-async function snapshot(s: Scenario, id: VolumeId): Promise<SnapshotId> {
+export async function snapshot(s: Scenario, id: VolumeId): Promise<SnapshotId> {
   return snapshotCalled(s, id, `snapshot ${s.nextName++}`);
 }
 
@@ -84,7 +84,7 @@ async function snapshotCalled(s: Scenario, id: VolumeId, name: string): Promise<
   return taken.id;
 }
 
-async function fork(s: Scenario, from: SnapshotId, more = 0n): Promise<VolumeId> {
+export async function fork(s: Scenario, from: SnapshotId, more = 0n): Promise<VolumeId> {
   const source = s.model.snapshots.get(from)?.blocks ?? [];
   const made = await s.engine.createVolume({
     name: `fork ${s.nextName++}`,
@@ -144,7 +144,7 @@ interface Ask {
   readonly replace?: boolean;
 }
 
-async function restore(s: Scenario, id: VolumeId, to: SnapshotId, ask: Ask = {}): Promise<string> {
+export async function restore(s: Scenario, id: VolumeId, to: SnapshotId, ask: Ask = {}): Promise<string> {
   const { mode = 'origin', keep = true, safety, replace = false } = ask;
   const volume = modelOf(s, id);
   const target = s.model.snapshots.get(to);
@@ -172,7 +172,7 @@ async function phase(s: Scenario, id: string, wanted: RestorePhase): Promise<voi
 }
 
 /** No store of the pool and no device that the living do not need. */
-async function tidy(s: Scenario, stores: number): Promise<void> {
+export async function tidy(s: Scenario, stores: number): Promise<void> {
   const report = await s.rig.lvm.report();
   const names = [...(await s.rig.kernel.observe()).devices.keys()];
   const temporary = names.filter((key) => key.includes('level') || key.includes('pad'));
@@ -189,7 +189,7 @@ async function refused(work: Promise<unknown>, words: string): Promise<void> {
   if (!said.includes(words)) throw new Error(`Said '${said}', want '${words}'`);
 }
 
-async function right(s: Scenario): Promise<void> {
+export async function right(s: Scenario): Promise<void> {
   const wrong = await check(s);
   if (wrong.length > 0) throw new Error(wrong.join('\n'));
 }

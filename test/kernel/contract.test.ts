@@ -7,6 +7,7 @@ import { createRandom } from '../contract/random.ts';
 import { createRuleRig } from '../contract/rule-rig.ts';
 import { RULES } from '../contract/rules.ts';
 import { createScenario } from '../contract/scenario.ts';
+import { STRANGERS } from '../contract/strangers.ts';
 import { CONTRACT } from '../contract/suite.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
@@ -30,7 +31,7 @@ afterAll(async () => {
   await removeGuest(NAME);
 }, LIMIT_MS);
 
-test.each(CONTRACT)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
+test.each([...CONTRACT, ...STRANGERS])('$name', { timeout: LIMIT_MS }, async ({ run }) => {
   if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
   const scenario = createScenario(rig, {
     random: createRandom(1),

@@ -18,6 +18,7 @@ import type { Guest } from '../../vm/guest.ts';
 import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import { readBlocks, writeBlocks } from './blocks.ts';
 import { guestExec } from './guest-exec.ts';
+import { guestStrangers } from './strangers.ts';
 
 export const VG = 'pool';
 const MERGE_LIMIT_MS = 300_000;
@@ -132,6 +133,7 @@ export async function guestRig(guest: Guest): Promise<GuestRig> {
       await guest.boot();
       parts = await openPorts(exec);
     },
+    strangers: guestStrangers(guest, () => parts),
     notices: () => [],
     empty: async () => {
       await emptyPool(guest);

@@ -4,11 +4,12 @@ import { expect, test } from 'vitest';
 import { kib, mib } from '../../src/units.ts';
 import { createRandom } from '../contract/random.ts';
 import { createScenario } from '../contract/scenario.ts';
+import { STRANGERS } from '../contract/strangers.ts';
 import { CONTRACT } from '../contract/suite.ts';
 import { simRig } from './rig.ts';
 import { createWorld } from './world.ts';
 
-test.each(CONTRACT)('$name', async ({ run }) => {
+test.each([...CONTRACT, ...STRANGERS])('$name', async ({ run }) => {
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(48), mib(48)] });
   const { vgUuid } = await world.lvm.report();
   const scenario = createScenario(simRig(world, vgUuid), {

@@ -3,7 +3,7 @@
 
 import type { DeviceKey, StoreName } from '../../src/ids.ts';
 import type { Kernel, Observed, ObservedDevice, ObservedStore } from '../../src/dm/kernel.ts';
-import { inTurn } from '../../src/dm/kernel.ts';
+import { HeldOpen, inTurn } from '../../src/dm/kernel.ts';
 import type { SnapshotStatus } from '../../src/dm/status.ts';
 import type { Step } from '../../src/dm/step.ts';
 import { stepText } from '../../src/dm/step.ts';
@@ -19,6 +19,7 @@ import type { Device, Machine, Snapshot, Under } from './machine.ts';
 import { SECTORS_PER_BLOCK, sizeBlocks } from './machine.ts';
 import { advanceDevice, beginMerge, mergesOf, waitOf } from './merge.ts';
 import { checkLengths, destroyTable, loadTable, preresume, resumeParts } from './tables.ts';
+import { retryReaders } from './stranger.ts';
 import { retryQueued } from './user.ts';
 
 export function createKernel(m: Machine, io: Io, around: Around): Kernel {
@@ -134,9 +135,8 @@ function suspend(m: Machine, io: Io, device: Device): void {
 
 /** Everything inside the device comes to its end, or the kernel hangs. Merges anywhere may have I/O inside it. */
 function quiesce(m: Machine, io: Io, device: Device, why: string): void {
-  for (const write of m.queued) {
-    if (write.path.includes(device))
-      throw new SimHang(`${why} waits for a write to ${write.device} that is stuck below`);
+  for (const { path, device: into } of [...m.queued, ...m.readers]) {
+    if (path.includes(device)) throw new SimHang(`${why} waits for an I/O to ${into} that is stuck below`);
   }
   if (!anySuspended(m)) return;
   for (const other of m.devices.values()) {
@@ -181,6 +181,7 @@ function resume(m: Machine, io: Io, device: Device): void {
   }
   for (const other of next === undefined ? [] : [device]) advanceDevice(m, io, other, m.eager.onResume);
   retryQueued(m, io);
+  retryReaders(m, io);
 }
 
 function swapIn(m: Machine, device: Device, next: Device['live'] & {}): void {
@@ -211,9 +212,11 @@ function resumeLive(m: Machine, io: Io, device: Device): void {
 function remove(m: Machine, key: DeviceKey): void {
   const device = deviceOf(m, key);
   const count = openCount(m, device);
-  if (count > 0) refuse(`Cannot remove ${key}: device or resource busy, open count ${count}`);
-  for (const write of m.queued) {
-    if (write.path.includes(device)) throw new SimHang(`the removal of ${key} waits for a write that is stuck below`);
+  const busy = `Cannot remove ${key}: device or resource busy, open count ${count}`;
+  if (count > 0 && count === device.openers) throw new HeldOpen(key, busy);
+  if (count > 0) refuse(busy);
+  for (const { path } of m.queued) {
+    if (path.includes(device)) throw new SimHang(`the removal of ${key} waits for a write that is stuck below`);
   }
   if (device.live !== undefined) destroyTable(m, device.live);
   if (device.inactive !== undefined) destroyTable(m, device.inactive);
@@ -222,7 +225,7 @@ function remove(m: Machine, key: DeviceKey): void {
 
 /** Openers of the user's, and each other device that holds it open, once for a mode. */
 export function openCount(m: Machine, under: Under): number {
-  let count = under.kind === 'device' ? under.openers : 0;
+  let count = under.openers;
   for (const device of m.devices.values()) count += holds(device, under);
   return count;
 }
@@ -237,9 +240,9 @@ function holds(device: Device, under: Under): number {
 
 function openCounts(m: Machine): ReadonlyMap<Under, number> {
   const counts = new Map<Under, number>();
+  for (const under of [...m.devices.values(), ...m.stores.values()]) counts.set(under, under.openers);
   for (const device of m.devices.values()) {
     const seen = new Set<Under>();
-    counts.set(device, (counts.get(device) ?? 0) + device.openers);
     for (const table of [device.live, device.inactive]) for (const { under } of table?.opens ?? []) seen.add(under);
     for (const under of seen) counts.set(under, (counts.get(under) ?? 0) + holds(device, under));
   }

@@ -5,6 +5,7 @@
 import type { StoreName, VgUuid } from '../../src/ids.ts';
 import { isStoreName } from '../../src/ids.ts';
 import { SnapmergeError } from '../../src/errors.ts';
+import { HeldOpen } from '../../src/dm/kernel.ts';
 import type { Layout, Lvm, PoolReport, StoreReport } from '../../src/lvm/lvm.ts';
 import type { Bytes } from '../../src/units.ts';
 import { bytes } from '../../src/units.ts';
@@ -207,6 +208,7 @@ export function activateStore(m: Machine, store: StoreName): void {
     snapshots: [],
     cowUsers: [],
     originTop: undefined,
+    openers: 0,
   });
   m.nextMinor += 1;
 }
@@ -214,7 +216,9 @@ export function activateStore(m: Machine, store: StoreName): void {
 export function deactivateStore(m: Machine, store: StoreName): void {
   const device = m.stores.get(store);
   if (device === undefined) return;
-  if (isOpen(m, device)) refuse(`Cannot deactivate ${store}: logical volume in use`);
+  const inUse = `Cannot deactivate ${store}: logical volume in use`;
+  if (isOpen(m, device)) refuse(inUse);
+  if (device.openers > 0) throw new HeldOpen(store, inUse);
   m.stores.delete(store);
 }
 

@@ -35,6 +35,8 @@ export interface Openable {
   readonly cowUsers: Snapshot[];
   /** The resumed device whose snapshot-origin lies on this one. */
   originTop: Device | undefined;
+  /** Mounts and processes. */
+  openers: number;
   readonly minor: number;
 }
 
@@ -52,8 +54,6 @@ export interface Device extends Openable {
   inactive: LoadedTable | undefined;
   suspended: boolean;
   readOnly: boolean;
-  /** Mounts and processes. */
-  openers: number;
   /** The kernel checks lengths at the very first load, and later ones only when they are swapped in. */
   hadTable: boolean;
 }
@@ -133,6 +133,13 @@ export interface QueuedWrite {
   path: readonly Device[];
 }
 
+/** A stranger's read that waits: it holds the device open until it is answered, and nobody can end it before. */
+export interface QueuedRead {
+  readonly device: DeviceKey;
+  readonly block: number;
+  path: readonly Device[];
+}
+
 /** Something that a law of the design forbids, or a refusal's or a loss's trace. `key` is the device concerned. */
 export interface Notice {
   readonly kind:
@@ -176,6 +183,7 @@ export interface Machine {
   stores: Map<StoreName, StoreDevice>;
   nextMinor: number;
   queued: QueuedWrite[];
+  readers: QueuedRead[];
   /** How writes ended that had to wait, by their ids. */
   waited: { nextId: number; readonly ended: Map<number, 'done' | 'failed'> };
   notices: Notice[];

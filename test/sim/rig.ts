@@ -1,16 +1,28 @@
 // The simulated node as a rig for the scenarios that the real kernel runs too.
 
+import { inTurn } from '../../src/dm/kernel.ts';
 import { SnapmergeError } from '../../src/errors.ts';
 import type { Rig } from '../contract/rig.ts';
+import { isLookedAt } from '../contract/rig.ts';
 import type { Underway, Waits } from '../contract/waits.ts';
 import { SimHang } from './errors.ts';
 import type { Done } from './user.ts';
 import type { World } from './world.ts';
 
 export function simRig(world: World, vg: Rig['vg']): Rig {
+  let strangersLook = false;
+  const lookAtAll = (): void => {
+    for (const key of strangersLook ? world.inspect.devices().filter(isLookedAt) : []) world.stranger.look(key, 0);
+  };
   return {
     vg,
-    kernel: world.kernel,
+    kernel: {
+      ...world.kernel,
+      apply: inTurn(async (step) => {
+        lookAtAll();
+        await world.kernel.apply([step]);
+      }),
+    },
     lvm: world.lvm,
     host: world.host,
     read: (...devices) => {
@@ -44,6 +56,20 @@ export function simRig(world: World, vg: Rig['vg']): Rig {
     cutPower: () => {
       world.control.crashPower();
       return Promise.resolve();
+    },
+    strangers: {
+      lookThroughout: async (work) => {
+        strangersLook = true;
+        try {
+          return await work();
+        } finally {
+          strangersLook = false;
+        }
+      },
+      hold: (device) => {
+        world.user.open(device);
+        return Promise.resolve(() => Promise.resolve(world.user.close(device)));
+      },
     },
     notices: (living) =>
       world.inspect

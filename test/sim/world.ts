@@ -21,6 +21,8 @@ import type { Fault, Machine, Metadata, Notice } from './machine.ts';
 import { BLOCK_BYTES, sizeBlocks } from './machine.ts';
 import { advanceDevice, mergesOf } from './merge.ts';
 import { draw } from './random.ts';
+import type { Stranger } from './stranger.ts';
+import { createStranger } from './stranger.ts';
 import type { User } from './user.ts';
 import { createUser } from './user.ts';
 
@@ -106,6 +108,7 @@ export interface World {
   readonly lvm: Lvm;
   readonly host: Host;
   readonly user: User;
+  readonly stranger: Stranger;
   readonly control: Control;
   readonly inspect: Inspect;
 }
@@ -139,6 +142,7 @@ export function createWorld(options: WorldOptions = {}): World {
     lvm: createLvm(m, facts, around),
     host: createHost(m, io, around),
     user: createUser(m, io),
+    stranger: createStranger(m, io),
     control: {
       merge: (chunks, device) => mergeAll(m, chunks, device),
       finishMerges: () => {
@@ -240,6 +244,7 @@ function createMachine(options: WorldOptions): Machine {
     stores: new Map(),
     nextMinor: 0,
     queued: [],
+    readers: [],
     waited: { nextId: 1, ended: new Map() },
     notices: [],
     trace: [],
@@ -269,6 +274,7 @@ function crashPower(m: Machine, lose: PowerCut): void {
   m.stores = new Map();
   for (const { id } of m.queued) m.waited.ended.set(id, 'failed');
   m.queued = [];
+  m.readers = [];
   m.nextMinor = 0;
   losePower(m.space, lose.contents ?? 'some', m.random);
   const { sinceFlush } = m.lvm;

@@ -337,7 +337,7 @@ test.each([
       ),
     apply: inTurn(async (step) => void told.push(step.do === 'remove' ? `remove ${step.device}` : step.do)),
   };
-  const measured = await converge(kernel, buildFamily(shop, ALL, sizes), nothing, silentLog, {
+  const { measured } = await converge(kernel, buildFamily(shop, ALL, sizes), nothing, silentLog, {
     neighbours,
     leavers: {
       ...leavers,

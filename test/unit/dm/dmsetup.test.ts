@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { KernelOptions } from '../../../src/dm/dmsetup.ts';
 import { createKernel } from '../../../src/dm/dmsetup.ts';
 import type { Kernel } from '../../../src/dm/kernel.ts';
+import { HeldOpen } from '../../../src/dm/kernel.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { onDevice, onStore } from '../../../src/dm/table.ts';
 import { SnapmergeError } from '../../../src/errors.ts';
@@ -248,7 +249,8 @@ describe('steps', () => {
 });
 
 describe('remove', () => {
-  const open = (count: number): string => VIEW_ROW.replace('|1|1|', `|1|${count}|`);
+  const open = (count: number, suspended = false): string =>
+    VIEW_ROW.replace('|1|1|', `|1|${count}|`).replace('L--w', suspended ? 'L-sw' : 'L--w');
 
   test('waits for a probe to let go', async () => {
     let asked = 0;
@@ -278,9 +280,20 @@ describe('remove', () => {
       return line.startsWith('ls ') ? '' : 1;
     });
     const error = await errorOf(one.kernel.apply([{ do: 'remove', device: view }]));
-    expect(error.message).toContain('it is still open (count 2) after 5000 ms: a mount in some mount namespace');
+    expect(error).toBeInstanceOf(HeldOpen);
+    expect(error.message).toContain('it is still open (count 2): a mount in some mount namespace');
     expect(error.message).toContain("'fuser -vm /dev/dm-1'");
-    expect(one.waits).toHaveLength(100);
+    expect(one.waits).toHaveLength(40);
+  });
+
+  test('does not wait for who waits in it, because it stands still', async () => {
+    const one = rig((line) => {
+      if (isInfo(line)) return open(1, true);
+      return line.startsWith('ls ') ? '' : 1;
+    });
+    const error = await errorOf(one.kernel.apply([{ do: 'remove', device: view }]));
+    expect(error).toBeInstanceOf(HeldOpen);
+    expect(one.waits).toEqual([]);
   });
 
   test('a device that goes by itself meanwhile is gone', async () => {

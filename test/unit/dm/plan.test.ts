@@ -413,7 +413,7 @@ test('stores that grow let their writers go on, without a freeze, and are laid f
       }
       const last = wantedFor(familyOf(records, 2 + growth), use);
       const stores = new Set(nested(observe(world)));
-      const flatten = (): readonly Step[] => plan(observe(world), last, new Set(stores));
+      const flatten = (): readonly Step[] => plan(observe(world), last, { flatten: new Set(stores) });
       applySome(world, flatten(), stop % 5);
       for (const step of flatten()) apply(world, step);
       expect(nested(observe(world))).toEqual([]);

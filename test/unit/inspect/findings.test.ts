@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import type { Observed } from '../../../src/dm/kernel.ts';
+import type { Target } from '../../../src/dm/table.ts';
 import type { DeviceKey } from '../../../src/ids.ts';
 import { deviceKey, storeName, volumeId } from '../../../src/ids.ts';
 import { unattended, viewPool } from '../../../src/inspect/pool.ts';
@@ -46,6 +47,24 @@ test('a device that is suspended, or has an inactive table', () => {
   expect(told(findingsOf(loaded))).toEqual([
     `state ${top} an inactive table is loaded, which the next resume would put in the place of the live one`,
   ]);
+});
+
+test('what is left behind for whoever has it open: the count, and who can tell', () => {
+  const level: DeviceKey = `${shop}-level1`;
+  const device = right.devices.get(top);
+  const error: readonly Target[] = [{ type: 'error', length: sectors(2097152) }];
+  const left = (openCount: number): Observed => ({
+    ...right,
+    devices: new Map([
+      ...right.devices,
+      ...(device === undefined ? [] : [[level, { ...device, key: level, live: error, openCount }] as const]),
+    ]),
+  });
+  const [, minor] = device?.majorMinor.split(':') ?? [];
+  expect(told(findingsOf(left(2)))).toEqual([
+    `left-over ${level} goes when nobody has it open any more (count 2); 'fuser -v /dev/dm-${minor}' tells who does`,
+  ]);
+  expect(told(findingsOf(left(0)))).toEqual([`left-over ${level} is there, and nothing needs it`]);
 });
 
 test('a device that shows something else', () => {

@@ -1,0 +1,96 @@
+// The contract where the node is full of other programs: they open every device that they find, read it, and hold it open as
+// long as they like. Nothing that a user or the driver asks for may fail or wait for that.
+
+import { deviceKey } from '../../src/ids.ts';
+import type { DeviceKey } from '../../src/ids.ts';
+import type { Scenario } from './scenario.ts';
+import { finish } from './scenario.ts';
+import type { ContractCase } from './suite.ts';
+import { fork, restore, right, scribble, snapshot, stage, tidy, unstage, volume } from './suite.ts';
+
+async function shown(s: Scenario, key: DeviceKey): Promise<string | undefined> {
+  const device = (await s.rig.kernel.observe()).devices.get(key);
+  return device === undefined ? undefined : (device.live ?? []).map(({ type }) => type).join(' ');
+}
+
+/** Devices and active stores, but for one. */
+async function present(s: Scenario, but?: DeviceKey): Promise<string> {
+  const { devices, stores } = await s.rig.kernel.observe();
+  return [...devices.keys(), ...stores.keys()]
+    .filter((key) => key !== but)
+    .sort()
+    .join(' ');
+}
+
+function same(found: unknown, wanted: unknown, what: string): void {
+  if (found !== wanted) throw new Error(`${what}: found ${String(found)}, want ${String(wanted)}`);
+}
+
+export const STRANGERS: readonly ContractCase[] = [
+  {
+    name: 'programs that read every level hold up no restore over a newer snapshot whose fork is in use',
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const monday = await snapshot(s, id);
+      await scribble(s, id, 5);
+      const tuesday = await snapshot(s, id);
+      await scribble(s, id, 9);
+      const look = await fork(s, tuesday);
+      await scribble(s, look, 3);
+      await s.rig.strangers.lookThroughout(async () => {
+        await unstage(s, id);
+        await restore(s, id, monday);
+        await stage(s, id);
+        await scribble(s, id, 2);
+        await finish(s);
+        await scribble(s, look, 7);
+      });
+      await right(s);
+      await tidy(s, 4);
+    },
+  },
+  {
+    name: 'what somebody keeps open fails no unstaging, shows errors from then on, and goes when it is closed',
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const base = await snapshot(s, id);
+      const before = await present(s);
+      const made = await fork(s, base);
+      const view = deviceKey(made, 'view');
+      const release = await s.rig.strangers.hold(view);
+      await unstage(s, made);
+      same(await shown(s, view), 'error', 'the view of a fork that is held open');
+      same(await present(s, view), before, 'all other devices and stores');
+      await scribble(s, id, 4);
+      // It comes back while it is held open, and goes again.
+      await stage(s, made);
+      await scribble(s, made, 6);
+      await right(s);
+      await unstage(s, made);
+      same(await shown(s, view), 'error', 'the view of a fork that is held open again');
+      await release();
+      await s.engine.retry();
+      same(await shown(s, view), undefined, 'the view that nobody holds open any more');
+      await right(s);
+    },
+  },
+  {
+    name: 'what is left of a family that is gone goes when it is closed',
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const view = deviceKey(id, 'view');
+      const release = await s.rig.strangers.hold(view);
+      await unstage(s, id);
+      await s.engine.deleteVolume(id);
+      s.model.volumes.delete(id);
+      await finish(s);
+      same(await shown(s, view), 'error', 'the view of a volume that is gone');
+      await release();
+      await s.engine.retry();
+      same(await shown(s, view), undefined, 'the view that nobody holds open any more');
+    },
+  },
+];

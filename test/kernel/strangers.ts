@@ -1,0 +1,93 @@
+// Other programs of a guest, as the contract's cases want them: processes that open devices of the pool, in its kernel.
+
+import { dmUuid } from '../../src/ids.ts';
+import type { VgUuid } from '../../src/ids.ts';
+import type { Guest } from '../../vm/guest.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
+import type { Rig, Strangers } from '../contract/rig.ts';
+
+const LIMIT_MS = 60_000;
+
+/**
+ * One process a device, until that has gone: open, read past all caches, close. A read of a device that stands still waits
+ * in the kernel. Prints one line for each device that it has begun with.
+ */
+const LOOKER = String.raw`
+use strict;
+$| = 1;
+$SIG{CHLD} = 'IGNORE';
+my ($READ_ONLY, $DIRECT) = (0, 0x4000);
+my $memory = "\0" x (1 << 14);
+substr($memory, 0, 1) = "\0";
+my $start = -unpack('J', pack('p', $memory)) % 4096;
+sub text { open my $file, '<', $_[0] or return ''; my $line = <$file> // ''; chomp $line; return $line }
+my %known;
+while (1) {
+  for my $dir (glob '/sys/block/dm-*') {
+    my $uuid = text("$dir/dm/uuid");
+    next if $uuid !~ /^SNAPMERGE-.*-(view|pad|level[0-9]+)$/ || $known{"$dir $uuid"}++;
+    next if fork;
+    print "$uuid\n";
+    my $node = $dir =~ s{^/sys/block/}{/dev/}r;
+    while (text("$dir/dm/uuid") eq $uuid) {
+      # Not there yet, or going: the next time.
+      if (sysopen my $device, $node, $READ_ONLY | $DIRECT) { sysread $device, $memory, 4096, $start }
+      select undef, undef, undef, 0.002;
+    }
+    exit 0;
+  }
+  select undef, undef, undef, 0.01;
+}
+`;
+
+const HOLDER = String.raw`
+my ($uuid) = @ARGV;
+for my $file (glob '/sys/block/dm-*/dm/uuid') {
+  open my $handle, '<', $file or next;
+  chomp(my $found = <$handle> // '');
+  next if $found ne $uuid;
+  my $node = $file =~ s{^/sys/block/(.*)/dm/uuid$}{/dev/$1}r;
+  open my $device, '<', $node or die "open $node: $!
+";
+  sleep 100000;
+}
+die "no device has the uuid $uuid
+";
+`;
+
+export function guestStrangers(guest: Guest, rig: () => Pick<Rig, 'kernel'> & { readonly vg: VgUuid }): Strangers {
+  return {
+    lookThroughout: async (work) => {
+      const ending = new AbortController();
+      let seen = '';
+      const looking = guest.exec(['perl', '-e', LOOKER], {
+        signal: ending.signal,
+        onStdout: (bytes) => (seen += Buffer.from(bytes).toString()),
+      });
+      try {
+        const result = await work();
+        if (seen === '') throw new Error('Nobody has looked at any device');
+        return result;
+      } finally {
+        ending.abort();
+        await looking;
+      }
+    },
+    hold: async (device) => {
+      const openers = async (): Promise<number> => (await rig().kernel.observe()).devices.get(device)?.openCount ?? 0;
+      const before = await openers();
+      const ending = new AbortController();
+      const holding = guest.exec(['perl', '-e', HOLDER, dmUuid(rig().vg, device)], { signal: ending.signal });
+      await until(`'${device}' is held open`, async () => (await openers()) > before);
+      return async () => {
+        ending.abort();
+        await holding;
+      };
+    },
+  };
+}
+
+async function until(what: string, look: () => Promise<boolean>): Promise<void> {
+  const done = await waitFor(LIMIT_MS, async () => ((await look()) ? true : undefined), LOOK_IN_GUEST_EVERY_MS);
+  if (done === undefined) throw new Error(`Cannot wait any longer: want that ${what}`);
+}
