@@ -105,13 +105,16 @@ function isHere(pools: Pools, { spec: { source } }: UnclaimedContent): boolean {
   return source.snapshotHandle !== undefined && locateSnapshot(pools, source.snapshotHandle).at === 'here';
 }
 
+const FLAG = '--enable-distributed-snapshotting';
+
 /** Contents that the cluster made want another controller, those that a person made want the label. */
 export function remedy({ metadata: { name }, spec: { source } }: UnclaimedContent, node: string): EventText {
   const label = `kubectl label volumesnapshotcontent ${name} ${MANAGED_BY}=${node}`;
   const message =
     source.volumeHandle === undefined
       ? `No node takes this snapshot, because its VolumeSnapshotContent does not say whose it is: ${label}`
-      : 'No node takes this snapshot, because the snapshot-controller of this cluster does not say whose it is: run it ' +
-        `with --enable-distributed-snapshotting. This one is taken after: ${label}`;
+      : 'No node takes this snapshot, because the snapshot-controller of this cluster does not say whose it is. Give it ' +
+        `the right to read nodes, and only then ${FLAG}: with the flag alone it serves no snapshot of any driver. The lines ` +
+        `for both are in docs/install.md, "The snapshot-controller". This one is taken after: ${label}`;
   return { type: 'Warning', reason: 'DistributedSnapshottingOff', message };
 }
