@@ -1,7 +1,6 @@
 // A guest: a QEMU machine with its own kernel, pool disks and the agent. Everything that tests and verbs do with one is
 // here; how it is built is in tools/image, what runs inside it first is in guest/.
 
-import { randomBytes } from 'node:crypto';
 import { mkdir, open, rename, rm, symlink, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +26,6 @@ import type { Machine, Outcome } from './machine.ts';
 import { freePort } from './ports.ts';
 import { CONSOLE, dataDisk, guestArgv, poolDisk, stateDisk } from './qemu-argv.ts';
 import type { Parts } from './qemu-argv.ts';
-import { dropMemory, savedMemory } from './saved-memory.ts';
 import { guestDir, isRunning, readState, writeState } from './state.ts';
 import type { GuestShape } from './state.ts';
 import { waitFor } from './wait.ts';
@@ -88,7 +86,6 @@ const DEFAULTS = { disks: 2, diskSizeBytes: 4 * 1024 ** 3, memoryMiB: 1024, cpus
 const STATE_DISK_BYTES = 256 * 1024 ** 2;
 
 const BOOT_TRIES = 3;
-const SEED_BYTES = 32;
 const STOP_LIMIT_MS = 60_000;
 /** What the kernel allows for the path of a unix socket. */
 const SOCKET_PATH_MAX_BYTES = 107;
@@ -154,29 +151,12 @@ export const prepareGuests = async (): Promise<void> => {
   await partsOf(await qemu());
 };
 
-/** The memory that a guest can go on from; undefined where a boot costs little, or where there is none. */
-const memoryFor = async (emulator: Qemu, parts: Parts, shape: GuestShape): Promise<string | undefined> => {
-  // With KVM a kernel is up at once. A node of a cluster has an address of its own, and is booted once.
-  if (parts.accelerator === 'kvm' || shape.forwards.length > 0) return undefined;
-  try {
-    return await savedMemory(emulator, parts, shape);
-  } catch (error) {
-    say(`guest '${shape.name}' boots from its kernel: ${messageOf(error)}`);
-    return undefined;
-  }
-};
-
 /** The second part of init, over the agent. */
 const attach = async (shape: GuestShape, port: number, machine: Machine): Promise<Outcome> => {
-  const settings = [
-    `seconds=${(Date.now() / 1000).toFixed(3)}`,
-    `name=${shape.name}`,
-    `udev=${shape.udev ? 1 : 0}`,
-    `driver=${shape.driver ? 1 : 0}`,
-  ];
+  const settings = [`name=${shape.name}`, `udev=${shape.udev ? 1 : 0}`, `driver=${shape.driver ? 1 : 0}`];
   const channel = openChannel(connector(), port);
   let outcome: Outcome | undefined;
-  channel.exec(['/run/guest/attach.sh', ...settings], { stdin: randomBytes(SEED_BYTES) }).then(
+  channel.exec(['/run/guest/attach.sh', ...settings]).then(
     ({ code }) => (outcome = code === 0 ? true : `its init ended with code ${String(code)}`),
     (error: unknown) => (outcome = messageOf(error)),
   );
@@ -186,20 +166,15 @@ const attach = async (shape: GuestShape, port: number, machine: Machine): Promis
 };
 
 /** One attempt; resolves with why it failed or with what runs. */
-const bootOnce = async (
-  emulator: Qemu,
-  parts: Parts,
-  shape: GuestShape,
-  memory: string | undefined,
-): Promise<Running | string> => {
+const bootOnce = async (emulator: Qemu, parts: Parts, shape: GuestShape): Promise<Running | string> => {
   const dir = guestDir(shape.name);
   const port = await freePort();
-  const options = guestArgv(parts, shape, { dir, port, waits: memory !== undefined });
+  const options = guestArgv(parts, shape, { dir, port });
   const machine = await startMachine(emulator, options, { dir, detached: shape.detached });
   const { pid } = machine;
   if (pid === undefined) return 'QEMU cannot be started';
   await writeState({ shape, pid, port });
-  const booted = await (memory === undefined ? machine.booted() : machine.goOn(memory));
+  const booted = await machine.booted();
   const outcome = booted === true ? await attach(shape, port, machine) : booted;
   if (outcome === true) return { pid, port };
   await machine.kill();
@@ -210,15 +185,11 @@ const bootShape = (shape: GuestShape): Promise<Running> =>
   step(`booting guest '${shape.name}'`, async () => {
     const emulator = await qemu();
     const parts = await partsOf(emulator);
-    const memory = await memoryFor(emulator, parts, shape);
     let why = '';
     for (let count = 1; count <= BOOT_TRIES; count += 1) {
-      const from = count === 1 ? memory : undefined;
-      const outcome = await bootOnce(emulator, parts, shape, from);
+      const outcome = await bootOnce(emulator, parts, shape);
       if (typeof outcome !== 'string') return outcome;
       why = outcome;
-      // Whatever was the reason: if it is the memory, the next guest must not meet it again.
-      if (from !== undefined) await dropMemory(from);
       say(`boot ${count} of guest '${shape.name}' failed: ${why.split('\n', 1)[0]}`);
     }
     await writeState({ shape, pid: null, port: null });

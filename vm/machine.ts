@@ -1,6 +1,4 @@
-// A QEMU process from its start until the agent in it can be asked: by a start of its kernel, or by going on from a memory
-// that another one kept. Which guest it is comes later, in attach.sh. QEMU is spoken to in its QMP over standard input;
-// what it says goes into a file, as what it says of itself.
+// A QEMU process from its start until the agent in it can be asked. Which guest it is comes later, in attach.sh.
 
 import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
@@ -19,10 +17,6 @@ export interface Machine {
   readonly until: (look: () => Promise<Outcome | undefined> | Outcome | undefined) => Promise<Outcome>;
   /** Waits until its kernel, which is starting, has brought up the agent; resolves with why not, otherwise. */
   readonly booted: () => Promise<Outcome>;
-  /** Of a machine that waits for it: goes on from the memory in this file. */
-  readonly goOn: (memoryPath: string) => Promise<Outcome>;
-  /** Writes its memory into this file, and is of no more use then. */
-  readonly keep: (memoryPath: string) => Promise<Outcome>;
   readonly kill: () => Promise<void>;
 }
 
@@ -34,8 +28,6 @@ export interface MachineOptions {
 }
 
 const BOOT_LIMIT_MS = 300_000;
-/** Some 100 MB. */
-const MEMORY_LIMIT_MS = 120_000;
 export const KILL_LIMIT_MS = 30_000;
 /** The kernel's first line takes 3 to 5 s under emulation on a quiet machine. One in forty boots hangs before it. */
 const FIRST_LINE_LIMIT_MS = 60_000;
@@ -65,11 +57,11 @@ export const startMachine = async (
   await rm(consolePath, { force: true });
   // With a parent that can be killed at any time, the kernel itself has to see to it that QEMU ends too.
   const bound = detached ? [] : ['setpriv', '--pdeathsig', 'KILL'];
-  const [file, ...args] = [...bound, ...qemu.argv, ...options, '-qmp', 'stdio'];
+  const [file = '', ...args] = [...bound, ...qemu.argv, ...options];
   const log = openSync(logPath, 'w');
   const child = spawn(file, args, {
     detached,
-    stdio: ['pipe', log, log],
+    stdio: ['ignore', log, log],
     // The overlay that takes the writes to the root disk is made there.
     env: { ...process.env, ...qemu.env, TMPDIR: dir },
   });
@@ -80,24 +72,6 @@ export const startMachine = async (
 
   /** The end of what QEMU itself said. */
   const said = async (): Promise<string> => (await tailOf(logPath, LOG_TAIL_BYTES)).trim();
-  // A QEMU that has ended does not listen; that it has is seen elsewhere.
-  child.stdin?.on('error', () => undefined);
-  const tell = (execute: string, options: object = {}): void =>
-    void child.stdin?.write(`${JSON.stringify({ execute, arguments: options })}\n`);
-  /** Each page has its own place in the file, which has holes where there is nothing: half the work of a stream (measured). */
-  const speak = (): void => {
-    tell('qmp_capabilities');
-    const capabilities = ['events', 'mapped-ram'].map((capability) => ({ capability, state: true }));
-    tell('migrate-set-capabilities', { capabilities });
-  };
-  const heard = async (what: string, event: RegExp): Promise<Outcome> => {
-    const outcome = await waitFor(MEMORY_LIMIT_MS, async () => {
-      const text = await said();
-      if (event.test(text)) return true;
-      return ended || text.includes('"error"') ? `${what}: ${await said()}` : undefined;
-    });
-    return outcome ?? `${what}: no end in ${MEMORY_LIMIT_MS / 1000} s`;
-  };
   const until: Machine['until'] = async (look) => {
     const outcome = await waitFor(BOOT_LIMIT_MS, async () => {
       if (ended) return `QEMU ended: ${await said()}`;
@@ -118,16 +92,6 @@ export const startMachine = async (
         const silent = shown === '' && performance.now() - startMs > FIRST_LINE_LIMIT_MS;
         return silent ? `no word from the kernel in ${FIRST_LINE_LIMIT_MS / 1000} s` : undefined;
       });
-    },
-    goOn: (memoryPath) => {
-      speak();
-      tell('migrate-incoming', { uri: `file:${memoryPath}` });
-      return heard('its memory cannot be read', /"event": "RESUME"/);
-    },
-    keep: (memoryPath) => {
-      speak();
-      tell('migrate', { uri: `file:${memoryPath}` });
-      return heard('its memory cannot be kept', /"event": "MIGRATION", "data": {"status": "completed"}/);
     },
     kill: async () => {
       if (ended) return;

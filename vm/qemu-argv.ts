@@ -12,16 +12,11 @@ export interface Parts {
   readonly initramfs: string;
 }
 
-/** What of a guest is in its memory before it has disks of its own. */
-export type Board = Pick<GuestShape, 'memoryMiB' | 'cpus' | 'udev' | 'address'>;
-
 export interface Placement {
   /** The guest's folder: disks and console are in it. */
   readonly dir: string;
   /** On this machine, for the agent. */
   readonly port: number;
-  /** Does it wait for a memory of the same parts and board to go on from, instead of starting its kernel? */
-  readonly waits: boolean;
 }
 
 /** Where the agent listens in the guest. */
@@ -78,28 +73,8 @@ export const bareArgv = (
   `console=ttyS0 quiet loglevel=4 panic=-1 ${TRUSTING} nowatchdog ${append}`,
 ];
 
-/** A guest without disks of its own; `rules` are its user network's. */
-export const boardArgv = (parts: Parts, board: Board, dir: string, rules: readonly string[]): readonly string[] => {
-  const settings = `snapmerge.udev=${board.udev ? 1 : 0} snapmerge.address=${board.address}`;
-  return [
-    ...bareArgv(parts.accelerator, parts.kernel, parts.initramfs, settings),
-    '-smp',
-    String(board.cpus),
-    '-m',
-    `${board.memoryMiB}M`,
-    '-chardev',
-    `file,id=console,path=${value(`${dir}/${CONSOLE}`)}`,
-    '-serial',
-    'chardev:console',
-    '-netdev',
-    ['user,id=net,restrict=on', ...rules].join(','),
-    '-device',
-    'virtio-net-pci,netdev=net,romfile=',
-    ...disk('root', parts.rootDisk, 'snapshot=on,cache=unsafe'),
-  ];
-};
-
-export const guestArgv = (parts: Parts, shape: GuestShape, { dir, port, waits }: Placement): readonly string[] => {
+export const guestArgv = (parts: Parts, shape: GuestShape, { dir, port }: Placement): readonly string[] => {
+  const settings = `snapmerge.udev=${shape.udev ? 1 : 0} snapmerge.address=${shape.address}`;
   const agent = `hostfwd=tcp:127.0.0.1:${port}-${shape.address}:${AGENT_PORT}`;
   // A flush in the guest becomes one on this machine. Zeroes become holes, so that zeroing is quick and disks stay small.
   const durable = 'cache=writeback,discard=unmap,detect-zeroes=unmap';
@@ -110,14 +85,26 @@ export const guestArgv = (parts: Parts, shape: GuestShape, { dir, port, waits }:
   );
   const tars = shape.tars.map((path, index) => disk(`tar${index}`, path, 'readonly=on'));
   return [
-    ...boardArgv(parts, shape, dir, [agent, ...shape.forwards.map(value)]),
+    ...bareArgv(parts.accelerator, parts.kernel, parts.initramfs, settings),
     '-name',
     `snapmerge-${shape.name}`,
+    '-smp',
+    String(shape.cpus),
+    '-m',
+    `${shape.memoryMiB}M`,
+    '-chardev',
+    `file,id=console,path=${value(`${dir}/${CONSOLE}`)}`,
+    '-serial',
+    'chardev:console',
+    '-netdev',
+    ['user,id=net,restrict=on', agent, ...shape.forwards.map(value)].join(','),
+    '-device',
+    'virtio-net-pci,netdev=net,romfile=',
+    ...disk('root', parts.rootDisk, 'snapshot=on,cache=unsafe'),
     ...disk('state', stateDisk(dir), durable),
     ...(shape.data === null ? [] : disk('data', dataDisk(dir), durable)),
     ...pools.flat(),
     ...served.flat(),
     ...tars.flat(),
-    ...(waits ? ['-incoming', 'defer'] : []),
   ];
 };

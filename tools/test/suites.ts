@@ -68,7 +68,7 @@ export const SUITES: readonly Suite[] = [
     summary: 'adapters, contract, random operations, power cuts and faults on a real kernel, in guests',
     parts: [
       vitest('random', 'test/kernel/random.test.ts'),
-      vitest('cuts', 'test/kernel/cuts.test.ts', 'test/kernel/saved-memory.test.ts'),
+      vitest('cuts', 'test/kernel/cuts.test.ts'),
       vitest('faults', 'test/kernel/faults.test.ts'),
       vitest('contract', 'test/kernel/contract.test.ts'),
       vitest('tails', 'test/kernel/tails.test.ts'),

@@ -1,37 +1,24 @@
 #!/bin/sh
-# The second part of init, once for each start of a guest: what makes it this guest. Its random numbers and its clock, its
-# name, its disks, the one that outlives power cuts among them, the tars, and the driver. Random bytes are on standard
-# input; whatever is said here goes to the console, as all of init's.
+# The second part of init, which the host has the agent run so that it learns how it ends: what makes it this guest. Its name,
+# its disks, the one that outlives power cuts among them, the tars, and the driver. Whatever is said here goes to the
+# console, as all of init's.
 exec >/dev/console 2>&1
 say() { echo "snapmerge-guest: $*"; }
 
 udev=1 driver=0
 for word in "$@"; do
   case $word in
-  # A memory that was kept has the time and the random numbers of back then.
-  seconds=*) date --set "@${word#*=}" >/dev/null ;;
   name=*) hostname "${word#*=}" ;;
   udev=*) udev=${word#*=} ;;
   driver=*) driver=${word#*=} ;;
   esac
 done
-# RNDRESEEDCRNG, so that the kernel uses the new bytes at once.
-perl -e 'open my $pool, ">", "/dev/urandom" or die; syswrite $pool, do { local $/; <STDIN> }; ioctl $pool, 0x5207, 0 or die' ||
-  say 'the random numbers cannot be made new'
-# What the kernel drew before that, and will not draw again.
-read -r boot </proc/sys/kernel/random/uuid
-echo "$boot" >/run/guest/boot_id
-mount -o bind,ro /run/guest/boot_id /proc/sys/kernel/random/boot_id
-
 mount -o remount,rw /
 ln -sf /proc/mounts /etc/mtab
 if [ "$udev" = 0 ]; then
   # LVM and dmsetup wait for udev unless they are told that there is none.
   printf 'activation {\n udev_sync=0\n udev_rules=0\n}\ndevices {\n obtain_device_list_from_udev=0\n}\n' >/etc/lvm/lvmlocal.conf
 fi
-
-# Disks that a kernel which was not started has not seen yet; udev hears of them.
-echo 1 >/sys/bus/pci/rescan
 
 # Disks are told apart by their serial, because the letters depend on how many there are.
 for block in /sys/block/vd*; do

@@ -1,7 +1,6 @@
 #!/bin/sh
 # Process 1 of the guest: what a node's init does for a driver, and no more, in two parts. This one is the same for all
-# guests and writes to no disk, because what it leaves in memory may be kept and gone on from many times (saved-memory.ts):
-# mounts, modules, network, udev if it is wanted, and the agent. The rest is attach.sh, which the host has the agent run.
+# guests: mounts, modules, network, udev if it is wanted, and the agent. The rest is attach.sh, which the host has the agent run.
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=vt100
 say() { echo "snapmerge-guest: $*"; }
 
