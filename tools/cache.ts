@@ -58,12 +58,12 @@ const dropUnused = async (kind: string, keep: string): Promise<void> => {
   }
 };
 
-/** The folder `kind-key` of the cache; `build` fills an empty folder when it is not there. */
+/** The folder `kind-key` of the cache; `build` fills an empty folder when it is not there, and hears where that will be. */
 export const cached = async (
   kind: string,
   key: string,
   label: string,
-  build: (dir: string) => Promise<void>,
+  build: (dir: string, final: string) => Promise<void>,
 ): Promise<string> => {
   const entry = `${kind}-${key}`;
   const path = join(cacheDir(), entry);
@@ -78,7 +78,7 @@ export const cached = async (
     await dropUnused(kind, entry);
     const unfinished = `${path}.tmp`;
     await mkdir(unfinished, { recursive: true });
-    await step(label, () => build(unfinished));
+    await step(label, () => build(unfinished, path));
     await rename(unfinished, path);
     return use();
   });

@@ -8,10 +8,11 @@ import { demoNode } from '../test/demo/node.ts';
 import { restoreStory } from '../test/demo/restore.ts';
 import { CheckFailed, createStory } from '../test/demo/story.ts';
 import type { Guest } from '../vm/guest.ts';
-import { removeGuest, startGuest } from '../vm/guest.ts';
+import { prepareGuests, removeGuest, startGuest } from '../vm/guest.ts';
 import { driverListens, driverTars } from './driver.ts';
 import { CSI_SOCKET } from './forwarding.ts';
 import { readOptions } from './options.ts';
+import { say } from './progress.ts';
 
 const NAME = 'demo';
 const GIB = 1024 ** 3;
@@ -37,6 +38,7 @@ export const demo = async (args: readonly string[]): Promise<number> => {
     return 0;
   }
   const startMs = performance.now();
+  say(await prepareGuests());
   const story = createStory((text) => process.stdout.write(text));
   const guest = await startGuest({ name: NAME, driver: true, diskSizeBytes: 14 * GIB, tars: await driverTars(NAME) });
   let csi: ReturnType<typeof createClient> | undefined;

@@ -1,6 +1,6 @@
 // `./dev up`: a guest with a pool and the driver that stays after the command has ended.
 
-import { openGuest, startGuest } from '../vm/guest.ts';
+import { openGuest, prepareGuests, startGuest } from '../vm/guest.ts';
 import { runningGuests } from '../vm/state.ts';
 import { driverListens, driverTars } from './driver.ts';
 import { csiSocketOf, startForwarding } from './forwarding.ts';
@@ -43,6 +43,7 @@ export const up = async (args: readonly string[]): Promise<number> => {
     if ((await openGuest(name)).shape.driver) process.stdout.write(`${csiSocketOf(name)}\n`);
     return 0;
   }
+  say(await prepareGuests());
   const guest = await startGuest({
     name,
     disks,

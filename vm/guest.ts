@@ -1,4 +1,4 @@
-// A guest: a QEMU machine with its own kernel, pool disks and the agent. Everything that tests and verbs do with one is
+// A guest: a machine with its own kernel, pool disks and the agent. Everything that tests and verbs do with one is
 // here; how it is built is in tools/image, what runs inside it first is in guest/.
 
 import { mkdir, open, rename, rm, symlink, truncate } from 'node:fs/promises';
@@ -7,32 +7,30 @@ import { join } from 'node:path';
 import { messageOf } from '../src/errors.ts';
 import { hashOf, locked } from '../tools/cache.ts';
 import { ensureDebianPackages } from '../tools/debian-packages.ts';
-import { initramfs } from '../tools/image/initramfs.ts';
-import { qemu } from '../tools/image/qemu.ts';
-import type { Qemu } from '../tools/image/qemu.ts';
-import { rootImage } from '../tools/image/root.ts';
 import { say, step } from '../tools/progress.ts';
 import { run } from '../tools/run.ts';
 import { tar } from '../tools/tar.ts';
-import { chooseAccelerator } from './accelerator.ts';
+import { chooseBed, diskNames, openBed } from './bed.ts';
+import type { Bed } from './bed.ts';
 import { openChannel } from './channel.ts';
 import type { Channel, ExecOptions, ExecResult } from './channel.ts';
 import { connector } from './connect.ts';
 import { GuestError } from './fault.ts';
 import { forwardSocket } from './forward.ts';
 import type { Forward } from './forward.ts';
-import { KILL_LIMIT_MS, LOG_TAIL_BYTES, startMachine, tailOf } from './machine.ts';
+import { LOG_TAIL_BYTES, endGroup, lives, tailOf } from './machine.ts';
 import type { Machine, Outcome } from './machine.ts';
+import { CONSOLE, dataDisk, poolDisk, stateDisk } from './placement.ts';
 import { freePort } from './ports.ts';
-import { CONSOLE, dataDisk, guestArgv, poolDisk, stateDisk } from './qemu-argv.ts';
-import type { Parts } from './qemu-argv.ts';
 import { guestDir, isRunning, readState, writeState } from './state.ts';
-import type { GuestShape } from './state.ts';
+import type { BedKind, GuestShape } from './state.ts';
 import { waitFor } from './wait.ts';
 
 export interface GuestOptions {
   /** Lower-case letters, digits and `-`; guests that run side by side have different names. */
   readonly name: string;
+  /** For what only one of the machines has; otherwise what this machine's guests run on. */
+  readonly bed?: BedKind;
   readonly disks?: number;
   readonly diskSizeBytes?: number;
   /** A folder for the files of its pool disks, such as one in memory; the guest's own unless told, and whoever made it removes it. */
@@ -40,6 +38,7 @@ export interface GuestOptions {
   /** NBD servers' unix sockets that are its pool disks, in place of `disks` files of `diskSizeBytes`. */
   readonly sockets?: readonly string[];
   readonly memoryMiB?: number;
+  /** Of QEMU; User Mode Linux has one. */
   readonly cpus?: number;
   /** Does systemd-udevd run in it? */
   readonly udev?: boolean;
@@ -64,6 +63,8 @@ export type Pushable = Readonly<Record<string, Uint8Array | string>> | { readonl
 
 export interface Guest {
   readonly shape: GuestShape;
+  /** Its pool disks, as it calls them: `/dev/...`. */
+  readonly disks: readonly string[];
   readonly exec: (argv: readonly string[], options?: ExecOptions) => Promise<ExecResult>;
   /** Standard output as text of a command that must succeed. */
   readonly output: (argv: readonly string[], options?: ExecOptions) => Promise<string>;
@@ -78,6 +79,9 @@ export interface Guest {
   readonly boot: (change?: { readonly tars?: readonly string[] }) => Promise<void>;
   /** An orderly end: the driver, sync, power off. */
   readonly stop: () => Promise<void>;
+  /** Takes a pool disk away while it is used, and puts it back; of those that `sockets` serve. */
+  readonly unplug: (disk: number) => Promise<void>;
+  readonly plug: (disk: number) => Promise<void>;
   /** A unix socket on this machine for one in the guest; it stays through cut and boot, until closed. */
   readonly forward: (guestSocket: string, hostPath?: string) => Promise<Forward>;
 }
@@ -90,8 +94,9 @@ const STOP_LIMIT_MS = 60_000;
 /** What the kernel allows for the path of a unix socket. */
 const SOCKET_PATH_MAX_BYTES = 107;
 
-const shapeOf = (options: GuestOptions): GuestShape => ({
+const shapeOf = (options: GuestOptions, bed: BedKind): GuestShape => ({
   name: options.name,
+  bed,
   disks: options.sockets === undefined ? (options.disks ?? DEFAULTS.disks) : 0,
   diskSizeBytes: options.diskSizeBytes ?? DEFAULTS.diskSizeBytes,
   sockets: [...(options.sockets ?? [])],
@@ -126,11 +131,14 @@ const makeDisks = async (shape: GuestShape, disksDir?: string): Promise<void> =>
   if (shape.data !== null) await run(['cp', '--sparse=always', '--reflink=auto', shape.data, dataDisk(dir)]);
 };
 
+/** Also of a machine that has ended: what it has started may not have yet. */
 const kill = async (name: string, pid: number | null): Promise<void> => {
-  if (!isRunning(name, pid)) return;
-  process.kill(pid, 'SIGKILL');
-  const gone = await waitFor(KILL_LIMIT_MS, () => (isRunning(name, pid) ? undefined : true));
-  if (gone === undefined) throw new GuestError('state', `Cannot end guest '${name}': QEMU (${pid}) does not go away`);
+  if (pid === null) return;
+  const isAnothers = lives(pid) && !isRunning(name, pid);
+  if (isAnothers) return;
+  if (!(await endGroup(pid))) {
+    throw new GuestError('state', `Cannot end guest '${name}': its machine (${pid}) does not go away`);
+  }
 };
 
 interface Running {
@@ -138,22 +146,17 @@ interface Running {
   readonly port: number;
 }
 
-/** What all guests of this machine are made of. */
-const partsOf = async (emulator: Qemu): Promise<Parts> => {
-  const image = await rootImage();
-  const ram = await initramfs(image);
-  const accelerator = await chooseAccelerator(emulator, image.kernelPath, ram);
-  return { accelerator, rootDisk: image.diskPath, kernel: image.kernelPath, initramfs: ram };
-};
-
-/** Gets and builds all that guests of this machine need, so that a first boot need not wait for it. */
-export const prepareGuests = async (): Promise<void> => {
-  await partsOf(await qemu());
+/** Gets and builds all that guests of this machine need, so that a first boot need not wait for it; what they run on. */
+export const prepareGuests = async (): Promise<string> => {
+  const { kind, about } = await chooseBed();
+  await openBed(kind);
+  return about;
 };
 
 /** The second part of init, over the agent. */
-const attach = async (shape: GuestShape, port: number, machine: Machine): Promise<Outcome> => {
-  const settings = [`name=${shape.name}`, `udev=${shape.udev ? 1 : 0}`, `driver=${shape.driver ? 1 : 0}`];
+const attach = async (bed: Bed, shape: GuestShape, port: number, machine: Machine): Promise<Outcome> => {
+  const always = [`name=${shape.name}`, `udev=${shape.udev ? 1 : 0}`, `driver=${shape.driver ? 1 : 0}`];
+  const settings = [...always, ...bed.settings(shape)];
   const channel = openChannel(connector(), port);
   let outcome: Outcome | undefined;
   channel.exec(['/run/guest/attach.sh', ...settings]).then(
@@ -166,16 +169,15 @@ const attach = async (shape: GuestShape, port: number, machine: Machine): Promis
 };
 
 /** One attempt; resolves with why it failed or with what runs. */
-const bootOnce = async (emulator: Qemu, parts: Parts, shape: GuestShape): Promise<Running | string> => {
+const bootOnce = async (bed: Bed, shape: GuestShape): Promise<Running | string> => {
   const dir = guestDir(shape.name);
   const port = await freePort();
-  const options = guestArgv(parts, shape, { dir, port });
-  const machine = await startMachine(emulator, options, { dir, detached: shape.detached });
+  const machine = await bed.start(shape, { dir, port });
   const { pid } = machine;
-  if (pid === undefined) return 'QEMU cannot be started';
+  if (pid === undefined) return 'its machine cannot be started';
   await writeState({ shape, pid, port });
   const booted = await machine.booted();
-  const outcome = booted === true ? await attach(shape, port, machine) : booted;
+  const outcome = booted === true ? await attach(bed, shape, port, machine) : booted;
   if (outcome === true) return { pid, port };
   await machine.kill();
   return `${outcome}\n${await tailOf(join(dir, CONSOLE), LOG_TAIL_BYTES)}`;
@@ -183,11 +185,10 @@ const bootOnce = async (emulator: Qemu, parts: Parts, shape: GuestShape): Promis
 
 const bootShape = (shape: GuestShape): Promise<Running> =>
   step(`booting guest '${shape.name}'`, async () => {
-    const emulator = await qemu();
-    const parts = await partsOf(emulator);
+    const bed = await openBed(shape.bed);
     let why = '';
     for (let count = 1; count <= BOOT_TRIES; count += 1) {
-      const outcome = await bootOnce(emulator, parts, shape);
+      const outcome = await bootOnce(bed, shape);
       if (typeof outcome !== 'string') return outcome;
       why = outcome;
       say(`boot ${count} of guest '${shape.name}' failed: ${why.split('\n', 1)[0]}`);
@@ -233,6 +234,9 @@ const guestOf = (initialShape: GuestShape, initial: Running | undefined): Guest 
     get shape() {
       return shape;
     },
+    get disks() {
+      return diskNames(shape);
+    },
     exec,
     output,
     push: async (files, to) => {
@@ -258,7 +262,7 @@ const guestOf = (initialShape: GuestShape, initial: Running | undefined): Guest 
       if (running !== undefined && isRunning(name, running.pid)) {
         throw new GuestError('state', `Cannot boot guest '${name}': it is running`);
       }
-      await forget();
+      await cut();
       shape = { ...shape, ...(change.tars === undefined ? {} : { tars: [...change.tars] }) };
       running = await bootShape(shape);
     },
@@ -273,6 +277,8 @@ const guestOf = (initialShape: GuestShape, initial: Running | undefined): Guest 
       await waitFor(STOP_LIMIT_MS, () => (isRunning(name, pid) ? undefined : true));
       await cut();
     },
+    unplug: async (disk) => void (await output(['/run/guest/plug.sh', 'out', String(disk)])),
+    plug: async (disk) => void (await output(['/run/guest/plug.sh', 'in', String(disk)])),
     forward: async (guestSocket, hostPath) => {
       const chosen = hostPath ?? join(dir, `${hashOf(guestSocket).slice(0, 8)}.sock`);
       const fits = Buffer.byteLength(chosen) <= SOCKET_PATH_MAX_BYTES;
@@ -283,8 +289,8 @@ const guestOf = (initialShape: GuestShape, initial: Running | undefined): Guest 
 };
 
 /** Makes a guest and boots it. Disks of an earlier guest of this name go, unless they are to be kept. */
-export const startGuest = (options: GuestOptions): Promise<Guest> => {
-  const shape = shapeOf(options);
+export const startGuest = async (options: GuestOptions): Promise<Guest> => {
+  const shape = shapeOf(options, options.bed ?? (await chooseBed()).kind);
   const dir = guestDir(shape.name);
   return locked(`guest-${shape.name}`, async () => {
     const before = await readState(shape.name);

@@ -1,31 +1,18 @@
-// The command line of a guest, pure.
+// The command line of a QEMU guest, pure.
 
+import { AGENT_PORT, CONSOLE, dataDisk, poolDisk, stateDisk } from './placement.ts';
+import type { Placement } from './placement.ts';
 import type { GuestShape } from './state.ts';
 
 export type Accelerator = 'kvm' | 'tcg';
 
 /** What all guests are made of. */
-export interface Parts {
+export interface QemuParts {
   readonly accelerator: Accelerator;
   readonly rootDisk: string;
   readonly kernel: string;
   readonly initramfs: string;
 }
-
-export interface Placement {
-  /** The guest's folder: disks and console are in it. */
-  readonly dir: string;
-  /** On this machine, for the agent. */
-  readonly port: number;
-}
-
-/** Where the agent listens in the guest. */
-export const AGENT_PORT = 7000;
-export const CONSOLE = 'console.log';
-
-export const stateDisk = (dir: string): string => `${dir}/state.ext4`;
-export const dataDisk = (dir: string): string => `${dir}/data.ext4`;
-export const poolDisk = (dir: string, index: number): string => `${dir}/pool${index}.raw`;
 
 /**
  * Emulated: an older processor, because what is new in a processor is there to be quick in silicon. AVX is emulated word by
@@ -73,7 +60,14 @@ export const bareArgv = (
   `console=ttyS0 quiet loglevel=4 panic=-1 ${TRUSTING} nowatchdog ${append}`,
 ];
 
-export const guestArgv = (parts: Parts, shape: GuestShape, { dir, port }: Placement): readonly string[] => {
+/** The pool disks as the guest calls them: the root disk and those that `guestArgv` puts before them have letters too. */
+export const qemuDisks = ({ data, disks, sockets }: GuestShape): readonly string[] =>
+  Array.from({ length: disks + sockets.length }, (_, index) => {
+    const before = data === null ? 2 : 3;
+    return `/dev/vd${String.fromCharCode('a'.charCodeAt(0) + before + index)}`;
+  });
+
+export const guestArgv = (parts: QemuParts, shape: GuestShape, { dir, port }: Placement): readonly string[] => {
   const settings = `snapmerge.udev=${shape.udev ? 1 : 0} snapmerge.address=${shape.address}`;
   const agent = `hostfwd=tcp:127.0.0.1:${port}-${shape.address}:${AGENT_PORT}`;
   // A flush in the guest becomes one on this machine. Zeroes become holes, so that zeroing is quick and disks stay small.

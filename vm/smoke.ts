@@ -81,7 +81,7 @@ const commands = async (guest: Guest): Promise<void> => {
 
 const blockDevices = async (guest: Guest): Promise<void> => {
   await check('LVM and device-mapper', async () => {
-    await guest.output(['vgcreate', '-qq', '--metadatasize', '64m', 'pool', '/dev/vdc', '/dev/vdd']);
+    await guest.output(['vgcreate', '-qq', '--metadatasize', '64m', 'pool', ...guest.disks]);
     await guest.output(['lvcreate', '-qq', '-y', '-Wn', '-n', 'store', '-L', '64m', 'pool']);
     const [major, minor] = (
       await guest.output(['lvs', '--noheadings', '-o', 'lv_kernel_major,lv_kernel_minor', 'pool/store'])

@@ -8,8 +8,12 @@ import { z } from 'zod';
 import { cacheDir } from '../tools/cache.ts';
 import { GuestError } from './fault.ts';
 
+const Bed = z.enum(['uml', 'qemu']);
+export type BedKind = z.infer<typeof Bed>;
+
 const Shape = z.object({
   name: z.string(),
+  bed: Bed.default('qemu'),
   disks: z.number(),
   diskSizeBytes: z.number(),
   sockets: z.array(z.string()).default([]),
@@ -57,7 +61,7 @@ export const readState = async (name: string): Promise<GuestState | undefined> =
   return State.parse(JSON.parse(await readFile(path, 'utf8')));
 };
 
-/** Is this the QEMU of this guest? A process number alone may belong to something else by now. */
+/** Is this the machine of this guest? A process number alone may belong to something else by now. */
 export const isRunning = (name: string, pid: number | null): pid is number => {
   if (pid === null) return false;
   try {

@@ -1,6 +1,9 @@
 // The adapters on a real LVM and a real kernel, in a guest: what no scripted command can show. With udev running, as on
 // every node, and once more without it.
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createHost } from '../../src/blockdev.ts';
 import { createKernel } from '../../src/dm/dmsetup.ts';
@@ -18,6 +21,8 @@ import { createLoopPool, createPool } from '../../src/lvm/create-pool.ts';
 import { bytes, kib, mib, sectors, toBytes, toSectors } from '../../src/units.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
+import type { LossyDisk } from '../../vm/lossy-disk.ts';
+import { createLossyDisk } from '../../vm/lossy-disk.ts';
 import { guestDisk, guestExec } from './guest-exec.ts';
 
 const VG = 'pool-a';
@@ -123,11 +128,14 @@ async function clean({ lvm, kernel, sh }: Rig): Promise<void> {
 describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
   let guest: Guest;
   let rig: Rig;
+  /** The pool is made on the first two. */
+  let [first, second, third, fourth] = ['', '', '', ''];
 
   beforeAll(async () => {
     guest = await startGuest({ name: 'adapters-udev', disks: 4 });
     const exec = guestExec(guest);
-    await createPool({ exec, vgName: VG, disks: ['/dev/vdc', '/dev/vdd'] });
+    [first = '', second = '', third = '', fourth = ''] = guest.disks;
+    await createPool({ exec, vgName: VG, disks: [first, second] });
     rig = await rigOf(guest);
   }, BOOT_LIMIT_MS);
   afterAll(async () => {
@@ -137,41 +145,44 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
 
   describe('a pool is made', () => {
     const refused = async (...disks: readonly string[]): Promise<string> => {
-      const before = await rig.sh('for d in vdc vde vdf; do head -c 4M /dev/$d | sha256sum; done');
+      const sums = `for disk in ${[first, third, fourth].join(' ')}; do head -c 4M $disk | sha256sum; done`;
+      const before = await rig.sh(sums);
       const made = createPool({ exec: rig.exec, vgName: 'pool-b', disks });
       const said = await made.then(
         () => 'it was made',
         (error: unknown) => (error instanceof Error ? error.message : ''),
       );
-      expect(await rig.sh('for d in vdc vde vdf; do head -c 4M /dev/$d | sha256sum; done')).toBe(before);
+      expect(await rig.sh(sums)).toBe(before);
       return said;
     };
 
     test('never on disks that are mounted, hold a group, are no disks or are named twice', async () => {
-      const said = await refused('/dev/vda', '/dev/vdc', '/dev/null', '/dev/vde', '/dev/../dev/vde');
-      expect(said).toContain("'/dev/vda' is in use at /");
-      expect(said).toContain("'/dev/vdc' holds LVM2_member");
+      const root = (await rig.sh('findmnt --noheadings --output SOURCE /')).trim();
+      const again = `/dev/..${third}`;
+      const said = await refused(root, first, '/dev/null', third, again);
+      expect(said).toContain(`'${root}' is in use at /`);
+      expect(said).toContain(`'${first}' holds LVM2_member`);
       expect(said).toContain("'/dev/null' is no block device");
-      expect(said).toContain("'/dev/../dev/vde' is the same disk as '/dev/vde'");
+      expect(said).toContain(`'${again}' is the same disk as '${third}'`);
       expect(said).toContain('Nothing was changed');
     });
 
     test.each([
-      ['a file system', 'mkfs.ext4 -q -F /dev/vde', 'holds ext4'],
-      ['swap', 'mkswap /dev/vde', 'holds swap'],
-      ['data that nobody knows', 'echo mine | dd of=/dev/vde bs=4096 seek=100 conv=notrunc', 'no known signature'],
-      ['a mapping over it', 'dmsetup create mine --table "0 2048 linear /dev/vde 8192"', '/dev/mapper/mine (dm)'],
+      ['a file system', 'mkfs.ext4 -q -F $disk', 'holds ext4'],
+      ['swap', 'mkswap $disk', 'holds swap'],
+      ['data that nobody knows', 'echo mine | dd of=$disk bs=4096 seek=100 conv=notrunc', 'no known signature'],
+      ['a mapping over it', 'dmsetup create mine --table "0 2048 linear $disk 8192"', '/dev/mapper/mine (dm)'],
     ])('never over %s', async (_, prepare, words) => {
-      await rig.sh(`${prepare} && udevadm settle`);
+      await rig.sh(`disk=${third}; ${prepare} && udevadm settle`);
       try {
-        expect(await refused('/dev/vde', '/dev/vdf')).toContain(words);
+        expect(await refused(third, fourth)).toContain(words);
       } finally {
-        await rig.sh('dmsetup remove mine 2>/dev/null; wipefs -aq /dev/vde; blkdiscard -fz -l 16M /dev/vde');
+        await rig.sh(`dmsetup remove mine 2>/dev/null; wipefs -aq ${third}; blkdiscard -fz -l 16M ${third}`);
       }
     });
 
     test('never by the name of another group', async () => {
-      const made = createPool({ exec: rig.exec, vgName: VG, disks: ['/dev/vde'] });
+      const made = createPool({ exec: rig.exec, vgName: VG, disks: [third] });
       await expect(made).rejects.toMatchObject({ kind: 'exists' });
     });
 
@@ -455,43 +466,24 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
     test('that an operator adds are noticed at once', async () => {
       const { lvm, sh } = rig;
       await lvm.report();
-      await sh(`vgextend -qq ${VG} /dev/vde`);
+      await sh(`vgextend -qq ${VG} ${third}`);
       const { physicalVolumes } = await lvm.report();
       expect(physicalVolumes.map(({ path, missing }) => [path, missing])).toEqual([
-        ['/dev/vdc', false],
-        ['/dev/vdd', false],
-        ['/dev/vde', false],
+        [first, false],
+        [second, false],
+        [third, false],
       ]);
-      await sh(`vgreduce -qq ${VG} /dev/vde`);
+      await sh(`vgreduce -qq ${VG} ${third}`);
       expect((await lvm.report()).physicalVolumes).toHaveLength(2);
     });
 
     test('that are added are noticed by a change too', async () => {
       const { lvm, sh } = rig;
-      await sh(`vgextend -qq ${VG} /dev/vdf`);
+      await sh(`vgextend -qq ${VG} ${fourth}`);
       await lvm.create(scratch, mib(64), 'linear', ['snapmerge']);
-      expect(await lvm.disks()).toContain('/dev/vdf');
+      expect(await lvm.disks()).toContain(fourth);
       await lvm.remove(scratch);
-      await sh(`vgreduce -qq ${VG} /dev/vdf`);
-    });
-
-    // The last one: the disk does not come back.
-    test('that are lost leave a damaged store and a pool that still answers', async () => {
-      const { lvm, sh } = rig;
-      await lvm.create(data, mib(64), 'striped', ['snapmerge']);
-      await lvm.create(cow, mib(64), 'raid1', ['snapmerge']);
-      await lvm.create(forkCow, mib(64), 'linear', ['snapmerge']);
-      for (const store of [data, cow, forkCow]) await lvm.deactivate([store]);
-      await sh('basename $(readlink -f /sys/block/vdd/device) > /sys/bus/virtio/drivers/virtio_blk/unbind');
-      const report = await lvm.report();
-      expect(report.physicalVolumes.map(({ missing }) => missing)).toEqual([false, true]);
-      expect(report.stores.map(({ store, damaged }) => [store, damaged])).toEqual([
-        [data, true],
-        [cow, true],
-        [forkCow, false],
-      ]);
-      await lvm.activate([forkCow]);
-      await lvm.flush();
+      await sh(`vgreduce -qq ${VG} ${fourth}`);
     });
   });
 });
@@ -502,7 +494,7 @@ describe('without udev', { timeout: STEP_LIMIT_MS }, () => {
 
   beforeAll(async () => {
     guest = await startGuest({ name: 'adapters-bare', udev: false });
-    await createPool({ exec: guestExec(guest), vgName: VG, disks: ['/dev/vdc', '/dev/vdd'] });
+    await createPool({ exec: guestExec(guest), vgName: VG, disks: guest.disks });
     rig = await rigOf(guest);
   }, BOOT_LIMIT_MS);
   afterAll(async () => {
@@ -533,12 +525,53 @@ describe('without udev', { timeout: STEP_LIMIT_MS }, () => {
   });
 });
 
+describe('a disk', { timeout: STEP_LIMIT_MS }, () => {
+  const NAME = 'adapters-lost';
+  let dir: string;
+  let guest: Guest;
+  let rig: Rig;
+  let disks: readonly LossyDisk[];
+
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'snapmerge-lost-'));
+    const make = (name: string) => createLossyDisk({ path: join(dir, name), sizeBytes: Number(mib(256)) });
+    disks = [await make('first.sock'), await make('second.sock')];
+    guest = await startGuest({ name: NAME, sockets: disks.map(({ path }) => path) });
+    await createPool({ exec: guestExec(guest), vgName: VG, disks: guest.disks });
+    rig = await rigOf(guest);
+  }, BOOT_LIMIT_MS);
+  afterAll(async () => {
+    await guest.cut();
+    for (const disk of disks) await disk.close();
+    await removeGuest(NAME);
+    await rm(dir, { recursive: true });
+  }, BOOT_LIMIT_MS);
+
+  test('that is lost leaves a damaged store and a pool that still answers', async () => {
+    const { lvm } = rig;
+    await lvm.create(data, mib(64), 'striped', ['snapmerge']);
+    await lvm.create(cow, mib(64), 'raid1', ['snapmerge']);
+    await lvm.create(forkCow, mib(64), 'linear', ['snapmerge']);
+    for (const store of [data, cow, forkCow]) await lvm.deactivate([store]);
+    await guest.unplug(1);
+    const report = await lvm.report();
+    expect(report.physicalVolumes.map(({ missing }) => missing)).toEqual([false, true]);
+    expect(report.stores.map(({ store, damaged }) => [store, damaged])).toEqual([
+      [data, true],
+      [cow, true],
+      [forkCow, false],
+    ]);
+    await lvm.activate([forkCow]);
+    await lvm.flush();
+  });
+});
+
 describe('what is in a store', { timeout: STEP_LIMIT_MS }, () => {
   let guest: Guest;
 
   beforeAll(async () => {
     guest = await startGuest({ name: 'adapters-zero' });
-    await createPool({ exec: guestExec(guest), vgName: VG, disks: ['/dev/vdc', '/dev/vdd'] });
+    await createPool({ exec: guestExec(guest), vgName: VG, disks: guest.disks });
   }, BOOT_LIMIT_MS);
   afterAll(async () => {
     await guest.cut();

@@ -7,7 +7,7 @@ import { output } from '../../src/exec.ts';
 import type { BlockWrite } from '../contract/rig.ts';
 import type { Guest } from '../../vm/guest.ts';
 
-/** A node (`/dev/vdc`) or the dm UUID of a device. */
+/** A node (`/dev/sda`) or the dm UUID of a device. */
 export type Target = string;
 
 export interface Part {

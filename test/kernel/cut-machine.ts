@@ -55,7 +55,7 @@ export async function startCutMachine(
     );
   const guest = await startGuest({ name, udev, sockets: disks.map(({ path }) => path) });
   await makePool(guest);
-  for (const disk of ['/dev/vdc', '/dev/vdd']) await guest.output(['sync', disk]);
+  for (const disk of guest.disks) await guest.output(['sync', disk]);
   const empty = disks.map((disk) => disk.save());
 
   const off = async (loss: Loss, random: Random): Promise<Lost> => {

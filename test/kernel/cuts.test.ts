@@ -1,6 +1,7 @@
 // Power cuts on the real kernel, between any two steps of the driver, inside of commands and in the middle of merges, on
 // disks that lose what was not flushed. SNAPMERGE_CUTS says how many, SNAPMERGE_CUT_SEED the first seed.
 
+import { basename } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { createRandom } from '../contract/random.ts';
 import { readBlocks, writeBlocks } from './blocks.ts';
@@ -40,8 +41,9 @@ const SPARE_BLOCK = 23_000;
 test('the disks lose what was not flushed, and nothing else', { timeout: LIMIT_MS }, async () => {
   if (machine === undefined) throw new Error('Cannot run without a guest');
   const { guest } = machine;
-  const disk = '/dev/vdc';
-  expect((await guest.output(['cat', '/sys/block/vdc/queue/write_cache'])).trim()).toBe('write back');
+  const [disk = ''] = guest.disks;
+  const cache = await guest.output(['cat', `/sys/block/${basename(disk)}/queue/write_cache`]);
+  expect(cache.trim()).toBe('write back');
   const exec = guestExec(guest);
   const before = { block: SPARE_BLOCK, tags: [1, 1] };
   await writeBlocks(exec, disk, [before], 'flush');

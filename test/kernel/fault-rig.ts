@@ -55,7 +55,6 @@ export interface FaultRig {
   readonly stateOf: (kin: Kin) => Promise<string>;
 }
 
-const DISKS: readonly string[] = ['/dev/vdc', '/dev/vdd'];
 const SECTOR_BYTES = 512;
 const CHUNK = kib(8);
 /** Behind the header and the first chunk of exceptions of a store: what was copied there, and nothing that says where. */
@@ -128,7 +127,8 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
     sh,
     makeKin: async (kin, disk) => {
       // LVM takes the first disk with room; for a moment there is only one.
-      for (const [index, path] of DISKS.entries()) await sh(`pvchange -qq -x ${index === disk ? 'y' : 'n'} ${path}`);
+      for (const [index, path] of guest.disks.entries())
+        await sh(`pvchange -qq -x ${index === disk ? 'y' : 'n'} ${path}`);
       const { engine } = driver;
       const make = { requiredBytes: mib(2), limitBytes: undefined, parameters: PARAMETERS };
       const { id: volume } = await engine.createVolume({ ...make, name: kin, source: undefined });
@@ -141,7 +141,7 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
       await engine.activate(fork);
       await rig.write(fork, 2, 13);
       await engine.settle();
-      for (const path of DISKS) await sh(`pvchange -qq -x y ${path}`);
+      for (const path of guest.disks) await sh(`pvchange -qq -x y ${path}`);
       return { name: kin, volume, snapshot, fork };
     },
     write: async (volume, block, tag) => writeBlocks(inGuest, await nodeFor(volume), [{ block, tags: [tag] }], 'flush'),
@@ -162,7 +162,7 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
     failUnder: async (id, on, fromBytes = 0) => {
       const table = await sh(`dmsetup table ${VG}-${await rig.homeOf(id)}`);
       const [, length, , number, offset] = table.trim().split(/\s+/);
-      const numbers = (await sh(`lsblk --noheadings --nodeps -o MAJ:MIN ${DISKS.join(' ')}`)).split(/\s+/);
+      const numbers = (await sh(`lsblk --noheadings --nodeps -o MAJ:MIN ${guest.disks.join(' ')}`)).split(/\s+/);
       const disk = machine.disks[numbers.filter((text) => text !== '').indexOf(number ?? '')];
       if (disk === undefined) throw new Error(`Cannot find the disk under '${id}': ${table}`);
       const [begin, bytes] = [Number(offset) * SECTOR_BYTES, Number(length) * SECTOR_BYTES];

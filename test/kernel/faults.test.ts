@@ -16,7 +16,6 @@ const NAME = 'faults';
 const LIMIT_MS = 600_000;
 /** After that the driver looks again for disks that did not answer. */
 const LOOK_AGAIN_MS = 31_000;
-const POOL_DISKS = ['/dev/vdc', '/dev/vdd'] as const;
 const ON_DISK = 1;
 /** After that the driver begins a merge anew that has failed, the first times. */
 const RETRY_MS = 41_000;
@@ -340,14 +339,14 @@ async function isRestored({ rig, a }: Scene): Promise<void> {
 }
 
 async function diskGone({ rig, a, b }: Scene): Promise<void> {
-  await rig.sh('echo 1 > "$(readlink -f /sys/block/vdd/device)/../remove"');
+  await rig.guest.unplug(ON_DISK);
   rig.pass(1000);
   await degraded(rig, a.volume, /A disk under store 'sm_\w+' of 'v-\w+' is missing or has failed/);
   await expect(rig.read(a.volume, 1)).rejects.toThrow(/Input\/output error/);
   await refused(rig.engine().createSnapshot(a.volume, 'gone'), 'unavailable', /1 of the 2 disks .* do not answer/);
   await refused(rig.engine().createSnapshot(b.volume, 'gone'), 'unavailable', /1 of the 2 disks .* do not answer/);
   await goesOn(rig, b);
-  await rig.sh('echo 1 > /sys/bus/pci/rescan; udevadm settle');
+  await rig.guest.plug(ON_DISK);
   rig.pass(LOOK_AGAIN_MS);
   await works(rig, b);
   // Its devices lie on the disk that went; they are made anew when the volumes are staged again.
@@ -363,17 +362,18 @@ async function recordsUnreadable({ rig, a, b }: Scene): Promise<void> {
   const seqno = async (): Promise<number> => Number(await rig.sh('vgs -qq --noheadings -o vg_seqno pool'));
   const before = await seqno();
   await rig.sh('vgchange -qq --addtag unfinished pool');
-  for (const path of POOL_DISKS) {
+  for (const path of rig.guest.disks) {
     const headers = await rig.sh(`pvck --dump headers ${path}`);
     const at = Number(/metadata text at (\d+)/.exec(headers)?.[1]);
     await rig.sh(`dd if=/dev/zero of=${path} bs=512 seek=${at / 512} count=8 oflag=direct status=none`);
   }
   rig.pass(LOOK_AGAIN_MS);
-  const words = /of the group that \/dev\/vdc, \/dev\/vdd belong to LVM cannot read the records \(docs\/recovery/;
+  const names = rig.guest.disks.join(', ');
+  const words = new RegExp(`of the group that ${names} belong to LVM cannot read the records \\(docs/recovery`);
   await refused(rig.engine().createSnapshot(a.volume, 'unreadable'), 'unavailable', words);
   await rig.write(b.volume, 3, 77);
   expect(await rig.read(b.volume, 3)).toBe(77);
-  await rig.sh(`set -eu\n${await recoveryCommands()}`);
+  await rig.sh(`set -eu\n${await recoveryCommands(rig.guest.disks)}`);
   expect(await seqno()).toBe(before);
   rig.pass(LOOK_AGAIN_MS);
   expect(await rig.read(b.volume, 3)).toBe(77);
@@ -384,12 +384,12 @@ async function recordsUnreadable({ rig, a, b }: Scene): Promise<void> {
 }
 
 /** What docs/recovery.md has its reader type for that, with the names of these disks. */
-async function recoveryCommands(): Promise<string> {
+async function recoveryCommands(disks: readonly string[]): Promise<string> {
   const page = await readFile(new URL('../../docs/recovery.md', import.meta.url), 'utf8');
   const [, section = ''] = page.split(/^## The group cannot be read$/m);
   const [own = ''] = section.split(/^## /m);
   const lines = own.split('\n').filter((line) => line.startsWith('    '));
-  return lines.join('\n').replace(/^ *disks=.*/m, `disks='${POOL_DISKS.join(' ')}'`);
+  return lines.join('\n').replace(/^ *disks=.*/m, `disks='${disks.join(' ')}'`);
 }
 
 const FAULTS: readonly (readonly [string, (scene: Scene) => Promise<void>])[] = [
@@ -406,7 +406,7 @@ const FAULTS: readonly (readonly [string, (scene: Scene) => Promise<void>])[] = 
   ['a disk that does not read what is to be merged', mergeUnread],
   ['a store of exceptions that fails while it is fed', fedStoreFails],
   ['records that LVM cannot read on any disk', recordsUnreadable],
-  // Last: it has another name afterwards.
+  // Last: it may have another name afterwards.
   ['a disk that is gone and comes back', diskGone],
 ];
 

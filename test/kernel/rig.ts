@@ -45,7 +45,7 @@ export async function openPorts(exec: Exec, nowMs: () => number = Date.now) {
 /** Small extents, so that a family's contents are read in a moment. Made once; the disks survive every cut. */
 export async function makePool(guest: Guest): Promise<void> {
   const options = ['--yes', '--physicalextentsize', '512k', '--metadatasize', '16m'];
-  await guest.output(['vgcreate', '-qq', ...options, VG, '/dev/vdc', '/dev/vdd']);
+  await guest.output(['vgcreate', '-qq', ...options, VG, ...guest.disks]);
 }
 
 /** Devices go from the top down, so a few rounds take them all. */

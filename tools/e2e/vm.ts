@@ -39,7 +39,7 @@ const start = async (name: string): Promise<Cluster> => {
     etcdCommand(),
     containerd(),
     prepareNetwork(),
-    prepareGuests(),
+    prepareGuests().then(say),
   ]);
   return startCluster({ name, nodes: NODES, volumeGroup: VOLUME_GROUP, images });
 };

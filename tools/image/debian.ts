@@ -1,7 +1,8 @@
 // Where the guest's Debian comes from: the mirror this machine uses already, or the usual one where it uses none. The
 // archive's own key is beside this file, because the keyrings of older distributions do not know it.
 
-import { rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ToolError } from '../fault.ts';
 import { ensureDebianPackages } from '../debian-packages.ts';
 import { attempt, run } from '../run.ts';
@@ -23,6 +24,13 @@ const mirrorOf = async (): Promise<string | undefined> => {
   ]);
   const line = listed.stdout.split('\n').find((candidate) => candidate.startsWith('Debian Debian '));
   return line?.split(' ')[2];
+};
+
+/** The mirror that filled this folder. */
+export const mirrorIn = async (dir: string): Promise<string> => {
+  const mirror = /^deb (?:\[[^\]]*\] )?(\S+)/m.exec(await readFile(join(dir, 'etc/apt/sources.list'), 'utf8'))?.[1];
+  if (mirror === undefined) throw new ToolError(`Cannot tell the mirror of '${dir}': its sources.list names none`);
+  return mirror.replace(/\/+$/, '');
 };
 
 /** Fills `dir` with packages of the suite; `variant` as mmdebstrap knows it. */

@@ -9,14 +9,14 @@ export interface Qemu {
   /** The command without its options. */
   readonly argv: readonly [string, ...string[]];
   readonly env: Readonly<Record<string, string>>;
-  readonly key: string;
 }
 
 const PACKAGES = ['qemu-system-x86'];
 
+export const QEMU_KEY = hashOf(SUITE, ...PACKAGES, 'qemu 1');
+
 export const qemu = async (): Promise<Qemu> => {
-  const key = hashOf(SUITE, ...PACKAGES, 'qemu 1');
-  const dir = await cached('qemu', key, 'unpacking QEMU', (path) => unpackDebian(path, 'extract', PACKAGES));
+  const dir = await cached('qemu', QEMU_KEY, 'unpacking QEMU', (path) => unpackDebian(path, 'extract', PACKAGES));
   const libraries = join(dir, 'usr/lib/x86_64-linux-gnu');
   return {
     argv: [
@@ -30,6 +30,5 @@ export const qemu = async (): Promise<Qemu> => {
       join(dir, 'usr/share/seabios'),
     ],
     env: { QEMU_MODULE_DIR: join(libraries, 'qemu') },
-    key,
   };
 };

@@ -18,6 +18,8 @@ export interface Suite {
   readonly name: string;
   readonly summary: string;
   readonly parts: readonly Part[];
+  /** Do its parts start guests? */
+  readonly inGuests?: boolean;
 }
 
 /** A program of a package, without npx: that would start it as a grandchild, which no signal of ours reaches. */
@@ -66,6 +68,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: 'kernel',
     summary: 'adapters, contract, random operations, power cuts and faults on a real kernel, in guests',
+    inGuests: true,
     parts: [
       vitest('random', 'test/kernel/random.test.ts'),
       vitest('cuts', 'test/kernel/cuts.test.ts'),
@@ -78,6 +81,7 @@ export const SUITES: readonly Suite[] = [
   {
     name: 'csi',
     summary: 'workloads, the command line and csi-sanity against the bundle in guests',
+    inGuests: true,
     parts: [
       vitest('csi-use', 'test/csi/use.test.ts'),
       vitest('csi-cli', 'test/csi/cli.test.ts'),

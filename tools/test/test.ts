@@ -1,6 +1,8 @@
 // `./dev test [suite...]`: all suites, a few commands side by side, one closing line with the sum of all tests.
 
 import { mkdir } from 'node:fs/promises';
+import { messageOf } from '../../src/errors.ts';
+import { prepareGuests } from '../../vm/guest.ts';
 import { say } from '../progress.ts';
 import type { PartResult } from './part.ts';
 import { add, runPart } from './part.ts';
@@ -45,7 +47,12 @@ export const test = async (names: readonly string[]): Promise<number> => {
   }
   const suites = names.length === 0 ? SUITES : SUITES.filter(({ name }) => names.includes(name));
   await mkdir(LOGS, { recursive: true });
-  const results = await runAll(suites.flatMap(({ parts }) => parts));
+  const inGuests = suites.some((suite) => suite.inGuests === true);
+  const [results] = await Promise.all([
+    runAll(suites.flatMap(({ parts }) => parts)),
+    // Beside what needs no guests. Where there are none, every part that needs one says so itself.
+    inGuests ? prepareGuests().then(say, (error: unknown) => say(messageOf(error))) : undefined,
+  ]);
   for (const { name, passed, failed, skipped, seconds, cpuSeconds, logPath } of results) {
     const where = failed > 0 ? `   see ${logPath}` : '';
     process.stdout.write(

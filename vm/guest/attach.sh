@@ -5,14 +5,21 @@
 exec >/dev/console 2>&1
 say() { echo "snapmerge-guest: $*"; }
 
-udev=1 driver=0
+udev=1 driver=0 nbd=0
 for word in "$@"; do
   case $word in
   name=*) hostname "${word#*=}" ;;
   udev=*) udev=${word#*=} ;;
   driver=*) driver=${word#*=} ;;
+  nbd=*) nbd=${word#*=} ;;
   esac
 done
+# A kubelet does not start without a clock speed, and User Mode Linux tells none.
+if grep -q 'User Mode Linux' /proc/cpuinfo; then
+  sed 's/^model name.*/&\ncpu MHz\t\t: 2000.000/' /proc/cpuinfo >/run/guest/cpuinfo
+  mount -o bind,ro /run/guest/cpuinfo /proc/cpuinfo
+fi
+
 mount -o remount,rw /
 ln -sf /proc/mounts /etc/mtab
 if [ "$udev" = 0 ]; then
@@ -20,8 +27,19 @@ if [ "$udev" = 0 ]; then
   printf 'activation {\n udev_sync=0\n udev_rules=0\n}\ndevices {\n obtain_device_list_from_udev=0\n}\n' >/etc/lvm/lvmlocal.conf
 fi
 
+mkdir -p /run/guest/disks
+# Pool disks that a server on the host has, where the machine does not bring them along.
+[ "$nbd" = 0 ] || modprobe nbd nbds_max="$nbd" max_part=0
+index=0
+while [ "$index" -lt "$nbd" ]; do
+  perl /run/guest/nbd.pl 10.0.2.2 "$((10809 + index))" "/dev/nbd$index" || say "pool disk $index cannot be reached"
+  ln -sfn "/dev/nbd$index" "/run/guest/disks/pool$index"
+  index=$((index + 1))
+done
+
 # Disks are told apart by their serial, because the letters depend on how many there are.
-for block in /sys/block/vd*; do
+for block in /sys/block/vd* /sys/block/ubd*; do
+  [ -e "$block/serial" ] || continue
   read -r serial <"$block/serial"
   device=/dev/${block##*/}
   case $serial in
@@ -35,7 +53,6 @@ for block in /sys/block/vd*; do
     ;;
   tar*) tar -xf "$device" -C / || say "the tar on $serial cannot be unpacked" ;;
   pool*)
-    mkdir -p /run/guest/disks
     ln -sfn "$device" "/run/guest/disks/$serial"
     ;;
   esac

@@ -23,7 +23,9 @@ for word in $(cat /proc/cmdline); do
 done
 
 # Other targets and file systems are loaded by the kernel when they are first used.
-modprobe -a virtio_net dm_mod dm_snapshot loop
+modprobe -a dm_mod dm_snapshot loop
+# User Mode Linux has its network built in, under a name of its own.
+if [ -e /sys/class/net/vec0 ]; then ip link set vec0 name eth0; else modprobe virtio_net; fi
 ip link set lo up
 ip address add "$address/24" dev eth0
 ip link set eth0 up

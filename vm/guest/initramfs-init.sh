@@ -1,6 +1,7 @@
 #!/bin/busybox sh
 # First program of the guest, from memory: it finds the root disk and hands over to the init that it brought along.
-# Debian's cloud kernel has virtio_pci and ext4 built in; only the disk driver is missing.
+# Debian's cloud kernel has virtio_pci and ext4 built in; only the disk driver is missing. User Mode Linux has its own disks
+# built in, and its modules lie in a folder of the host.
 # The root disk is only read until attach.sh says otherwise.
 PATH=/bin
 busybox mount -t devtmpfs devtmpfs /dev
@@ -9,19 +10,29 @@ echo 'snapmerge-guest: the kernel is up'
 read -r cmdline </proc/cmdline
 case " $cmdline " in
 *' snapmerge.probe=1 '*)
-  # Asked only whether a kernel comes up at all on this machine.
-  echo 'snapmerge-guest: probe passed'
+  # Asked only whether a kernel comes up at all on this machine, runs processes, and has its network.
+  case " $cmdline " in *' vec0:'*) busybox ifconfig vec0 10.0.2.15 up || busybox poweroff -f ;; esac
+  busybox sh -c 'busybox true; busybox true' && echo 'snapmerge-guest: probe passed'
   busybox poweroff -f
   ;;
 esac
-busybox insmod /virtio_blk.ko
+modules=
+for word in $cmdline; do
+  case $word in snapmerge.modules=*) modules=${word#*=} ;; esac
+done
+root=/dev/ubda
+if [ "$modules" = '' ]; then
+  root=/dev/vda
+  busybox insmod /virtio_blk.ko
+fi
 tries=0
-while [ ! -b /dev/vda ]; do
+while [ ! -b "$root" ]; do
   tries=$((tries + 1))
   [ "$tries" -le 500 ] || { echo 'snapmerge-guest: no root disk'; busybox poweroff -f; }
   busybox usleep 20000
 done
-busybox mount -t ext4 -o ro,noatime /dev/vda /root
+busybox mount -t ext4 -o ro,noatime "$root" /root
+[ "$modules" = '' ] || busybox mount -t hostfs -o "$modules" hostfs /root/usr/lib/modules
 busybox mount -t tmpfs -o mode=755,nosuid,nodev tmpfs /root/run
 busybox cp -a /guest /root/run/guest
 busybox umount /proc

@@ -1,0 +1,102 @@
+// What of a machine's means to run guests works, found out by booting a kernel that says so and powers off. A KVM device may
+// exist and hang; User Mode Linux needs memory that programs can be run from, a way to trace processes, and a tap.
+
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm, statfs } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { messageOf } from '../src/errors.ts';
+import { cacheDir } from '../tools/cache.ts';
+import { QEMU_KEY, qemu } from '../tools/image/qemu.ts';
+import { UML_KEY, uml } from '../tools/image/uml.ts';
+import type { Uml } from '../tools/image/uml.ts';
+import { step } from '../tools/progress.ts';
+import { attempt } from '../tools/run.ts';
+import { startMachine, tailOf, LOG_TAIL_BYTES } from './machine.ts';
+import { CONSOLE } from './placement.ts';
+import { freePort } from './ports.ts';
+import { bareArgv } from './qemu-argv.ts';
+import { remembered } from './remembered.ts';
+import { bareUmlArgv, canBeInCommandLine, umlStart } from './uml-argv.ts';
+import type { Tracing } from './uml-argv.ts';
+
+/** Where it works the probe takes one or two seconds. */
+const KVM_LIMIT_MS = 15_000;
+const UML_LIMIT_MS = 20_000;
+const PASSED = 'snapmerge-guest: probe passed';
+const PROBE = 'snapmerge.probe=1';
+const PROBE_MEMORY_MIB = 128;
+const PROBE_ADDRESS = '10.0.2.15';
+/** Guests' memory is a file: a small file system would kill them when they use it. Containers have 64 MiB unless told. */
+const MEMORY_ROOM_BYTES = 3 * 1024 ** 3;
+
+export const kvmWorks = async (kernel: string, initramfs: string): Promise<boolean> => {
+  if (!existsSync('/dev/kvm')) return false;
+  const found = await remembered('kvm', [QEMU_KEY, initramfs], z.literal(true), async () => {
+    const emulator = await qemu();
+    const argv = [...emulator.argv, ...bareArgv('kvm', kernel, initramfs, PROBE), '-m', '256M', '-serial', 'stdio'];
+    const [file = '', ...rest] = argv;
+    const { code, stdout } = await step('trying KVM', () =>
+      attempt([file, ...rest], { env: emulator.env, timeoutMs: KVM_LIMIT_MS }),
+    );
+    return code === 0 && stdout.includes(PASSED) ? true : 'a kernel does not come up';
+  });
+  return found === true;
+};
+
+/** How User Mode Linux has to be started here. */
+const Means = z.object({ memoryDir: z.string(), tracing: z.enum(['seccomp', 'ptrace']), release: z.string() });
+export type UmlMeans = Readonly<z.infer<typeof Means>>;
+
+/** True, why not, or that more of the same need not be tried. */
+const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tracing): Promise<true | string> => {
+  const dir = await mkdtemp(join(cacheDir(), 'probe-'));
+  try {
+    const kernel = bareUmlArgv({ kernel: kit.kernelPath, initramfs }, tracing, dir, PROBE_MEMORY_MIB);
+    const command = umlStart([...kernel, PROBE], { address: PROBE_ADDRESS, port: await freePort(), sockets: [] });
+    const env = { TMPDIR: memoryDir, HOME: dir };
+    const machine = await startMachine({ argv: command, env, printsConsole: true }, { dir, detached: false });
+    const outcome = await machine.until((shown) => (shown.includes(PASSED) ? true : undefined), UML_LIMIT_MS);
+    await machine.kill();
+    if (outcome === true) return true;
+    const shown = (await tailOf(join(dir, CONSOLE), LOG_TAIL_BYTES)).trim().split('\n').at(-1) ?? '';
+    return shown === '' ? outcome : `${outcome} (${shown})`;
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+};
+
+const hasRoom = async (dir: string): Promise<boolean> => {
+  if (!existsSync(dir)) return false;
+  const { bavail, bsize } = await statfs(dir);
+  return bavail * bsize >= MEMORY_ROOM_BYTES;
+};
+
+const findMeans = async (initramfs: string): Promise<UmlMeans | string> => {
+  let kit: Uml;
+  try {
+    kit = await uml();
+  } catch (error) {
+    return messageOf(error);
+  }
+  if (!canBeInCommandLine(cacheDir())) return `its command line cannot hold the path '${cacheDir()}'`;
+  const reasons: string[] = [];
+  // In memory first: what is written to a file elsewhere goes to a disk now and then.
+  for (const memoryDir of ['/dev/shm', tmpdir(), cacheDir()]) {
+    if (!(await hasRoom(memoryDir))) {
+      reasons.push(`${memoryDir} has too little room for memory`);
+      continue;
+    }
+    for (const tracing of ['seccomp', 'ptrace'] as const) {
+      const outcome = await boots(kit, initramfs, memoryDir, tracing);
+      if (outcome === true) return { memoryDir, tracing, release: kit.release };
+      reasons.push(`with ${tracing} and memory in ${memoryDir} ${outcome}`);
+    }
+  }
+  return reasons.join('; ');
+};
+
+/** Or why it cannot be used. */
+export const umlMeans = (initramfs: string): Promise<UmlMeans | string> =>
+  remembered('uml', [UML_KEY, initramfs], Means, () => step('trying User Mode Linux', () => findMeans(initramfs)));
