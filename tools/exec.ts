@@ -5,7 +5,7 @@ import { fstatSync } from 'node:fs';
 import { openGuest } from '../vm/guest.ts';
 import { splitCommand } from './options.ts';
 
-const USAGE = 'usage: ./dev exec [--name NAME] COMMAND [ARGUMENT...]';
+const USAGE = 'usage: ./dev exec [--name NAME] [--] COMMAND [ARGUMENT...]';
 
 /** As shells count it. */
 export const exitCodeOf = (code: number | null, signal: string | null): number =>

@@ -34,12 +34,20 @@ export const readOptions = <T extends ParseArgsOptionsConfig>(usage: string, arg
   }
 };
 
-/** `--name NAME` and `--help` in front of a command whose own options are not ours. */
-export const splitCommand = (
-  args: readonly string[],
-): { readonly name: string; readonly command: readonly string[] } => {
+interface Split {
+  readonly name: string;
+  readonly command: readonly string[];
+}
+
+const namedAndRest = (args: readonly string[]): Split => {
   const [first, second] = args;
   if (first === '--name' && second !== undefined) return { name: second, command: args.slice(2) };
   if (first?.startsWith('--name=') === true) return { name: first.slice('--name='.length), command: args.slice(1) };
-  return { name: DEFAULT_NAME, command: first === '--' ? args.slice(1) : args };
+  return { name: DEFAULT_NAME, command: args };
+};
+
+/** `--name NAME` in front of a command whose own options are not ours; `--` may stand between them, and is no part of either. */
+export const splitCommand = (args: readonly string[]): Split => {
+  const { name, command } = namedAndRest(args);
+  return { name, command: command[0] === '--' ? command.slice(1) : command };
 };
