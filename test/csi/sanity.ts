@@ -9,12 +9,14 @@ import { driverListens, driverTars } from '../../tools/driver.ts';
 import { CSI_SOCKET } from '../../tools/forwarding.ts';
 import { startGuest } from '../../vm/guest.ts';
 import type { Guest } from '../../vm/guest.ts';
+import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import { readReport } from './report.ts';
 
 const MIB = 1024 ** 2;
 /** xfs takes no less than 300 MiB. */
 const VOLUME_BYTES: Readonly<Record<string, number>> = { ext4: 64 * MIB, xfs: 320 * MIB };
 const RUN_LIMIT_MS = 900_000;
+const CLEAN_LIMIT_MS = 120_000;
 const WORK = '/tmp/csi-sanity';
 
 interface Run {
@@ -60,11 +62,15 @@ async function keep(dir: string, name: string, output: string, guest: Guest): Pr
   await writeFile(join(dir, `driver-${name}.log`), await guest.pull('/var/log/snapmerge.log'));
 }
 
-/** What the runs left behind: nothing active, no store, no mount of ours. */
+/** What the runs left behind: no store. The driver removes those of what is deleted after its reply. */
 async function isClean(guest: Guest): Promise<boolean> {
-  const left = await guest.output(['lvs', '--noheadings', '-o', 'lv_name', 'pool']);
-  if (left.trim() === '') return true;
-  console.log(`csi-sanity: stores are left: ${left.trim().split(/\s+/).join(', ')}`);
+  let left = '';
+  const look = async (): Promise<true | undefined> => {
+    left = (await guest.output(['lvs', '--noheadings', '-o', 'lv_name', 'pool'])).trim();
+    return left === '' ? true : undefined;
+  };
+  if ((await waitFor(CLEAN_LIMIT_MS, look, LOOK_IN_GUEST_EVERY_MS)) === true) return true;
+  console.log(`csi-sanity: stores are left after ${CLEAN_LIMIT_MS / 1000} s: ${left.split(/\s+/).join(', ')}`);
   return false;
 }
 
