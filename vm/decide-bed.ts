@@ -40,7 +40,7 @@ export const decideBed = async ({ asked, kvm, uml }: Offer): Promise<Decision | 
       if (typeof found !== 'string')
         return { kind: 'uml', about: `${onUml(found.release)}: there is no KVM here that works` };
       const reasons = `there is no KVM here that works, and User Mode Linux cannot be used: ${found}`;
-      return { kind: 'qemu', about: `${onQemu('tcg')}, three times as slow: ${reasons}` };
+      return { kind: 'qemu', about: `${onQemu('tcg')}, which is slow: ${reasons}` };
     }
     default:
       return { cannot: `Cannot use SNAPMERGE_GUEST='${asked}': it is 'uml' or 'qemu'` };

@@ -14,7 +14,7 @@ import type { Uml } from '../tools/image/uml.ts';
 import { step } from '../tools/progress.ts';
 import { attempt } from '../tools/run.ts';
 import { startMachine, tailOf, LOG_TAIL_BYTES } from './machine.ts';
-import { CONSOLE } from './placement.ts';
+import { CONSOLE, MACHINE_LOG } from './placement.ts';
 import { freePort } from './ports.ts';
 import { bareArgv } from './qemu-argv.ts';
 import { remembered } from './remembered.ts';
@@ -24,6 +24,8 @@ import type { Tracing } from './uml-argv.ts';
 /** Where it works the probe takes one or two seconds. */
 const KVM_LIMIT_MS = 15_000;
 const UML_LIMIT_MS = 20_000;
+/** How uml-start.pl says what it cannot do. */
+const START_FAILED = 'Cannot ';
 const PASSED = 'snapmerge-guest: probe passed';
 const PROBE = 'snapmerge.probe=1';
 const PROBE_MEMORY_MIB = 128;
@@ -49,7 +51,7 @@ export const kvmWorks = async (kernel: string, initramfs: string): Promise<boole
 const Means = z.object({ memoryDir: z.string(), tracing: z.enum(['seccomp', 'ptrace']), release: z.string() });
 export type UmlMeans = Readonly<z.infer<typeof Means>>;
 
-/** True, why not, or that more of the same need not be tried. */
+/** True, or why not in a few words. */
 const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tracing): Promise<true | string> => {
   const dir = await mkdtemp(join(cacheDir(), 'probe-'));
   try {
@@ -60,8 +62,10 @@ const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tr
     const outcome = await machine.until((shown) => (shown.includes(PASSED) ? true : undefined), UML_LIMIT_MS);
     await machine.kill();
     if (outcome === true) return true;
-    const shown = (await tailOf(join(dir, CONSOLE), LOG_TAIL_BYTES)).trim().split('\n').at(-1) ?? '';
-    return shown === '' ? outcome : `${outcome} (${shown})`;
+    // The kernel says why on its standard error, or at the end of what it shows, and warns of this and that before.
+    const said = await Promise.all([MACHINE_LOG, CONSOLE].map((name) => tailOf(join(dir, name), LOG_TAIL_BYTES)));
+    const lines = said.flatMap((text) => text.trim().split('\n').slice(-1)).filter((line) => line !== '');
+    return lines[0] ?? outcome;
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
@@ -81,20 +85,22 @@ const findMeans = async (initramfs: string): Promise<UmlMeans | string> => {
     return messageOf(error);
   }
   if (!canBeInCommandLine(cacheDir())) return `its command line cannot hold the path '${cacheDir()}'`;
-  const reasons: string[] = [];
+  const reasons = new Set<string>();
   // In memory first: what is written to a file elsewhere goes to a disk now and then.
   for (const memoryDir of ['/dev/shm', tmpdir(), cacheDir()]) {
     if (!(await hasRoom(memoryDir))) {
-      reasons.push(`${memoryDir} has too little room for memory`);
+      reasons.add(`${memoryDir} has too little room for memory`);
       continue;
     }
     for (const tracing of ['seccomp', 'ptrace'] as const) {
       const outcome = await boots(kit, initramfs, memoryDir, tracing);
       if (outcome === true) return { memoryDir, tracing, release: kit.release };
-      reasons.push(`with ${tracing} and memory in ${memoryDir} ${outcome}`);
+      // It did not come to the kernel: nothing that is tried here would change that.
+      if (outcome.startsWith(START_FAILED)) return outcome;
+      reasons.add(`${tracing}: ${outcome}`);
     }
   }
-  return reasons.join('; ');
+  return [...reasons].join('; ');
 };
 
 /** Or why it cannot be used. */
