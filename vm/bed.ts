@@ -29,12 +29,13 @@ export interface Bed {
 export const diskNames = (shape: GuestShape): readonly string[] =>
   shape.bed === 'uml' ? umlDisks(shape) : qemuDisks(shape);
 
-/** Of this machine; with what it says of itself. Gets and builds what it needs to know it. */
-export const chooseBed = async (): Promise<Decision> => {
+/** Of this machine unless one is asked for; with what it says of itself. Gets and builds what it needs to know it. */
+export const chooseBed = async (asked?: BedKind): Promise<Decision> => {
   const image = await rootImage();
   const ram = await initramfs(image);
   const decided = await decideBed({
-    asked: process.env['SNAPMERGE_GUEST'],
+    asked: asked ?? process.env['SNAPMERGE_GUEST'],
+    release: image.release,
     kvm: () => kvmWorks(image.kernelPath, ram),
     uml: () => umlMeans(ram),
   });

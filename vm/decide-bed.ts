@@ -13,34 +13,41 @@ export interface Decision {
 /** What is there, each asked for only where it matters; a text says why not. */
 export interface Offer {
   readonly asked: string | undefined;
+  /** Of the kernel that QEMU starts. */
+  readonly release: string;
   readonly kvm: () => Promise<boolean>;
   /** The version of its kernel, or why there is none. */
   readonly uml: () => Promise<{ readonly release: string } | string>;
 }
 
-const onQemu = (accelerator: Accelerator): string =>
-  accelerator === 'kvm' ? 'guests run on QEMU with KVM' : 'guests run on QEMU, emulated';
+const onQemu = (accelerator: Accelerator, release: string): string =>
+  `guests run Linux ${release} on QEMU, ${accelerator === 'kvm' ? 'with KVM' : 'emulated'}`;
 
-const onUml = (release: string): string => `guests run on User Mode Linux ${release}`;
+const onUml = (release: string): string => `guests run Linux ${release} as a program (User Mode Linux)`;
 
 /** Undefined when it is asked for User Mode Linux and there is none: the text says why. */
-export const decideBed = async ({ asked, kvm, uml }: Offer): Promise<Decision | { readonly cannot: string }> => {
-  const wish = ', as SNAPMERGE_GUEST says';
+export const decideBed = async ({
+  asked,
+  release,
+  kvm,
+  uml,
+}: Offer): Promise<Decision | { readonly cannot: string }> => {
+  const wish = ', as asked for';
   switch (asked) {
     case 'qemu':
-      return { kind: 'qemu', about: `${onQemu((await kvm()) ? 'kvm' : 'tcg')}${wish}` };
+      return { kind: 'qemu', about: `${onQemu((await kvm()) ? 'kvm' : 'tcg', release)}${wish}` };
     case 'uml': {
       const found = await uml();
       if (typeof found === 'string') return { cannot: `Cannot use User Mode Linux: ${found}` };
       return { kind: 'uml', about: `${onUml(found.release)}${wish}` };
     }
     case undefined: {
-      if (await kvm()) return { kind: 'qemu', about: onQemu('kvm') };
+      if (await kvm()) return { kind: 'qemu', about: onQemu('kvm', release) };
       const found = await uml();
       if (typeof found !== 'string')
         return { kind: 'uml', about: `${onUml(found.release)}: there is no KVM here that works` };
       const reasons = `there is no KVM here that works, and User Mode Linux cannot be used: ${found}`;
-      return { kind: 'qemu', about: `${onQemu('tcg')}, which is slow: ${reasons}` };
+      return { kind: 'qemu', about: `${onQemu('tcg', release)}, which is slow: ${reasons}` };
     }
     default:
       return { cannot: `Cannot use SNAPMERGE_GUEST='${asked}': it is 'uml' or 'qemu'` };

@@ -101,7 +101,7 @@ const shapeOf = (options: GuestOptions, bed: BedKind): GuestShape => ({
   diskSizeBytes: options.diskSizeBytes ?? DEFAULTS.diskSizeBytes,
   sockets: [...(options.sockets ?? [])],
   memoryMiB: options.memoryMiB ?? DEFAULTS.memoryMiB,
-  cpus: options.cpus ?? DEFAULTS.cpus,
+  cpus: options.cpus ?? Number(process.env['SNAPMERGE_CPUS'] ?? DEFAULTS.cpus),
   udev: options.udev ?? true,
   driver: options.driver ?? false,
   tars: [...(options.tars ?? [])],
@@ -147,8 +147,8 @@ interface Running {
 }
 
 /** Gets and builds all that guests of this machine need, so that a first boot need not wait for it; what they run on. */
-export const prepareGuests = async (): Promise<string> => {
-  const { kind, about } = await chooseBed();
+export const prepareGuests = async (asked?: BedKind): Promise<string> => {
+  const { kind, about } = await chooseBed(asked);
   await openBed(kind);
   return about;
 };

@@ -37,7 +37,8 @@ export type GuestState = Readonly<z.infer<typeof State>>;
 
 const NAME = /^[a-z0-9][a-z0-9-]{0,40}$/;
 
-const guestsDir = (): string => join(cacheDir(), 'guests');
+/** Runs beside each other whose guests have the same names keep them apart by this. */
+const guestsDir = (): string => join(cacheDir(), process.env['SNAPMERGE_GUESTS'] ?? 'guests');
 
 export const guestDir = (name: string): string => {
   if (!NAME.test(name)) {

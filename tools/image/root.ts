@@ -13,6 +13,8 @@ import { unpackedKernel } from './kernel.ts';
 export interface RootImage {
   readonly diskPath: string;
   readonly kernelPath: string;
+  /** Of that kernel. */
+  readonly release: string;
   /** Files for the initramfs. */
   readonly busyboxPath: string;
   readonly virtioBlkPath: string;
@@ -105,7 +107,11 @@ export const rootImage = async (): Promise<RootImage> => {
   const recipe = JSON.stringify([PACKAGES, CONFIG, DISK_SIZE_BYTES, await readFile(DRIVERS_LVM_CONF, 'utf8')]);
   const key = hashOf(RECIPE_VERSION, SUITE, process.version, recipe);
   const dir = await cached('image', key, 'building the guest image (once)', build);
+  const packages = await readFile(join(dir, 'packages.txt'), 'utf8');
+  const release = /^linux-image-(\d\S*)/m.exec(packages)?.[1];
+  if (release === undefined) throw new ToolError('Cannot tell the kernel of the guest image: its packages name none');
   return {
+    release,
     diskPath: join(dir, 'root.ext4'),
     kernelPath: join(dir, 'kernel'),
     busyboxPath: join(dir, 'busybox'),

@@ -63,7 +63,12 @@ export async function runPart(part: Part, { dir, say, ending }: Run): Promise<Pa
     if (line.trim() !== '') lines.push(line);
     if (TELLING.test(line)) tell(line);
   };
-  const { ended, cpuSeconds } = await runChild(commandOf(part, reportPath), logPath, ending, take);
+  const { ended, cpuSeconds } = await runChild(
+    { command: commandOf(part, reportPath), env: part.env ?? {} },
+    logPath,
+    ending,
+    take,
+  );
   clearInterval(life);
   const counts = await countsOf(part, ended, lines, reportPath);
   await rm(reportPath, { force: true });
@@ -83,8 +88,13 @@ interface Ended {
   readonly cpuSeconds: number;
 }
 
+interface Started {
+  readonly command: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
 async function runChild(
-  [file = '', ...args]: readonly string[],
+  { command: [file = '', ...args], env }: Started,
   logPath: string,
   ending: AbortSignal,
   take: (line: string) => void,
@@ -99,7 +109,7 @@ async function runChild(
   try {
     const child = spawn(file, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, NO_COLOR: '1' },
+      env: { ...process.env, NO_COLOR: '1', ...env },
       timeout: PART_LIMIT_MS,
       signal: ending,
     });

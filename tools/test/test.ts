@@ -6,7 +6,7 @@ import { prepareGuests } from '../../vm/guest.ts';
 import { say } from '../progress.ts';
 import type { PartResult } from './part.ts';
 import { add, runPart } from './part.ts';
-import type { Part } from './suites.ts';
+import type { GuestsOn, Part } from './suites.ts';
 import { SUITES } from './suites.ts';
 
 /** The whole output of each part of the last run. */
@@ -18,7 +18,11 @@ const LANES = 3;
 const LONGEST: readonly string[] = [
   'random',
   'csi-use',
+  'qemu-contract',
   'cuts',
+  'qemu-random',
+  'qemu-adapters',
+  'qemu-cuts',
   'tails',
   'contract',
   'csi-mount',
@@ -33,6 +37,7 @@ ${SUITES.map(({ name, summary }) => `  ${name.padEnd(7)} ${summary}`).join('\n')
 All of them when none is named.
   SNAPMERGE_SEEDS, SNAPMERGE_SEED, SNAPMERGE_OPERATIONS   how many random scenarios, the first seed, how long each
   SNAPMERGE_CUTS, SNAPMERGE_CUT_SEED                      how many power cuts of a real kernel, the first seed
+  SNAPMERGE_GUEST                                         uml or qemu: what guests run on, in place of what suits this machine
 `;
 
 export const test = async (names: readonly string[]): Promise<number> => {
@@ -47,12 +52,8 @@ export const test = async (names: readonly string[]): Promise<number> => {
   }
   const suites = names.length === 0 ? SUITES : SUITES.filter(({ name }) => names.includes(name));
   await mkdir(LOGS, { recursive: true });
-  const inGuests = suites.some((suite) => suite.inGuests === true);
-  const [results] = await Promise.all([
-    runAll(suites.flatMap(({ parts }) => parts)),
-    // Beside what needs no guests. Where there are none, every part that needs one says so itself.
-    inGuests ? prepareGuests().then(say, (error: unknown) => say(messageOf(error))) : undefined,
-  ]);
+  const kinds = new Set(suites.flatMap(({ guests }) => guests ?? []));
+  const [results, beds] = await Promise.all([runAll(suites.flatMap(({ parts }) => parts)), bedsOf(kinds)]);
   for (const { name, passed, failed, skipped, seconds, cpuSeconds, logPath } of results) {
     const where = failed > 0 ? `   see ${logPath}` : '';
     process.stdout.write(
@@ -61,10 +62,27 @@ export const test = async (names: readonly string[]): Promise<number> => {
   }
   const cpuSeconds = results.reduce((sum, one) => sum + one.cpuSeconds, 0);
   process.stdout.write(`${cpuSeconds} s of processor time in all\n`);
+  for (const about of beds) process.stdout.write(`${about}\n`);
   const { passed, failed, skipped } = results.reduce(add, { passed: 0, failed: 0, skipped: 0 });
   process.stdout.write(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
   return failed === 0 ? 0 : 1;
 };
+
+/** What guests run on, said as soon as it is known, beside what needs none. */
+async function bedsOf(kinds: ReadonlySet<GuestsOn>): Promise<readonly string[]> {
+  try {
+    const beds = [
+      ...(kinds.has('chosen') ? [await prepareGuests()] : []),
+      ...(kinds.has('qemu') ? [await prepareGuests('qemu')] : []),
+    ];
+    beds.forEach(say);
+    return beds;
+  } catch (error) {
+    // Every part that needs a guest fails for the same reason.
+    say(messageOf(error));
+    return [];
+  }
+}
 
 /** The longest parts begin, so that no long one runs alone at the end; whoever is free takes the next one. */
 async function runAll(parts: readonly Part[]): Promise<readonly PartResult[]> {
