@@ -50,12 +50,24 @@ export interface GuestOptions {
   readonly detached?: boolean;
   /** In 10.0.2.0/24, which every guest has for itself. */
   readonly address?: string;
-  /** More rules of QEMU's user network, such as `hostfwd=...` and `guestfwd=...`. */
+  /** Of QEMU: more rules of its user network, such as `hostfwd=...` and `guestfwd=...`. */
   readonly forwards?: readonly string[];
+  /** Of User Mode Linux: a network that it shares with others. */
+  readonly network?: SharedNetwork;
   /** An ext4 image: the guest has a copy of its own at /data, which outlives power cuts. */
   readonly data?: string;
   /** Goes on with the disks that an earlier guest of this name left. */
   readonly keepDisks?: boolean;
+}
+
+/** In place of one that a guest has for itself. */
+export interface SharedNetwork {
+  /** Where this machine shows it, such as `/proc/PID/ns/net`. */
+  readonly namespace: string;
+  /** The name of the guest's end in it. */
+  readonly tap: string;
+  /** Addresses that are reached through the guest. */
+  readonly behind: readonly string[];
 }
 
 /** Files by their path below the folder they are put into, or an archive. */
@@ -108,6 +120,7 @@ const shapeOf = (options: GuestOptions, bed: BedKind): GuestShape => ({
   detached: options.detached ?? false,
   address: options.address ?? DEFAULTS.address,
   forwards: [...(options.forwards ?? [])],
+  network: options.network === undefined ? null : { ...options.network, behind: [...options.network.behind] },
   data: options.data ?? null,
 });
 

@@ -18,7 +18,7 @@ import { CONSOLE, MACHINE_LOG } from './placement.ts';
 import { freePort } from './ports.ts';
 import { bareArgv } from './qemu-argv.ts';
 import { remembered } from './remembered.ts';
-import { bareUmlArgv, canBeInCommandLine, umlStart } from './uml-argv.ts';
+import { TAP, bareUmlArgv, canBeInCommandLine, umlStart } from './uml-argv.ts';
 import type { Tracing } from './uml-argv.ts';
 
 /** Where it works the probe takes one or two seconds. */
@@ -55,8 +55,10 @@ export type UmlMeans = Readonly<z.infer<typeof Means>>;
 const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tracing): Promise<true | string> => {
   const dir = await mkdtemp(join(cacheDir(), 'probe-'));
   try {
-    const kernel = bareUmlArgv({ kernel: kit.kernelPath, initramfs }, tracing, dir, PROBE_MEMORY_MIB);
-    const command = umlStart([...kernel, PROBE], { address: PROBE_ADDRESS, port: await freePort(), sockets: [] });
+    const frame = { dir, memoryMiB: PROBE_MEMORY_MIB, tap: TAP };
+    const kernel = bareUmlArgv({ kernel: kit.kernelPath, initramfs }, tracing, frame);
+    const network = { address: PROBE_ADDRESS, port: await freePort(), tap: TAP, sockets: [], shared: null };
+    const command = umlStart([...kernel, PROBE], network);
     const env = { TMPDIR: memoryDir, HOME: dir };
     const machine = await startMachine({ argv: command, env, printsConsole: true }, { dir, detached: false });
     const outcome = await machine.until((shown) => (shown.includes(PASSED) ? true : undefined), UML_LIMIT_MS);

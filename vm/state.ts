@@ -25,6 +25,10 @@ const Shape = z.object({
   detached: z.boolean(),
   address: z.string().default('10.0.2.15'),
   forwards: z.array(z.string()).default([]),
+  network: z
+    .object({ namespace: z.string(), tap: z.string(), behind: z.array(z.string()) })
+    .nullable()
+    .default(null),
   data: z.string().nullable().default(null),
 });
 

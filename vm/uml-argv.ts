@@ -29,22 +29,29 @@ export interface UmlNetwork {
   readonly address: string;
   /** Of this machine, for the agent. */
   readonly port: number;
+  readonly tap: string;
   /** Unix sockets of this machine that the guest reaches, each at a port of its own. */
   readonly sockets: readonly string[];
+  readonly shared: GuestShape['network'];
 }
+
+/** In a network of its own. */
+export const TAP = 'tap0';
 
 const START = `${import.meta.dirname}/uml-start.pl`;
 
-/** What starts a kernel in a network of its own. */
-export const umlStart = (kernel: readonly string[], { address, port, sockets }: UmlNetwork): readonly string[] => [
-  'perl',
-  START,
-  String(port),
-  address,
-  ...sockets,
-  '--',
-  ...kernel,
-];
+/** What starts a kernel, in a network of its own or in one that it shares. */
+export const umlStart = (kernel: readonly string[], network: UmlNetwork): readonly string[] => {
+  const { address, port, tap, sockets, shared } = network;
+  const settings = [
+    `port=${port}`,
+    `address=${address}`,
+    `tap=${tap}`,
+    ...sockets.map((path) => `socket=${path}`),
+    ...(shared === null ? [] : [`network=${shared.namespace}`, ...shared.behind.map((one) => `behind=${one}`)]),
+  ];
+  return ['perl', START, ...settings, '--', ...kernel];
+};
 
 interface Disk {
   readonly serial: string;
@@ -71,18 +78,25 @@ export const umlDisks = (shape: GuestShape): readonly string[] => {
   );
 };
 
+export interface UmlFrame {
+  /** Of this machine, for the kernel's own files. */
+  readonly dir: string;
+  readonly memoryMiB: number;
+  /** The end of its network on this machine. */
+  readonly tap: string;
+}
+
 export const bareUmlArgv = (
   { kernel, initramfs }: Pick<UmlParts, 'kernel' | 'initramfs'>,
   tracing: Tracing,
-  dir: string,
-  memoryMiB: number,
+  { dir, memoryMiB, tap }: UmlFrame,
 ): readonly string[] => [
   kernel,
   `mem=${memoryMiB}M`,
   `uml_dir=${dir}/`,
   `umid=${KERNEL_DIR}`,
   `initrd=${initramfs}`,
-  'vec0:transport=tap,ifname=tap0,depth=128,gro=1',
+  `vec0:transport=tap,ifname=${tap},depth=128,gro=1`,
   // The console is what the process prints; there are no other terminals.
   'con0=null,fd:1',
   'con=null',
@@ -107,13 +121,15 @@ export const umlArgv = (
   shape: GuestShape,
   { dir, port }: Placement,
 ): readonly string[] => {
+  const { address, memoryMiB, sockets, network: shared } = shape;
+  const tap = shared?.tap ?? TAP;
   const kernel = [
-    ...bareUmlArgv(parts, tracing, dir, shape.memoryMiB),
+    ...bareUmlArgv(parts, tracing, { dir, memoryMiB, tap }),
     `ubd0=${rootOverlay(dir)},${parts.rootDisk}`,
     ...disksOf(shape, dir).map(({ serial, file, flags = '' }, index) => `ubd${index + 1}${flags}=${file},,${serial}`),
     `snapmerge.udev=${shape.udev ? 1 : 0}`,
-    `snapmerge.address=${shape.address}`,
+    `snapmerge.address=${address}`,
     `snapmerge.modules=${parts.modulesDir}`,
   ];
-  return umlStart(kernel, { address: shape.address, port, sockets: shape.sockets });
+  return umlStart(kernel, { address, port, tap, sockets, shared });
 };

@@ -2,10 +2,13 @@
 # Starts a guest of User Mode Linux in this very process, so that its number and a kill mean the kernel. Before that it makes
 # what the kernel takes for given: a network of the guest's own with a tap in it, and relays in and out of that network, which
 # end with the kernel. Only perl-base is needed.
-#   uml-start.pl AGENT-PORT ADDRESS [SOCKET...] -- KERNEL [ARGUMENT...]
-#     AGENT-PORT   of 127.0.0.1 of this machine leads to the agent in the guest
-#     ADDRESS      of the guest
-#     SOCKET       a unix socket of this machine: the first is reached by the guest as 10.0.2.2:10809, the next one port on
+#   uml-start.pl SETTING... -- KERNEL [ARGUMENT...]
+#     port=PORT        of 127.0.0.1 of this machine: leads to the agent in the guest
+#     address=ADDRESS  of the guest
+#     tap=NAME         of the tap
+#     socket=PATH      a unix socket of this machine: the first is reached by the guest as 10.0.2.2:10809, the next one port on
+#     network=PATH     a network namespace that the guest shares with others, in place of one of its own
+#     behind=ADDRESS   one more address that lies behind the guest's
 use strict;
 use warnings;
 use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY SOMAXCONN);
@@ -13,22 +16,27 @@ use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY SOMAXCONN);
 use constant {
     PRCTL         => 157,
     UNSHARE       => 272,
+    SETNS         => 308,
     SET_PDEATHSIG => 1,
     NEW_NET       => 0x40000000,
     NEW_USER      => 0x10000000,
     AGENT         => 7000,
     GATEWAY       => '10.0.2.2',
     FIRST_GATE    => 10809,
-    TAP           => 'tap0',
     COPY_BYTES    => 1 << 18,
 };
 
-my ($agent_port, $address, @rest) = @ARGV;
-my @sockets;
-push @sockets, shift @rest while @rest && $rest[0] ne '--';
-shift @rest;
-@rest or die "Cannot start a guest: no kernel given\n";
-my @kernel = @rest;
+my (%setting, @kernel);
+while (@ARGV) {
+    my $word = shift;
+    if ($word eq '--') { @kernel = @ARGV; last }
+    my ($key, $value) = $word =~ /^(\w+)=(.*)$/ or die "Cannot use the setting '$word'\n";
+    push @{ $setting{$key} }, $value;
+}
+@kernel or die "Cannot start a guest: no kernel given\n";
+my ($agent_port, $address, $tap, $network) = map { $setting{$_}[0] } qw(port address tap network);
+my @sockets = @{ $setting{socket} // [] };
+my @behind = @{ $setting{behind} // [] };
 $| = 1;
 
 # A process that ends with this one, whatever becomes of it.
@@ -96,6 +104,13 @@ sub write_file {
 
 # Root may have a network of its own; others may as root of a namespace in which nobody else is.
 sub enter_network {
+    if (defined $network) {
+        open my $namespace, '<', $network or die "Cannot open $network: $!\n";
+        syscall(SETNS, fileno $namespace, NEW_NET) == 0 or die "Cannot enter $network: $!\n";
+        # Of the guest before the power was cut.
+        system "ip link delete $tap 2>/dev/null";
+        return;
+    }
     my ($uid, $gid) = ($>, $) + 0);
     return if $uid == 0 && syscall(UNSHARE, NEW_NET) == 0;
     syscall(UNSHARE, NEW_USER | NEW_NET) == 0 or die "Cannot have a network of its own (unshare): $!\n";
@@ -110,10 +125,10 @@ enter_network();
 -e '/dev/net/tun' or die "Cannot make a tap: /dev/net/tun is missing\n";
 my @steps = (
     'link set lo up',
-    'tuntap add ' . TAP . ' mode tap',
-    'address add ' . GATEWAY . '/32 dev ' . TAP,
-    'link set ' . TAP . ' up',
-    "route add $address/32 dev " . TAP . ' src ' . GATEWAY,
+    "tuntap add $tap mode tap",
+    'address add ' . GATEWAY . "/32 dev $tap",
+    "link set $tap up",
+    map { "route add $_/32 dev $tap src " . GATEWAY } $address, @behind,
 );
 open my $ip, '|-', 'ip', '-batch', '-' or die "Cannot run ip (iproute2): $!\n";
 print $ip map { "$_\n" } @steps;

@@ -4,10 +4,18 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { chooseBed } from '../../vm/bed.ts';
 import { openGuest, removeGuest } from '../../vm/guest.ts';
 import { runningGuests } from '../../vm/state.ts';
 import { clusterBinaries } from './binaries.ts';
-import { clusterDir, openControlPlane, removeControlPlane, startControlPlane } from './control-plane.ts';
+import {
+  API_PORT,
+  API_SERVICE_ADDRESS,
+  clusterDir,
+  openControlPlane,
+  removeControlPlane,
+  startControlPlane,
+} from './control-plane.ts';
 import type { ControlPlane } from './control-plane.ts';
 import { basicImages } from './images.ts';
 import type { ClusterImage } from './images.ts';
@@ -48,7 +56,10 @@ export const startCluster = async ({ name, nodes: count, images, volumeGroup }: 
   const detached = true;
   const plane = await startControlPlane({ name, controllers: true, detached, nodes: numbers(count).map(nodeName) });
   await writeFile(join(plane.dir, COUNT), String(count));
-  const shape = { disk, volumeGroup, detached, diskSizeBytes: DISK_SIZE_BYTES, memoryMiB: MEMORY_MIB, cpus: CPUS };
+  const bed = (await chooseBed()).kind;
+  // Where nodes are in the network itself, the API has the address of its service there.
+  if (bed === 'uml') await plane.network.serveAt('api-service', API_SERVICE_ADDRESS, 443, API_PORT);
+  const shape = { bed, disk, volumeGroup, detached, diskSizeBytes: DISK_SIZE_BYTES, memoryMiB: MEMORY_MIB, cpus: CPUS };
   const nodes = await Promise.all(numbers(count).map((number) => startNode(plane, { ...shape, number })));
   await Promise.all(nodes.map((node) => nodeReady(plane, node)));
   return { plane, nodes };

@@ -13,10 +13,14 @@ import { daemonPid, daemonReady, startDaemon } from './daemon.ts';
 export interface Network {
   /** The argv that runs a command inside. */
   readonly inside: (argv: readonly string[]) => readonly [string, ...string[]];
+  /** Where this machine shows its namespace. */
+  readonly namespace: string;
   /** Gives its `lo` one more address: a node's. */
   readonly addAddress: (address: string) => Promise<void>;
   /** 127.0.0.1:`outer` of this machine leads to 127.0.0.1:`inner` of the network. */
   readonly leadIn: (name: string, outer: number, inner: number) => Promise<void>;
+  /** One more address of the network's own: its port `port` leads to 127.0.0.1:`inner` of the network. */
+  readonly serveAt: (name: string, address: string, port: number, inner: number) => Promise<void>;
   /** `address`:`inner` of the network leads to 127.0.0.1:`outer` of this machine. */
   readonly leadOut: (name: string, address: string, inner: number, outer: number) => Promise<void>;
 }
@@ -26,7 +30,8 @@ export const NETWORK = 'network';
 const START_LIMIT_MS = 20_000;
 
 const networkOf = (dir: string, pid: number, detached: boolean): Network => {
-  const inside: Network['inside'] = (argv) => ['nsenter', `--net=/proc/${pid}/ns/net`, '--', ...argv];
+  const namespace = `/proc/${pid}/ns/net`;
+  const inside: Network['inside'] = (argv) => ['nsenter', `--net=${namespace}`, '--', ...argv];
   /** From `first` to a unix socket, and from there to `second`; each a socat on its side. */
   const gate = async (name: string, ends: { readonly listen: Side; readonly connect: Side }): Promise<void> => {
     const socket = join(dir, `${name}.sock`);
@@ -43,6 +48,12 @@ const networkOf = (dir: string, pid: number, detached: boolean): Network => {
   };
   return {
     inside,
+    namespace,
+    serveAt: async (name, address, port, inner) => {
+      await run(inside(['ip', 'address', 'replace', `${address}/32`, 'dev', 'lo']));
+      const listen = `TCP-LISTEN:${port},bind=${address},reuseaddr,fork`;
+      await startDaemon({ name, dir, detached, argv: inside(['socat', listen, `TCP:127.0.0.1:${inner}`]) });
+    },
     addAddress: async (address) => {
       const ip = (...args: readonly string[]): Promise<string> => run(inside(['ip', ...args]));
       await ip('address', 'replace', `${address}/32`, 'dev', 'lo');

@@ -4,8 +4,9 @@
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { startGuest } from '../../vm/guest.ts';
-import type { Guest } from '../../vm/guest.ts';
+import type { Guest, GuestOptions } from '../../vm/guest.ts';
 import { freePort } from '../../vm/ports.ts';
+import type { BedKind } from '../../vm/state.ts';
 import { waitFor } from '../../vm/wait.ts';
 import { ToolError } from '../fault.ts';
 import { step } from '../progress.ts';
@@ -16,6 +17,7 @@ import type { ControlPlane } from './control-plane.ts';
 export interface NodeOptions {
   /** Which of the cluster's nodes: the first is 1. */
   readonly number: number;
+  readonly bed: BedKind;
   /** What `nodeDisk` made. */
   readonly disk: string;
   /** The volume group that the operator has made on the pool disks, or none. */
@@ -49,11 +51,15 @@ const PLACES: Readonly<Record<string, string>> = {
   'node-daemon.sh': 'usr/local/sbin/node-daemon',
 };
 
+const POD_ADDRESSES = 34;
+const podAddresses = (number: number): readonly string[] =>
+  Array.from({ length: POD_ADDRESSES }, (_, index) => `10.0.2.${100 + 40 * number + index}`);
+
 /** Pods have addresses of the node's own network and the node answers for them, so nothing needs to be translated. */
 const podNetwork = (number: number): string => {
-  const first = 100 + 40 * number;
-  const range = { subnet: '10.0.2.0/24', rangeStart: `10.0.2.${first}`, rangeEnd: `10.0.2.${first + 33}` };
-  const ranges = [[{ ...range, gateway: `10.0.2.${first + 34}` }]];
+  const [rangeStart, rangeEnd] = [podAddresses(number).at(0), podAddresses(number).at(-1)];
+  const gateway = `10.0.2.${100 + 40 * number + POD_ADDRESSES}`;
+  const ranges = [[{ subnet: '10.0.2.0/24', rangeStart, rangeEnd, gateway }]];
   const ipam = { type: 'host-local', dataDir: '/run/cni', ranges, routes: [{ dst: '0.0.0.0/0' }] };
   return JSON.stringify({ cniVersion: '1.0.0', name: 'pods', plugins: [{ type: 'ptp', ipam }] });
 };
@@ -83,13 +89,30 @@ const settingsTar = async (plane: ControlPlane, { number, volumeGroup }: NodeOpt
   return path;
 };
 
+/** How a node and the control plane reach each other: QEMU leads single ports, User Mode Linux joins the network itself. */
+const connection = async (
+  { dir, network }: ControlPlane,
+  { number, bed }: NodeOptions,
+): Promise<Pick<GuestOptions, 'forwards' | 'network'>> => {
+  const address = addressOf(number);
+  if (bed === 'uml') {
+    const behind = podAddresses(number);
+    return { network: { namespace: network.namespace, tap: `tap${number}`, behind } };
+  }
+  const port = await freePort();
+  await network.addAddress(address);
+  await network.leadOut(`kubelet-${number}`, address, KUBELET_PORT, port);
+  return {
+    forwards: [
+      `hostfwd=tcp:127.0.0.1:${port}-${address}:${KUBELET_PORT}`,
+      `guestfwd=tcp:${API_SERVICE_ADDRESS}:443-cmd:socat - UNIX-CONNECT:${join(dir, 'api.sock')}`,
+    ],
+  };
+};
+
 /** Boots a node; it may not be ready yet. */
 export const startNode = async (plane: ControlPlane, options: NodeOptions): Promise<ClusterNode> => {
   const name = nodeName(options.number);
-  const address = addressOf(options.number);
-  const port = await freePort();
-  await plane.network.addAddress(address);
-  await plane.network.leadOut(`kubelet-${options.number}`, address, KUBELET_PORT, port);
   const guest = await startGuest({
     name: nodeGuestName(plane.name, options.number),
     disks: 2,
@@ -97,11 +120,9 @@ export const startNode = async (plane: ControlPlane, options: NodeOptions): Prom
     memoryMiB: options.memoryMiB,
     cpus: options.cpus,
     detached: options.detached,
-    address,
-    forwards: [
-      `hostfwd=tcp:127.0.0.1:${port}-${address}:${KUBELET_PORT}`,
-      `guestfwd=tcp:${API_SERVICE_ADDRESS}:443-cmd:socat - UNIX-CONNECT:${join(plane.dir, 'api.sock')}`,
-    ],
+    bed: options.bed,
+    address: addressOf(options.number),
+    ...(await connection(plane, options)),
     data: options.disk,
     tars: [await settingsTar(plane, options)],
   });

@@ -20,6 +20,7 @@ const SHAPE: GuestShape = {
   detached: false,
   address: '10.0.2.15',
   forwards: [],
+  network: null,
   data: null,
 };
 const PLACE = { dir: '/guest', port: 1 };
