@@ -22,11 +22,9 @@ pools:
     volumeGroup: pool
 `;
 
-/** The command line, as a package would install it. Why no just-in-time compiler: see driver.sh. */
+/** The command line, as a package would install it. */
 const COMMAND = `#!/bin/sh
-jit=
-if grep -q TCG /proc/cpuinfo; then jit=--jitless; fi
-exec node $jit /opt/snapmerge/snapmerge.mjs "$@"
+exec node /opt/snapmerge/snapmerge.mjs "$@"
 `;
 
 /** Archives for `startGuest`: the bundle and a configuration. */
