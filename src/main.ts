@@ -1,6 +1,8 @@
 // The only place that puts things together: the command line and this machine. Of the rest, each command loads what it
 // needs (the driver itself: run-driver.ts).
 
+import { hostname } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { createPoolFor } from './cli/create-pool.ts';
@@ -8,10 +10,20 @@ import { EXIT, createOperator } from './cli/operator.ts';
 import { createProgram } from './cli/program.ts';
 import { columnsOf, styleOf } from './cli/terminal.ts';
 import { systemClock } from './clock.ts';
+import { createClaims, openExclusive } from './dm/claim.ts';
+import type { Claims } from './dm/claim.ts';
 import { SnapmergeError, messageOf } from './errors.ts';
 import { localExec } from './exec.ts';
 
 const { version } = packageJson;
+
+const claimsOf = (command: string): Claims =>
+  createClaims({
+    exec: localExec,
+    open: openExclusive,
+    holder: () => ({ command, pid: process.pid, host: hostname(), sinceMs: Date.now() }),
+    sleep,
+  });
 
 const operator = createOperator({
   exec: localExec,
@@ -39,10 +51,16 @@ const program = createProgram(version, process.env, {
   },
   serve: async (config) => {
     const { runDriver } = await import('./run-driver.ts');
-    await runDriver(config, version);
+    await runDriver(config, version, claimsOf('serve'));
   },
   createPool: async (request) => {
-    process.stdout.write(await createPoolFor(localExec, request));
+    // A driver that waits for this group must not find half of it.
+    const { release } = await claimsOf('pool create').claim(request.volumeGroup);
+    try {
+      process.stdout.write(await createPoolFor(localExec, request));
+    } finally {
+      await release();
+    }
   },
   print: (text) => process.stdout.write(text),
 });

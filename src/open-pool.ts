@@ -5,6 +5,7 @@ import { randomBytes } from 'node:crypto';
 import { createHost } from './blockdev.ts';
 import type { PoolConfig } from './config.ts';
 import { createKeyed } from './csi/keyed.ts';
+import type { Claims } from './dm/claim.ts';
 import { createKernel } from './dm/dmsetup.ts';
 import { installUdevRules, udevRuns } from './dm/udev.ts';
 import type { Engine } from './engine/engine.ts';
@@ -27,6 +28,7 @@ export interface OpenOptions {
   readonly log: Log;
   readonly reservePercent: number;
   readonly metrics: Metrics;
+  readonly claims: Pick<Claims, 'claim'>;
 }
 
 /** Openers for all pools: the udev rules name all groups that are known, so they are written by one at a time. */
@@ -43,12 +45,33 @@ export function poolOpeners(pools: readonly PoolConfig[], options: OpenOptions):
   return pools.map((pool) => ({ name: pool.name, open: async () => openPool(pool, options, hideFromUdev) }));
 }
 
+/** The group is this process's own from before anything of it is looked at until its engine has stopped. */
 async function openPool(
+  pool: PoolConfig,
+  options: OpenOptions,
+  hideFromUdev: (group: VgUuid) => Promise<boolean>,
+): Promise<Engine> {
+  await requireTargets(options.exec);
+  const { release } = await options.claims.claim(pool.volumeGroup);
+  try {
+    const engine = await openOwned(pool, options, hideFromUdev);
+    const stop = async (): Promise<void> => {
+      await engine.stop();
+      await release();
+    };
+    return { ...engine, stop };
+  } catch (error) {
+    // Whoever makes the group that is missing needs it.
+    await release();
+    throw error;
+  }
+}
+
+async function openOwned(
   { name: pool, volumeGroup: vgName, loopFile: file, loopSize: size }: PoolConfig,
   { exec, clock, log, reservePercent, metrics }: OpenOptions,
   hideFromUdev: (group: VgUuid) => Promise<boolean>,
 ): Promise<Engine> {
-  await requireTargets(exec);
   if (file !== undefined && size !== undefined) await ensureLoopPool({ exec, vgName, file, size });
   else if (file !== undefined) await attachLoop(exec, file);
   const lvm = createLvm({ exec, vgName, readDisk });
@@ -66,8 +89,14 @@ async function openPool(
     reservePercent,
     looked: (ok, seconds) => metrics.looked(pool, ok ? 'ok' : 'error', seconds),
   });
-  await engine.start();
-  return engine;
+  try {
+    await engine.start();
+    return engine;
+  } catch (error) {
+    // Nothing of it goes on when the group is no longer ours.
+    await engine.stop();
+    throw error;
+  }
 }
 
 const TARGETS: Readonly<Record<string, string>> = {

@@ -1,6 +1,7 @@
 // The configured pools of this node, those that answer and those that do not yet. A pool that cannot be opened when the
 // driver starts is tried again until it can, so that Probe can say what is missing instead of the driver being gone.
 
+import { PoolHeld } from './dm/claim.ts';
 import type { Engine, Engines } from './engine/engine.ts';
 import { messageOf } from './errors.ts';
 import type { PoolName } from './ids.ts';
@@ -24,6 +25,8 @@ export interface PoolOpener {
 export interface StartedPools extends Pools {
   /** When every pool has been tried once. */
   readonly tried: Promise<void>;
+  /** Who owns them, while other processes own all pools; undefined as soon as one is ours, or is away for another reason. */
+  readonly held: () => string | undefined;
   readonly stop: () => Promise<void>;
 }
 
@@ -32,16 +35,20 @@ const RETRY_MS = 5_000;
 export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs: number = RETRY_MS): StartedPools {
   const started = new Map<PoolName, Engine>();
   const reasons = new Map<PoolName, string>();
+  const held = new Map<PoolName, string>();
   const stopping = new AbortController();
 
   const attempt = async ({ name, open }: PoolOpener): Promise<boolean> => {
     try {
       started.set(name, await open());
       reasons.delete(name);
+      held.delete(name);
       log.info({ pool: name }, 'pool started');
       return true;
     } catch (error) {
       reasons.set(name, messageOf(error));
+      if (error instanceof PoolHeld) held.set(name, messageOf(error));
+      else held.delete(name);
       log.error({ pool: name, error: messageOf(error), retryMs }, 'pool not started');
       return false;
     }
@@ -73,6 +80,7 @@ export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs:
     waiting: () =>
       new Map(openers.filter(({ name }) => !started.has(name)).map(({ name }) => [name, reasons.get(name)] as const)),
     tried,
+    held: () => (held.size === openers.length ? [...held.values()].join('; ') : undefined),
     stop: async () => {
       stopping.abort();
       await tried;

@@ -5,6 +5,7 @@ import { serve } from './cli/serve.ts';
 import type { ServeOptions } from './cli/serve.ts';
 import { systemClock } from './clock.ts';
 import type { Config } from './config.ts';
+import type { Claims } from './dm/claim.ts';
 import { localExec } from './exec.ts';
 import { createLogger } from './log.ts';
 import type { Logger } from './log.ts';
@@ -13,8 +14,8 @@ import { createMetrics } from './metrics/metrics.ts';
 import { localFiles } from './node/files.ts';
 import { poolOpeners } from './open-pool.ts';
 
-/** Until a signal ends it. */
-export async function runDriver(config: Config, version: string): Promise<void> {
+/** Until a signal ends it, or it cannot serve. */
+export async function runDriver(config: Config, version: string, claims: Claims): Promise<void> {
   const log = createLogger(config.logLevel);
   const ending = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ending.abort());
@@ -26,9 +27,25 @@ export async function runDriver(config: Config, version: string): Promise<void> 
     log,
     reservePercent: config.reservePercent,
     metrics,
+    claims,
   });
+  const owner = async (): Promise<string | undefined> => {
+    const owners = await Promise.all(config.pools.map(({ volumeGroup }) => claims.ownerOf(volumeGroup)));
+    return owners.find((one) => one !== undefined);
+  };
   const kubernetes = await kubernetesOf(config, log);
-  await serve({ config, openers, exec, files: localFiles, log, version, metrics, kubernetes, ending: ending.signal });
+  await serve({
+    config,
+    openers,
+    exec,
+    files: localFiles,
+    log,
+    version,
+    metrics,
+    kubernetes,
+    owner,
+    ending: ending.signal,
+  });
 }
 
 /** What is only needed in a cluster is only loaded there. */

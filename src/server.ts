@@ -57,8 +57,8 @@ export async function startServer(
   };
 }
 
-/** Free: nothing there, or a socket that nobody listens on. */
-async function refuseTakenPath(path: string): Promise<void> {
+/** Free: nothing there, or a socket that nobody listens on. `precondition` where it is not. */
+export async function refuseTakenPath(path: string): Promise<void> {
   const found = await lstat(path).catch(() => undefined);
   if (found === undefined) return;
   if (!found.isSocket()) fail('precondition', `Cannot serve on ${path}: something that is no socket is in its place`);

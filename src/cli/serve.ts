@@ -3,11 +3,12 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config, RegistrationConfig } from '../config.ts';
+import { fail, messageOf } from '../errors.ts';
 import type { Exec } from '../exec.ts';
 import { createHealth } from '../health.ts';
 import type { Problems } from '../health.ts';
 import { healthPages, startHttp } from '../http.ts';
-import type { Pages } from '../http.ts';
+import type { Pages, RunningHttp } from '../http.ts';
 import type { Logger } from '../log.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { metricsPage } from '../metrics/page.ts';
@@ -15,9 +16,9 @@ import type { Files } from '../node/files.ts';
 import { createRegistration } from '../node/registration.ts';
 import type { Registration, RegistrationState } from '../node/registration.ts';
 import { startPools } from '../pools.ts';
-import type { PoolOpener, Pools } from '../pools.ts';
+import type { PoolOpener, Pools, StartedPools } from '../pools.ts';
 import { loadDefinitions } from '../proto.ts';
-import { startServer } from '../server.ts';
+import { refuseTakenPath, startServer } from '../server.ts';
 import type { RunningServer, ServedService } from '../server.ts';
 import { driverServices } from '../services.ts';
 
@@ -31,6 +32,10 @@ export interface ServeOptions {
   readonly metrics: Metrics;
   /** Looks after VolumeRestores until the signal fires; undefined: nobody does. */
   readonly kubernetes?: ((pools: Pools, ending: AbortSignal) => Promise<void>) | undefined;
+  /** Who owns a pool of this configuration, in words, where another process does. */
+  readonly owner?: (() => Promise<string | undefined>) | undefined;
+  /** How long to wait while other processes own all pools. */
+  readonly heldLimitMs?: number;
   /** Fires when the driver is to end. */
   readonly ending: AbortSignal;
 }
@@ -39,61 +44,96 @@ export interface ServeOptions {
 const DRAIN_MS = 20_000;
 /** Long enough for any healthy pool to converge, short enough for a supervisor that wants to see the socket. */
 const START_WAIT_MS = 30_000;
+/** Longer than a pod is given to end (60 s). A supervisor starts it again. */
+const HELD_LIMIT_MS = 90_000;
+const HELD_LOOK_MS = 250;
 
-export async function serve({
-  config,
-  openers,
-  exec,
-  files,
-  log,
-  version,
-  metrics,
-  kubernetes,
-  ending,
-}: ServeOptions): Promise<void> {
+/** Rejects when it cannot serve; then, as when a signal ends it, nothing of it goes on. */
+export async function serve(options: ServeOptions): Promise<void> {
+  const { config, openers, exec, files, log, version, metrics, kubernetes, ending } = options;
   log.info({ version, node: config.node, pools: config.pools }, 'starting');
-  const pools = startPools(openers, log);
   const registration = registrationOf(config.registration, log);
-  const sockets: string[] = [];
-  const health = createHealth({
-    pools,
-    sockets: () => sockets,
-    isSocket: async (path) => (await files.kindOf(path))?.kind === 'socket',
-    obstacles: () => [...(sockets.length === 0 ? ['not serving yet'] : []), ...unregistered(registration?.current())],
-  });
-  // First and last, so that probes are answered all the time.
-  const pages: Pages = {
-    ...healthPages(health),
-    '/metrics': metricsPage(pools, metrics, () => registeredOf(registration?.current())),
-  };
-  const http = config.http === undefined ? undefined : await startHttp(config.http, pages, log);
-  const services = driverServices({
-    pools,
-    nodeName: config.node,
-    maxVolumes: config.maxVolumes,
-    version,
-    exec,
-    files,
-  });
-  // Pools that answer are served from the first call on; the others, and slow ones, are what Probe is for.
-  await Promise.race([pools.tried, fired(ending), sleep(START_WAIT_MS, undefined, { ref: false })]);
+  // Before anything is begun that would have to be given up for it.
+  await refuseTaken(options);
+  const pools = startPools(openers, log);
   const running: RunningServer[] = [];
-  const start = async (socket: string, served: readonly ServedService[]): Promise<void> => {
-    running.push(await startServer(socket, served, log, metrics.called));
-    sockets.push(socket);
-  };
-  await start(config.socket, services);
-  // The kubelet calls back on the first socket before it is done with the second.
-  if (registration !== undefined) await start(registration.socket, registration.services);
-  const looking = kubernetes?.(pools, ending);
-  await fired(ending);
-  log.info({}, 'ending');
-  sockets.length = 0;
-  for (const server of running.toReversed()) await server.stop(DRAIN_MS);
-  await looking;
-  await pools.stop();
-  await http?.stop();
-  log.info({}, 'ended');
+  const sockets: string[] = [];
+  let http: RunningHttp | undefined;
+  let looking: Promise<void> | undefined;
+  try {
+    const health = createHealth({
+      pools,
+      sockets: () => sockets,
+      isSocket: async (path) => (await files.kindOf(path))?.kind === 'socket',
+      obstacles: () => [...(sockets.length === 0 ? ['not serving yet'] : []), ...unregistered(registration?.current())],
+    });
+    // First and last, so that probes are answered all the time.
+    const pages: Pages = {
+      ...healthPages(health),
+      '/metrics': metricsPage(pools, metrics, () => registeredOf(registration?.current())),
+    };
+    http = config.http === undefined ? undefined : await startHttp(config.http, pages, log);
+    const services = driverServices({
+      pools,
+      nodeName: config.node,
+      maxVolumes: config.maxVolumes,
+      version,
+      exec,
+      files,
+    });
+    // Pools that answer are served from the first call on; the others, and slow ones, are what Probe is for.
+    await Promise.race([pools.tried, fired(ending), sleep(START_WAIT_MS, undefined, { ref: false })]);
+    await untilOwned(pools, options);
+    if (!ending.aborted) {
+      const start = async (socket: string, served: readonly ServedService[]): Promise<void> => {
+        running.push(await startServer(socket, served, log, metrics.called));
+        sockets.push(socket);
+      };
+      await start(config.socket, services);
+      // The kubelet calls back on the first socket before it is done with the second.
+      if (registration !== undefined) await start(registration.socket, registration.services);
+      looking = kubernetes?.(pools, ending);
+      await fired(ending);
+    }
+  } finally {
+    log.info({}, 'ending');
+    sockets.length = 0;
+    for (const server of running.toReversed()) await server.stop(DRAIN_MS);
+    await looking;
+    await pools.stop();
+    await http?.stop();
+    log.info({}, 'ended');
+  }
+}
+
+/** Another process that serves there has our pools too, most likely: it is named. */
+async function refuseTaken({ config, owner }: ServeOptions): Promise<void> {
+  const { socket, registration } = config;
+  for (const path of registration === undefined ? [socket] : [socket, registration.socket]) {
+    try {
+      await refuseTakenPath(path);
+    } catch (error) {
+      const who = await owner?.();
+      if (who === undefined) throw error;
+      fail('precondition', `${messageOf(error)}; its pool is owned by ${who}`, error);
+    }
+  }
+}
+
+/**
+ * A driver whose pools all belong to another process serves nothing, or the kubelet would ask the wrong one. It waits for
+ * that process to end, as a pod that is being replaced does, while its log and probes say who it is; and then ends.
+ */
+async function untilOwned(pools: StartedPools, { ending, heldLimitMs = HELD_LIMIT_MS }: ServeOptions): Promise<void> {
+  const begunMs = performance.now();
+  while (!ending.aborted) {
+    const held = pools.held();
+    if (held === undefined) return;
+    if (performance.now() - begunMs > heldLimitMs) {
+      fail('precondition', `Cannot serve: after ${heldLimitMs / 1000} s there is no pool for this process. ${held}`);
+    }
+    await sleep(HELD_LOOK_MS, undefined, { signal: ending }).catch(() => undefined);
+  }
 }
 
 interface ServedRegistration extends Registration {

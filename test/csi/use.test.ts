@@ -12,6 +12,7 @@ import type { Caller } from './caller.ts';
 import { Refused, createCaller } from './caller.ts';
 import type { Workload } from './workload.ts';
 import { fullStoreTests } from './use-full.ts';
+import { ownerTests } from './use-owner.ts';
 import { restoreTests } from './use-restore.ts';
 import { LIMIT_MS, capabilityOf, createWorkload, stagingOf, targetOf } from './workload.ts';
 
@@ -54,6 +55,7 @@ const random = (path: string, mib: number): Promise<string> => w.random(path, mi
 
 restoreTests(() => ({ csi, w }));
 fullStoreTests(() => ({ csi, w }));
+ownerTests(() => ({ w }));
 
 test('ext4: grows while mounted and snapshotted, and tells its usage', slow, async () => {
   const id = await w.volume('grows', { mib: 64 });

@@ -1,18 +1,25 @@
 // The whole driver over an engine in memory, as the kubelet meets it: probes, sockets, registration, and its end.
 
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
+import type { Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import type { ServiceDefinition } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { serve } from '../../../src/cli/serve.ts';
+import type { ServeOptions } from '../../../src/cli/serve.ts';
 import { readConfig } from '../../../src/config.ts';
+import type { Settings } from '../../../src/config.ts';
+import { PoolHeld } from '../../../src/dm/claim.ts';
 import { localExec } from '../../../src/exec.ts';
 import { silentLogger } from '../../../src/log.ts';
 import { createMetrics } from '../../../src/metrics/metrics.ts';
 import { localFiles } from '../../../src/node/files.ts';
+import { poolName } from '../../../src/ids.ts';
+import type { PoolOpener } from '../../../src/pools.ts';
 import { loadDefinitions } from '../../../src/proto.ts';
 import { createFakeEngine } from '../controller/fake-engine.ts';
 import { at } from '../controller/call.ts';
@@ -110,4 +117,108 @@ test('a kubelet finds the driver, and a removed socket is found out', async () =
   await ended;
   expect(await readdir(registry)).toEqual([]);
   await expect(page('/healthz')).rejects.toThrow('fetch failed');
+});
+
+/** A driver of one pool with whatever of it is to be different, and what became of its engine. */
+function driver(settings: Settings = {}) {
+  const engine = createFakeEngine();
+  const stopped = vi.fn<() => Promise<void>>(async () => undefined);
+  const open = vi.fn<PoolOpener['open']>(async () => ({ ...engine, stop: stopped }));
+  const ending = new AbortController();
+  const socket = join(folder, 'csi.sock');
+  const run = async (options: Partial<ServeOptions> = {}): Promise<void> =>
+    serve({
+      config: readConfig({
+        flags: { node: 'n', pools: [{ name: 'default', volumeGroup: 'vg' }], socket, ...settings },
+        env: {},
+        file: undefined,
+      }),
+      openers: [{ name: engine.pool, open }],
+      exec: localExec,
+      files: localFiles,
+      log: silentLogger,
+      version: '1',
+      metrics: createMetrics('1'),
+      ending: ending.signal,
+      ...options,
+    });
+  return { engine, stopped, open, ending, socket, run };
+}
+
+async function taken(address: string | number): Promise<Server> {
+  const server = createServer();
+  if (typeof address === 'string') server.listen(address);
+  else server.listen(address, '127.0.0.1');
+  await new Promise((resolve) => server.once('listening', resolve));
+  return server;
+}
+
+test('a driver whose socket is taken ends before it opens a pool, and names who has that', async () => {
+  const { run, open, socket } = driver();
+  const other = await taken(socket);
+  const who = "'snapmerge serve' (process 7 on n, since 2030-01-01T00:00:00Z)";
+  await expect(run({ owner: async () => who })).rejects.toThrow(
+    `Cannot serve on ${socket}: another process serves there; its pool is owned by ${who}`,
+  );
+  expect(open).not.toHaveBeenCalled();
+  await new Promise((resolve) => other.close(resolve));
+});
+
+test.each(['httpAddress', 'registrationSocket'] as const)(
+  'a driver whose %s cannot be had ends with nothing going on',
+  async (setting) => {
+    const port = await freePort();
+    const other = await taken(port);
+    const blocked = join(folder, 'file');
+    await writeFile(blocked, '');
+    const value = setting === 'httpAddress' ? `127.0.0.1:${port}` : join(blocked, 'reg.sock');
+    const { run, open, stopped, socket } = driver({ [setting]: value });
+    await expect(run()).rejects.toThrow(/EADDRINUSE|ENOTDIR|EEXIST/);
+    expect(stopped).toHaveBeenCalledTimes(open.mock.calls.length);
+    expect(open).toHaveBeenCalledTimes(1);
+    expect(existsSync(socket)).toBe(false);
+    await new Promise((resolve) => other.close(resolve));
+  },
+);
+
+test("a driver whose pools are all another one's serves nothing, says so, and ends after a while", async () => {
+  const port = await freePort();
+  const { run, open, socket } = driver({ httpAddress: `127.0.0.1:${port}` });
+  open.mockRejectedValue(new PoolHeld('it is owned by process 7'));
+  const ended = run({ heldLimitMs: 1000 });
+  await vi.waitFor(async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/readyz`);
+    expect(await response.text()).toContain('it is owned by process 7');
+  }, 10_000);
+  expect((await fetch(`http://127.0.0.1:${port}/healthz`)).status).toBe(200);
+  expect(existsSync(socket)).toBe(false);
+  await expect(ended).rejects.toThrow('Cannot serve: after 1 s there is no pool for this process. it is owned by');
+});
+
+test('a signal ends a driver that waits for another one', async () => {
+  const { run, open, ending, socket } = driver();
+  open.mockRejectedValue(new PoolHeld('it is owned by process 7'));
+  const ended = run();
+  await vi.waitFor(() => expect(open).toHaveBeenCalledTimes(1), 10_000);
+  ending.abort();
+  await ended;
+  expect(existsSync(socket)).toBe(false);
+});
+
+test('one pool that another process owns does not keep the others from being served', async () => {
+  const { run, engine, ending, socket } = driver({
+    pools: [
+      { name: 'default', volumeGroup: 'vg' },
+      { name: 'other', volumeGroup: 'vg2' },
+    ],
+  });
+  const ended = run({
+    openers: [
+      { name: engine.pool, open: async () => engine },
+      { name: poolName('other'), open: async () => Promise.reject(new PoolHeld('it is owned by process 7')) },
+    ],
+  });
+  await vi.waitFor(() => expect(existsSync(socket)).toBe(true), 10_000);
+  ending.abort();
+  await ended;
 });
