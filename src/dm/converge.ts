@@ -2,8 +2,8 @@
 // guarantees that every suspend is followed by its resume.
 
 import { SnapmergeError, messageOf } from '../errors.ts';
-import type { DeviceKey, StoreName } from '../ids.ts';
-import { isDeviceKey, isTail, isTop, ownerOf, storeOf } from '../ids.ts';
+import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
+import { deviceKey, entityOf, isDeviceKey, isTail, isTop, isVolumeId, ownerOf, storeOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
 import type { Desired } from './desired.ts';
 import type { Family } from './family.ts';
@@ -37,6 +37,8 @@ export interface ConvergeOptions {
   /** Stores whose cows are to be laid flat. */
   readonly flatten?: ReadonlySet<StoreName>;
   readonly leavers: Leavers;
+  /** Volumes that are being unstaged: no other's top is taken away, whatever is desired. */
+  readonly mayGo: ReadonlySet<VolumeId>;
 }
 
 export interface Converged {
@@ -96,6 +98,38 @@ function isOfNoUse(held: DeviceKey | StoreName): boolean {
   return !isDeviceKey(held) || !isTop(held);
 }
 
+/**
+ * A staged volume's top is not wanted, and nobody has unstaged it. A pod may have that device, opened or not: its number would
+ * be the next volume's, and the pod would read that one.
+ */
+export class StillStaged extends SnapmergeError {
+  readonly volumes: readonly VolumeId[];
+  constructor(volumes: readonly VolumeId[]) {
+    const names = volumes.map((id) => `'${id}'`).join(', ');
+    const are = volumes.length === 1 ? `volume ${names} is` : `volumes ${names} are`;
+    super(
+      'contradiction',
+      `Cannot take any device away: ${are} staged, and the records do not say so; nothing is touched`,
+    );
+    this.name = 'StillStaged';
+    this.volumes = volumes;
+  }
+}
+
+function refuseStaged(seen: Observed, { devices }: Desired, mayGo: ReadonlySet<VolumeId>): void {
+  const wanted = new Set(devices.map(({ key }) => key));
+  const staged = stagedIn(seen).filter((id) => !wanted.has(deviceKey(id, 'top')) && !mayGo.has(id));
+  if (staged.length > 0) throw new StillStaged(staged);
+}
+
+/** Volumes whose top has a table: without one nobody has been given it. */
+export function stagedIn({ devices }: Observed): readonly VolumeId[] {
+  return [...devices.values()].flatMap(({ key, live }): readonly VolumeId[] => {
+    const id = entityOf(key);
+    return live !== undefined && id !== undefined && isVolumeId(id) && key === deviceKey(id, 'top') ? [id] : [];
+  });
+}
+
 /** What the rounds of a converge have in common. */
 interface Rounds {
   readonly leaving: Leaving;
@@ -110,7 +144,7 @@ async function oneRound(
   family: Family,
   desired: Desired,
   log: Log,
-  { neighbours, flatten, leaving, seenOpen, progress }: ConvergeOptions & Rounds,
+  { neighbours, flatten, leaving, mayGo, seenOpen, progress }: ConvergeOptions & Rounds,
 ): Promise<Converged['left']> {
   const planOptions: PlanOptions = { seenOpen, ...(flatten && { flatten }) };
   const run = createRun(kernel, desired, log, leaving, progress);
@@ -118,6 +152,7 @@ async function oneRound(
     // Before the look: who did not wait for us any longer may change a tail while it is under way.
     const before = neighbours.changes();
     const seen = ofFamily(await kernel.observe('without-statuses'), family);
+    refuseStaged(seen, desired, mayGo);
     const all = plan(seen, desired, planOptions);
     const freeze = all.findIndex((step) => waitsForWrites(step, seen));
     const harmless = freeze < 0 ? all : all.slice(0, freeze);

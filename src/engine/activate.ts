@@ -8,8 +8,8 @@ import { bytes } from '../units.ts';
 import type { Bytes } from '../units.ts';
 import type { Context } from './context.ts';
 import { convergeFamily } from './shown.ts';
-import { withFamilyOf } from './context.ts';
-import { openersOf } from './in-use.ts';
+import { readFamily, readPool, refuseTroubled, withFamily, withFamilyOf } from './context.ts';
+import { isStaged, openersOf } from './in-use.ts';
 import { restoreOnActivate } from './restore.ts';
 import type { ActiveVolume } from './engine.ts';
 
@@ -32,13 +32,15 @@ function refuseSettingUp(ctx: Context, id: VolumeId): void {
 export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume> {
   refuseSettingUp(ctx, id);
   return withFamilyOf(ctx, id, async (state) => {
-    const known = ctx.active.has(id);
+    const known = await isStaged(ctx, id);
     const { family, node } = known ? state : await restoreOnActivate(ctx, state);
+    ctx.lettingGo.delete(id);
     ctx.active.add(id);
     try {
       await convergeFamily(ctx, family);
     } catch (error) {
-      if (!known) ctx.active.delete(id);
+      // Nobody has been given its device.
+      if (!known) letGo(ctx, id);
       throw error;
     }
     // Before anybody writes: the store may have been made small while nothing fed it.
@@ -61,21 +63,27 @@ async function shownAs(ctx: Context, id: VolumeId, size: Bytes): Promise<ActiveV
 
 /** A volume that is not active, or not there, is no error; one whose device somebody holds open is `precondition`. */
 export async function deactivate(ctx: Context, id: VolumeId): Promise<void> {
-  await withFamilyOf(
-    ctx,
-    id,
-    async ({ family }) => {
-      if (!ctx.active.has(id)) return;
-      const openers = await openersOf(ctx, id);
-      if (openers > 0) {
-        fail('precondition', `Cannot take volume '${id}' away: its device is open ${openers} times (still mounted?)`);
-      }
-      // With its device goes what the kernel knows of a store that was lost.
-      await ctx.keepAhead(family.id);
-      ctx.active.delete(id);
-      await convergeFamily(ctx, family);
-      if ([...family.nodes.values()].some(({ record }) => record.wish !== undefined)) ctx.goOn(family.id);
-    },
-    () => undefined,
-  );
+  // Also of one that the records call deleted: nothing else takes its device away.
+  const { forest } = await readPool(ctx);
+  const found = [...forest.families.values()].find(({ nodes }) => nodes.has(id));
+  if (found === undefined) return refuseTroubled(forest, id);
+  await withFamily(ctx, found.id, async () => {
+    const { family } = await readFamily(ctx, found.id);
+    if (!family.nodes.has(id) || !(await isStaged(ctx, id))) return;
+    const openers = await openersOf(ctx, id);
+    if (openers > 0) {
+      fail('precondition', `Cannot take volume '${id}' away: its device is open ${openers} times (still mounted?)`);
+    }
+    // With its device goes what the kernel knows of a store that was lost.
+    await ctx.keepAhead(family.id);
+    letGo(ctx, id);
+    await convergeFamily(ctx, family);
+    if ([...family.nodes.values()].some(({ record }) => record.wish !== undefined)) ctx.goOn(family.id);
+  });
+}
+
+/** From here on its device may be taken away, by whoever converges the family: this one, or the next where it fails. */
+function letGo(ctx: Context, id: VolumeId): void {
+  ctx.active.delete(id);
+  ctx.lettingGo.add(id);
 }

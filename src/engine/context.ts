@@ -39,6 +39,8 @@ export interface Context {
   readonly locks: Locks;
   /** Volumes that have a top device. */
   readonly active: Set<VolumeId>;
+  /** Volumes that are being unstaged, or whose staging has failed: only their top devices may be taken away. */
+  readonly lettingGo: Set<VolumeId>;
   /** Images shown although no volume in use reads through them: somebody wants to look at them. */
   readonly pinned: Set<EntityId>;
   /** Volumes for which a restore is being set up: they cannot be staged. */

@@ -1,5 +1,6 @@
 // Whether anybody uses a volume: mounts and processes hold its device open, and staging has given it one.
 
+import { stagedIn } from '../dm/converge.ts';
 import { fail } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
@@ -10,7 +11,20 @@ export async function openersOf(ctx: Context, id: VolumeId): Promise<number> {
   return (await ctx.kernel.observe('without-statuses')).devices.get(deviceKey(id, 'top'))?.openCount ?? 0;
 }
 
-export function refuseInUse(ctx: Context, id: VolumeId, doing: string): void {
-  if (ctx.active.has(id)) fail('precondition', `Cannot ${doing} volume '${id}': it is staged on this node`);
+/** Also where this process knows nothing of it, because somebody else has made the device: who looks takes it over. */
+export async function isStaged(ctx: Context, id: VolumeId): Promise<boolean> {
+  if (ctx.active.has(id)) return true;
+  if (ctx.lettingGo.has(id) || !stagedIn(await ctx.kernel.observe('without-statuses')).includes(id)) return false;
+  takeForStaged(ctx, id);
+  return true;
+}
+
+export function takeForStaged(ctx: Context, id: VolumeId): void {
+  ctx.active.add(id);
+  ctx.log.warn({ volume: id }, 'a device that this process has not made: its volume is taken for staged');
+}
+
+export async function refuseInUse(ctx: Context, id: VolumeId, doing: string): Promise<void> {
+  if (await isStaged(ctx, id)) fail('precondition', `Cannot ${doing} volume '${id}': it is staged on this node`);
   if (ctx.settingUp.has(id)) fail('precondition', `Cannot ${doing} volume '${id}': a restore of it is being set up`);
 }

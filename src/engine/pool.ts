@@ -86,6 +86,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     log: ports.log.child({ pool: ports.pool }),
     locks: createLocks(),
     active: new Set(),
+    lettingGo: new Set(),
     pinned: new Set(),
     settingUp: new Set(),
     staging: new Set(),

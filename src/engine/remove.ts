@@ -16,7 +16,7 @@ export async function deleteVolume(ctx: Context, id: VolumeId): Promise<void> {
     ctx,
     id,
     async ({ family, node }) => {
-      refuseInUse(ctx, id, 'delete');
+      await refuseInUse(ctx, id, 'delete');
       await commit(ctx, node.record.store, [deletedTag], []);
       await settleDown(ctx, family);
     },

@@ -1,7 +1,7 @@
 // Bringing a family's devices to what its records say, beside a monitor that extends stores meanwhile: what is in use, what it
 // is to watch, when a freeze has to be put off, and what of the kernel's word about lost stores to believe.
 
-import { converge } from '../dm/converge.ts';
+import { StillStaged, converge } from '../dm/converge.ts';
 import type { Neighbours } from '../dm/converge.ts';
 import { fittingSize, storeBytesFor } from '../dm/cow.ts';
 import type { Desired, InUse } from '../dm/desired.ts';
@@ -22,6 +22,7 @@ import { imageSize } from '../lvm/record.ts';
 import type { Sectors } from '../units.ts';
 import { formatBytes, maxBytes, toBytes, toSectors } from '../units.ts';
 import type { Context, FullStore, WatchedStore } from './context.ts';
+import { takeForStaged } from './in-use.ts';
 import { copiesOf, readEnd } from './stores.ts';
 
 export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[] = []): InUse {
@@ -85,10 +86,22 @@ export interface ConvergeFamily {
 }
 
 /** Brings the family's devices to what its records say, and remembers what the devices that went away had used. */
-export async function convergeFamily(
+export async function convergeFamily(ctx: Context, family: Family, how: ConvergeFamily = {}): Promise<void> {
+  try {
+    await convergeOnce(ctx, family, how);
+  } catch (error) {
+    // What is staged is what has a top, also where somebody else has made that. A record that says otherwise is not believed.
+    const isLiving = (id: VolumeId): boolean => family.nodes.get(id)?.record.deleted === false;
+    if (!(error instanceof StillStaged) || !error.volumes.every(isLiving)) throw error;
+    for (const id of error.volumes) takeForStaged(ctx, id);
+    await convergeOnce(ctx, family, how);
+  }
+}
+
+async function convergeOnce(
   ctx: Context,
   family: Family,
-  { pinned, flatten, holdsMerges = false }: ConvergeFamily = {},
+  { pinned, flatten, holdsMerges = false }: ConvergeFamily,
 ): Promise<void> {
   // With its device goes what the kernel knows of a store.
   await confirmLosses(ctx, family);
@@ -106,6 +119,7 @@ export async function convergeFamily(
         finalUse: async (store, last) => finalUse(ctx, family, store, last),
         lost: (store) => noteLost(ctx, family, store, 'invalid'),
       },
+      mayGo: ctx.lettingGo,
       ...(flatten && { flatten }),
     });
     // Only now is there a status of what was made: from here on it may fill.
@@ -113,6 +127,7 @@ export async function convergeFamily(
     // What is shown again may grow again: a figure from before is worth nothing.
     for (const store of wanted.stores) ctx.measured.delete(store);
     for (const [store, { used, isFinal }] of measured) ctx.measured.set(store, { used: toBytes(used), isFinal });
+    for (const id of ctx.lettingGo) if (family.nodes.has(id)) ctx.lettingGo.delete(id);
     ctx.stuck.delete(family.id);
     if (left.length > 0) ctx.left.add(family.id);
     else ctx.left.delete(family.id);

@@ -9,7 +9,7 @@ import { bytes } from '../../src/units.ts';
 import { PLAIN } from './blank.ts';
 import { beginRestore, modelVolume } from './model.ts';
 import type { Scenario } from './scenario.ts';
-import { check, cutPower, finish, killDriver, learnRestores } from './scenario.ts';
+import { check, cutPower, finish, killDriver, learnRestores, newEngine } from './scenario.ts';
 import { BLOCK_BYTES } from './rig.ts';
 
 export interface ContractCase {
@@ -45,6 +45,11 @@ export async function stage(s: Scenario, id: VolumeId): Promise<void> {
 
 async function topOf(s: Scenario, id: VolumeId): Promise<string | undefined> {
   return (await s.rig.kernel.observe()).devices.get(deviceKey(id, 'top'))?.majorMinor;
+}
+
+async function expectTop(s: Scenario, id: VolumeId, wanted: string | undefined): Promise<void> {
+  const found = await topOf(s, id);
+  if (found !== wanted) throw new Error(`The top of '${id}' is ${found ?? 'gone'}, want ${wanted ?? 'none'}`);
 }
 
 export async function unstage(s: Scenario, id: VolumeId): Promise<void> {
@@ -388,6 +393,57 @@ export const CONTRACT: readonly ContractCase[] = [
           .join('\n');
       if (shape(before) !== shape(after)) throw new Error(`Devices changed:\n${shape(before)}\n--\n${shape(after)}`);
       await scribble(s, made, 3);
+      await right(s);
+    },
+  },
+  {
+    name: 'a driver that knows nothing of a staging takes no device of it away',
+    run: async (s) => {
+      const id = await volume(s);
+      await unstage(s, id);
+      const other = newEngine(s);
+      await other.open();
+      // A raw volume that its pod has not opened yet: nobody holds its device.
+      await stage(s, id);
+      const before = await topOf(s, id);
+      const { id: taken } = await other.createSnapshot(id, 'of the other one');
+      s.model.snapshots.set(taken, { id: taken, volume: id, blocks: [...modelOf(s, id).blocks] });
+      await other.settle();
+      await expectTop(s, id, before);
+      await refused(other.deleteVolume(id), 'it is staged on this node');
+      await expectTop(s, id, before);
+      await killDriver(s);
+      await scribble(s, id);
+      await right(s);
+      await unstage(s, id);
+      await expectTop(s, id, undefined);
+      await right(s);
+    },
+  },
+  {
+    name: 'whatever the records say, what is staged keeps its device until it is unstaged',
+    run: async (s) => {
+      const id = await volume(s);
+      const base = await snapshot(s, id);
+      const kept = await fork(s, base);
+      await scribble(s, id);
+      const before = await topOf(s, id);
+      const shown = await s.rig.read(deviceKey(id, 'top'));
+      const { stores } = await s.rig.lvm.report();
+      const home = stores.find(({ tags }) => tags.includes(`sm.volume=${id}`));
+      if (home === undefined) throw new Error(`Cannot find the store of '${id}'`);
+      await s.rig.lvm.retag(home.store, ['sm.deleted'], []);
+      await s.engine.settle();
+      await refused(s.engine.createSnapshot(kept, 'beside it'), `'${id}' is staged`);
+      await killDriver(s);
+      await s.engine.settle();
+      await expectTop(s, id, before);
+      if (JSON.stringify(await s.rig.read(deviceKey(id, 'top'))) !== JSON.stringify(shown))
+        throw new Error('Other contents');
+      await unstage(s, id);
+      s.model.volumes.delete(id);
+      await expectTop(s, id, undefined);
+      await finish(s);
       await right(s);
     },
   },

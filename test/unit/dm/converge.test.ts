@@ -46,6 +46,9 @@ const neighbours = {
   beforeFreeze: () => Promise.resolve(),
 };
 
+/** As while they are unstaged. */
+const mayGo = new Set([shop, fork]);
+
 /** At the end of the freeze: all stands still that is to, and nothing has been swapped. */
 const still = new Set(steps.flatMap((step) => (step.do === 'suspend' ? [step.device] : [])));
 const loads = new Map(steps.flatMap((step) => (step.do === 'load' ? [[step.device, step.table] as const] : [])));
@@ -71,7 +74,9 @@ async function tried(failing: number, failingAfter?: Step['do'], later = standin
       return fails ? Promise.reject(new Error('it failed')) : Promise.resolve();
     }),
   };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers })).rejects.toThrow('it failed');
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers, mayGo })).rejects.toThrow(
+    'it failed',
+  );
   return all;
 }
 
@@ -109,7 +114,7 @@ test('suspends that follow each other are one call, and so are resumes: writers 
     statuses: () => Promise.resolve(new Map()),
     apply: async (call) => void calls.push(call),
   };
-  await converge(kernel, family, wanted, silentLog, { neighbours, leavers });
+  await converge(kernel, family, wanted, silentLog, { neighbours, leavers, mayGo });
   expect(calls.flat()).toEqual(steps);
   const kinds = calls.map(([step]) => step?.do);
   const together = calls.filter((call) => call.length > 1);
@@ -133,7 +138,9 @@ test('of a call of resumes the last fails, and none has gone on: what was suspen
       return fails ? Promise.reject(new Error('it failed')) : Promise.resolve();
     },
   };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers })).rejects.toThrow('it failed');
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers, mayGo })).rejects.toThrow(
+    'it failed',
+  );
   const wantedResumes = steps.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
   const late = all.slice(steps.findLastIndex((step) => step.do === 'resume') + 1);
   const goneOn = late.flatMap((step) => (step.do === 'resume' ? [step.device] : []));
@@ -194,7 +201,9 @@ test.each([
       return Promise.reject(new Error('it failed'));
     }),
   };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers })).rejects.toThrow('it failed');
+  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers, mayGo })).rejects.toThrow(
+    'it failed',
+  );
   const failedAt = all.findIndex((step) => step.do === failing);
   expect(all.slice(0, failedAt)).toContainEqual({ do: 'open', device: tail });
   const later = all.slice(failedAt + 1).filter((step) => step.do === 'close');
@@ -219,7 +228,7 @@ test('what waits for a store that is given up goes on, also when the freeze is p
   };
   const full = { ...neighbours, beforeFreeze: () => Promise.reject(new Error('it is full')) };
   const inUse = { volumes: new Set([shop]), pinned: new Set<typeof shop>() };
-  const attempt = converge(kernel, rest, desired(rest, inUse), silentLog, { neighbours: full, leavers });
+  const attempt = converge(kernel, rest, desired(rest, inUse), silentLog, { neighbours: full, leavers, mayGo });
   await expect(attempt).rejects.toThrow('it is full');
   expect(all).toContainEqual({ do: 'open', device: tail.key });
   expect(all.filter((step) => step.do === 'close')).toEqual([]);
@@ -244,7 +253,7 @@ test('a store that is extended during every freeze does not end the attempts at 
       if (extended < EXTENSIONS) extended += 1;
     },
   };
-  await converge(kernel, family, wanted, silentLog, { neighbours: busy, leavers });
+  await converge(kernel, family, wanted, silentLog, { neighbours: busy, leavers, mayGo });
   expect(extended).toBe(EXTENSIONS);
   expect(resumed.length).toBeGreaterThan(EXTENSIONS);
 });
@@ -269,6 +278,7 @@ test('a tail that was swapped while a plan without a freeze was carried out, and
   await converge(kernel, all, shown, silentLog, {
     neighbours: { ...neighbours, changes: () => extended },
     leavers,
+    mayGo,
   });
   expect(looks).toEqual([0, 1]);
 });
@@ -286,6 +296,7 @@ test('a tail that was opened because its store goes on in it stays open, also wh
   const attempt = converge(kernel, buildFamily(shop, records, sizes), wantedOf(records, [shop]), silentLog, {
     neighbours: full,
     leavers,
+    mayGo,
   });
   await expect(attempt).rejects.toThrow('it is full');
   const done = all.filter((step) => 'device' in step && step.device === tail).map((step) => step.do);
@@ -318,6 +329,7 @@ test.each([
   const all = buildFamily(shop, ALL, sizes);
   await converge(kernel, all, rest, silentLog, {
     neighbours,
+    mayGo,
     leavers: { ...leavers, lost: (store) => void told.push(store) },
   });
   expect(told).toEqual(tells);
@@ -339,6 +351,7 @@ test.each([
   };
   const { measured } = await converge(kernel, buildFamily(shop, ALL, sizes), nothing, silentLog, {
     neighbours,
+    mayGo,
     leavers: {
       ...leavers,
       finalUse: async (store, { status }) => {
@@ -352,4 +365,23 @@ test.each([
   // When its device has gone, and before it goes itself.
   expect(told.indexOf('asked after 800')).toBeGreaterThan(told.lastIndexOf(`remove ${key}`));
   expect(told.slice(told.indexOf('asked after 800') + 1)).toEqual(['deactivate']);
+});
+
+test('nothing is done where a staged volume would lose its device, unless that is being unstaged', async () => {
+  const all: Step[] = [];
+  const kernel: Kernel = {
+    observe: () => Promise.resolve(before),
+    statuses: () => Promise.resolve(new Map()),
+    apply: inTurn(async (step) => void all.push(step)),
+  };
+  const attempt = (going: readonly (typeof shop)[]): Promise<unknown> =>
+    converge(kernel, buildFamily(shop, ALL, sizes), wantedOf(ALL, [shop]), silentLog, {
+      neighbours,
+      leavers,
+      mayGo: new Set(going),
+    });
+  await expect(attempt([shop])).rejects.toMatchObject({ kind: 'contradiction', volumes: [fork] });
+  expect(all).toEqual([]);
+  await attempt([fork]);
+  expect(all.filter((step) => step.do === 'remove' && step.device.endsWith('-top'))).toHaveLength(1);
 });
