@@ -162,3 +162,7 @@ export function keyOfDmUuid(vg: VgUuid, uuid: string): DeviceKey | undefined {
 export function dmName(pool: PoolName, key: DeviceKey): string {
   return `snapmerge-${pool}-${key}`;
 }
+/** UUID of the device that the owner of a volume group holds open: no pool's own, whatever the group's UUID. */
+export function lockUuid(vgName: string): string {
+  return `${DM_UUID_PREFIX}LOCK-${vgName}`;
+}

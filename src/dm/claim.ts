@@ -6,7 +6,7 @@ import { closeSync, constants, openSync } from 'node:fs';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Exec } from '../exec.ts';
 import { failureOf } from '../exec.ts';
-import { DM_UUID_PREFIX } from '../ids.ts';
+import { lockUuid } from '../ids.ts';
 import { nodeOf } from './observed.ts';
 import { udevRuns } from './udev.ts';
 
@@ -133,11 +133,6 @@ export function createClaims({ exec, open, holder, sleep }: ClaimOptions): Claim
 interface Found {
   readonly majorMinor: string;
   readonly name: string;
-}
-
-/** Also in what `snapmerge tables` prints: open while a driver runs. */
-export function lockUuid(vgName: string): string {
-  return `${DM_UUID_PREFIX}LOCK-${vgName}`;
 }
 
 function findArgv(uuid: string): readonly [string, ...string[]] {

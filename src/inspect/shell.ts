@@ -8,7 +8,7 @@ import type { PoolReport } from '../lvm/lvm.ts';
 import { targetLine } from '../dm/table.ts';
 import { fail, unreachable } from '../errors.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
-import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
+import { deviceKey, dmName, dmUuid, lockUuid, volumeId } from '../ids.ts';
 
 export interface Names {
   readonly pool: PoolName;
@@ -17,14 +17,20 @@ export interface Names {
 }
 
 /**
- * What the commands below begin with: `$n` and `$u` begin the names and UUIDs of this pool's devices, `dm NAME` is the
- * number of a device, `shown LABEL NAME` says where to find it. Once LVM has committed anything since `seqno`, a store may
+ * What the commands below begin with: while a driver owns the group, none of them is carried out, because it would take away
+ * what that has staged, or make what it knows nothing of.
+ * `$n` and `$u` begin the names and UUIDs of this pool's devices, `dm NAME` is the number of a device, `shown LABEL NAME`
+ * says where to find it. Once LVM has committed anything since `seqno`, a store may
  * be longer than these tables know, and what lies there would be lost: `dm` then gives nothing, so that no table is taken.
  */
 export function preamble({ pool, vgName, vgUuid }: Names, { seqno, physicalVolumes }: PoolReport): readonly string[] {
   const disks = physicalVolumes.filter(({ missing }) => !missing).map(({ path }) => path);
   const stale = `STOP: volume group '${vgName}' is not as it was when this was printed: print it again`;
   return [
+    `owned=$(dmsetup info -c --noheadings -o open -u ${lockUuid(vgName)} 2>/dev/null || echo 0)`,
+    `[ "$owned" = 0 ] || echo "STOP: a driver owns volume group '${vgName}': nothing of this is done"`,
+    `dmsetup() { [ "$owned" = 0 ] && command dmsetup "$@"; }`,
+    `lvchange() { [ "$owned" = 0 ] && command lvchange "$@"; }`,
     // Of all others LVM would read one that a driver left suspended, and wait for it for ever.
     `quiet='--devices ${disks.join(',')}'`,
     `seqno=$(vgs $quiet --noheadings -o vg_seqno ${vgName} | tr -d ' ')`,

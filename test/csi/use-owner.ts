@@ -41,6 +41,9 @@ export function ownerTests(scene: () => { readonly w: Workload }): void {
     expect(made).toMatch(OWNED);
     expect(made).toMatch(/code [12]\n$/);
 
+    const byHand = await w.sh('snapmerge tables --remove >/tmp/remove; bash </tmp/remove 2>&1 || true');
+    expect(byHand).toContain("STOP: a driver owns volume group 'pool'");
+
     expect(await w.sh(look)).toBe(before);
     expect(await w.rawSum(device)).toBe(holds);
 

@@ -32,7 +32,7 @@ function linesOf(more: Partial<TablesRequest> = {}, records: readonly StoreRecor
   return tablesOf(request).lines;
 }
 const commandsIn = (lines: readonly string[]): readonly string[] =>
-  lines.filter((line) => /^(dmsetup|lvchange)/.test(line));
+  lines.filter((line) => /^(dmsetup|lvchange) /.test(line));
 /** Devices of volumes and snapshots. */
 const madeIn = (lines: readonly string[]): readonly string[] =>
   lines.flatMap((line) => /^dmsetup create \$n-([vs]-\S+)/.exec(line)?.[1] ?? []);
@@ -42,6 +42,10 @@ test('from the bottom up, lower devices by the number that the kernel gave', () 
     "# Pool 'fast', volume group 'vg-fast', at metadata commit 7: shows its volumes and snapshots.",
     '# For a root shell on a node where no driver runs. A driver that is started later goes on from here.',
     '# Nobody makes stores larger without the driver: when one is full, whoever writes into it waits until it is back.',
+    'owned=$(dmsetup info -c --noheadings -o open -u SNAPMERGE-LOCK-vg-fast 2>/dev/null || echo 0)',
+    `[ "$owned" = 0 ] || echo "STOP: a driver owns volume group 'vg-fast': nothing of this is done"`,
+    'dmsetup() { [ "$owned" = 0 ] && command dmsetup "$@"; }',
+    'lvchange() { [ "$owned" = 0 ] && command lvchange "$@"; }',
     "quiet='--devices /dev/vdc'",
     "seqno=$(vgs $quiet --noheadings -o vg_seqno vg-fast | tr -d ' ')",
     `[ "$seqno" = 7 ] || echo "STOP: volume group 'vg-fast' is not as it was when this was printed: print it again"`,
