@@ -23,7 +23,7 @@ export function ownerTests(scene: () => { readonly w: Workload }): void {
     const before = await w.sh(look);
 
     // The same configuration: the socket is taken.
-    const same = await w.sh(`code=0; timeout ${SECOND_LIMIT_S} snapmerge serve --config ${CONFIG} 2>&1 || code=$?
+    const same = await w.sh(`code=0; timeout -k 10 ${SECOND_LIMIT_S} snapmerge serve --config ${CONFIG} 2>&1 || code=$?
       echo "code $code"`);
     expect(same).toMatch(OWNED);
     expect(same).toMatch(/another process serves there;.*\ncode 1\n$/);
