@@ -433,13 +433,23 @@ export const CONTRACT: readonly ContractCase[] = [
       const home = stores.find(({ tags }) => tags.includes(`sm.volume=${id}`));
       if (home === undefined) throw new Error(`Cannot find the store of '${id}'`);
       await s.rig.lvm.retag(home.store, ['sm.deleted'], []);
-      await s.engine.settle();
-      await refused(s.engine.createSnapshot(kept, 'beside it'), `'${id}' is staged`);
       await killDriver(s);
+      await refused(s.engine.createSnapshot(kept, 'beside it'), `'${id}' is staged`);
       await s.engine.settle();
       await expectTop(s, id, before);
       if (JSON.stringify(await s.rig.read(deviceKey(id, 'top'))) !== JSON.stringify(shown))
         throw new Error('Other contents');
+      // Put right, it is staged as before.
+      await s.rig.lvm.retag(home.store, [], ['sm.deleted']);
+      await killDriver(s);
+      await snapshot(s, kept);
+      await scribble(s, id, 5);
+      await expectTop(s, id, before);
+      await right(s);
+      // And unstaged, it is deleted as the records say.
+      await s.rig.lvm.retag(home.store, ['sm.deleted'], []);
+      await killDriver(s);
+      await expectTop(s, id, before);
       await unstage(s, id);
       s.model.volumes.delete(id);
       await expectTop(s, id, undefined);
