@@ -66,8 +66,8 @@ const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tr
     if (outcome === true) return true;
     // The kernel says why on its standard error, or at the end of what it shows, and warns of this and that before.
     const said = await Promise.all([MACHINE_LOG, CONSOLE].map((name) => tailOf(join(dir, name), LOG_TAIL_BYTES)));
-    const lines = said.flatMap((text) => text.trim().split('\n').slice(-1)).filter((line) => line !== '');
-    return lines[0] ?? outcome;
+    const last = said.map((text) => text.trim().split('\n').at(-1) ?? '');
+    return last.find((line) => line !== '') ?? outcome;
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
