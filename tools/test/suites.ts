@@ -94,7 +94,7 @@ export const SUITES: readonly Suite[] = [
       vitest('faults', 'test/kernel/faults.test.ts'),
       vitest('contract', 'test/kernel/contract.test.ts'),
       vitest('tails', 'test/kernel/tails.test.ts'),
-      vitest('adapters', 'test/kernel/adapters.test.ts'),
+      vitest('adapters', 'test/kernel/adapters.test.ts', 'test/kernel/guests.test.ts'),
     ],
   },
   {
@@ -115,6 +115,7 @@ export const SUITES: readonly Suite[] = [
     parts: [
       onQemu('contract', 'test/kernel/contract.test.ts'),
       onQemu('adapters', 'test/kernel/adapters.test.ts'),
+      onQemu('guests', 'test/kernel/guests.test.ts'),
       onQemu('random', 'test/kernel/random.test.ts', { SNAPMERGE_SEEDS: '2', SNAPMERGE_OPERATIONS: '30' }),
       onQemu('cuts', 'test/kernel/cuts.test.ts', { SNAPMERGE_CUTS: '8' }),
     ],
