@@ -25,7 +25,7 @@ const onQemu = (accelerator: Accelerator, release: string): string =>
 
 const onUml = (release: string): string => `guests run Linux ${release} as a program (User Mode Linux)`;
 
-/** Undefined when it is asked for User Mode Linux and there is none: the text says why. */
+/** Or why there is nothing of what is asked for. */
 export const decideBed = async ({
   asked,
   release,

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf } from '../src/errors.ts';
 import { cacheDir } from '../tools/cache.ts';
+import { ensureDebianPackages } from '../tools/debian-packages.ts';
 import { QEMU_KEY, qemu } from '../tools/image/qemu.ts';
 import { UML_KEY, uml } from '../tools/image/uml.ts';
 import type { Uml } from '../tools/image/uml.ts';
@@ -51,8 +52,13 @@ export const kvmWorks = async (kernel: string, initramfs: string): Promise<boole
 const Means = z.object({ memoryDir: z.string(), tracing: z.enum(['seccomp', 'ptrace']), release: z.string() });
 export type UmlMeans = Readonly<z.infer<typeof Means>>;
 
-/** True, or why not in a few words. */
-const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tracing): Promise<true | string> => {
+interface Failed {
+  readonly why: string;
+  /** Would it be the same with other memory and other tracing? */
+  readonly isFinal: boolean;
+}
+
+const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tracing): Promise<true | Failed> => {
   const dir = await mkdtemp(join(cacheDir(), 'probe-'));
   try {
     const frame = { dir, memoryMiB: PROBE_MEMORY_MIB, tap: TAP };
@@ -62,12 +68,14 @@ const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tr
     const env = { TMPDIR: memoryDir, HOME: dir };
     const machine = await startMachine({ argv: command, env, printsConsole: true }, { dir, detached: false });
     const outcome = await machine.until((shown) => (shown.includes(PASSED) ? true : undefined), UML_LIMIT_MS);
+    const hangs = !machine.hasEnded();
     await machine.kill();
     if (outcome === true) return true;
     // The kernel says why on its standard error, or at the end of what it shows, and warns of this and that before.
     const said = await Promise.all([MACHINE_LOG, CONSOLE].map((name) => tailOf(join(dir, name), LOG_TAIL_BYTES)));
     const last = said.map((text) => text.trim().split('\n').at(-1) ?? '');
-    return last.find((line) => line !== '') ?? outcome;
+    const why = last.find((line) => line !== '') ?? outcome;
+    return { why, isFinal: hangs || why.startsWith(START_FAILED) };
   } finally {
     await rm(dir, { recursive: true, force: true });
   }
@@ -82,6 +90,7 @@ const hasRoom = async (dir: string): Promise<boolean> => {
 const findMeans = async (initramfs: string): Promise<UmlMeans | string> => {
   let kit: Uml;
   try {
+    await ensureDebianPackages(['iproute2']);
     kit = await uml();
   } catch (error) {
     return messageOf(error);
@@ -97,9 +106,8 @@ const findMeans = async (initramfs: string): Promise<UmlMeans | string> => {
     for (const tracing of ['seccomp', 'ptrace'] as const) {
       const outcome = await boots(kit, initramfs, memoryDir, tracing);
       if (outcome === true) return { memoryDir, tracing, release: kit.release };
-      // It did not come to the kernel: nothing that is tried here would change that.
-      if (outcome.startsWith(START_FAILED)) return outcome;
-      reasons.add(`${tracing}: ${outcome}`);
+      if (outcome.isFinal) return outcome.why;
+      reasons.add(`${tracing}: ${outcome.why}`);
     }
   }
   return [...reasons].join('; ');

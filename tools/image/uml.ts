@@ -5,7 +5,6 @@
 import { copyFile, mkdir, readFile, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached, hashOf } from '../cache.ts';
-import { ensureDebianPackages } from '../debian-packages.ts';
 import { ToolError } from '../fault.ts';
 import { say } from '../progress.ts';
 import { attempt, run } from '../run.ts';
@@ -80,7 +79,6 @@ const fetchPackage = async (dir: string, mirror: string, keyring: string, path: 
 };
 
 const build = async (dir: string, final: string): Promise<void> => {
-  await ensureDebianPackages(['iproute2']);
   const base = join(dir, 'base');
   await unpackDebian(base, 'extract', PACKAGES);
   const scratch = join(dir, 'scratch');
