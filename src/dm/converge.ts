@@ -5,6 +5,7 @@ import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import { deviceKey, entityOf, isDeviceKey, isTail, isTop, isVolumeId, ownerOf, storeOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
+import { deepest } from './depth.ts';
 import type { Desired } from './desired.ts';
 import type { Family } from './family.ts';
 import type { Call, Kernel, Observed } from './kernel.ts';
@@ -153,6 +154,7 @@ async function oneRound(
     const before = neighbours.changes();
     const seen = ofFamily(await kernel.observe('without-statuses'), family);
     refuseStaged(seen, desired, mayGo);
+    refuseTooDeep(desired, seen);
     const all = plan(seen, desired, planOptions);
     const freeze = all.findIndex((step) => waitsForWrites(step, seen));
     const harmless = freeze < 0 ? all : all.slice(0, freeze);
@@ -175,6 +177,17 @@ async function oneRound(
   });
   notOvertaken(neighbours, changes);
   return left;
+}
+
+/** Whatever the records say: what is left undone can be put right, a kernel that is down takes the whole node with it. */
+function refuseTooDeep(desired: Desired, seen: Observed): void {
+  const found = deepest(desired, seen);
+  if (found === undefined) return;
+  const { key, depth, most } = found;
+  throw new SnapmergeError(
+    'precondition',
+    `Cannot show '${key}': ${depth} devices would lie on top of each other, and more than ${most} could bring the kernel down`,
+  );
 }
 
 /** Who did not wait any longer may have swapped a tail that the plan closed after that. */

@@ -9,7 +9,7 @@ import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import type { SnapshotStatus } from '../../../src/dm/status.ts';
 import type { Table } from '../../../src/dm/table.ts';
 import { onStore } from '../../../src/dm/table.ts';
-import { poolName, snapshotId, storeDevice, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
+import { ID_ALPHABET, poolName, snapshotId, storeDevice, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
 import type { DeviceKey } from '../../../src/ids.ts';
 import type { PoolReport } from '../../../src/lvm/lvm.ts';
 import type { Entity, RestoreMark, StoreRecord } from '../../../src/lvm/record.ts';
@@ -108,6 +108,19 @@ export function restoring(): readonly StoreRecord[] {
     { ...fridayRecord, store: storeName('sm_0000000005'), generation: 2, pending: token },
     forkRecord,
   ];
+}
+
+/** Shop with so many snapshots, and a fork of the oldest. */
+export function deepRecords(count: number): readonly StoreRecord[] {
+  const idOf = (n: number): string => `${ID_ALPHABET[n >> 5]}${ID_ALPHABET[n & 31]}`.padStart(10, '7');
+  const snapshots = Array.from({ length: count }, (_, n): StoreRecord => ({
+    ...fridayRecord,
+    store: storeName(`sm_${idOf(n)}`),
+    entity: { ...fridayRecord.entity, kind: 'snapshot', volume: shop, id: snapshotId(`s-${idOf(n)}`) },
+    place: { kind: 'chain', volume: shop, seq: n },
+  }));
+  const fork: StoreRecord = { ...forkRecord, place: { kind: 'fork', snapshot: snapshotId(`s-${idOf(0)}`) } };
+  return [shopRecord, ...snapshots, fork];
 }
 
 export function reportOf(records: readonly StoreRecord[], more: Partial<PoolReport> = {}): PoolReport {
