@@ -94,6 +94,7 @@ const ADVICE: Readonly<Record<Difference['kind'], string>> = {
   store: 'see lvs and pvs of the pool; the driver activates stores when it starts',
   'left-over': 'the driver takes it away when it starts',
   law: 'stop what uses either, and read both before anything is written',
+  depth: 'unstage it, or delete snapshots that it reads through and nothing else needs; see docs/recovery.md',
 };
 
 export function renderCheck(report: CheckReport, style: Style): readonly string[] {

@@ -1,5 +1,6 @@
 // `snapmerge tree`: families as trees, each image below what it reads through. Pure.
 
+import { MOST_NESTED, MOST_NESTED_NEW } from '../dm/depth.ts';
 import type { FamilyView, ImageView, MergeView, PoolContents, PoolView, WishView } from '../inspect/view.ts';
 import { labelOf } from '../inspect/view.ts';
 import type { EntityId } from '../ids.ts';
@@ -105,17 +106,18 @@ function storeText({ chunk, used, storeSize }: ImageView): string {
 }
 
 function marksCell(family: FamilyView, image: ImageView): Cell {
-  const { merge, wish, full, scratch, damaged } = image;
+  const { merge, wish, full, scratch, damaged, depth } = image;
   const marks = [
     damaged ? 'a disk under its store is missing' : '',
     full === undefined ? '' : `full: ${nameIn(family, full.writer)} waits for ${formatBytes(full.missing)} in the pool`,
     merge === undefined ? '' : mergeText(family, merge),
     wish === undefined ? '' : wishText(family, wish),
     scratch ? 'scratch' : '',
+    depth > MOST_NESTED_NEW ? `${depth} devices deep` : '',
   ].filter((mark) => mark !== '');
   const isMoving = merge !== undefined || wish !== undefined;
-  const isWrong = damaged || full !== undefined;
-  return cell(marks.join(', '), isWrong ? 'red' : isMoving ? 'yellow' : 'plain');
+  const isWrong = damaged || full !== undefined || (depth > MOST_NESTED && image.shown);
+  return cell(marks.join(', '), isWrong ? 'red' : isMoving || depth > MOST_NESTED_NEW ? 'yellow' : 'plain');
 }
 
 /** `restoring to friday, 37 %`, `taking over shop, 120 MiB left`. */

@@ -2,8 +2,9 @@
 // `plan`: a difference is what the plan would put right. Pure.
 
 import { ofFamily } from '../dm/converge.ts';
+import { MOST_NESTED, liveDepths } from '../dm/depth.ts';
 import type { Desired, InUse } from '../dm/desired.ts';
-import { fedBy, isWritten } from '../dm/desired.ts';
+import { devicesBelow, fedBy, isWritten } from '../dm/desired.ts';
 import type { Family, Forest } from '../dm/family.ts';
 import type { Observed } from '../dm/kernel.ts';
 import { nodeOf } from '../dm/observed.ts';
@@ -32,7 +33,13 @@ export interface FindingsInput {
 
 /** All that differs in one family; empty when nothing does. */
 export function familyFindings(input: FindingsInput): readonly Finding[] {
-  return [...deviceFindings(input), ...lostFindings(input), ...sharedFindings(input), ...storeFindings(input)];
+  return [
+    ...deviceFindings(input),
+    ...lostFindings(input),
+    ...sharedFindings(input),
+    ...depthFindings(input),
+    ...storeFindings(input),
+  ];
 }
 
 function finding(kind: FindingKind, subject: string, message: string): Finding {
@@ -193,6 +200,22 @@ function sharedFindings({ family, observed }: FindingsInput): readonly Finding[]
     const names = holders.map(({ key }) => `'${key}'`).join(' and ');
     return [finding('law', store, `${names} hold its exceptions at once: one of them shows something wrong`)];
   });
+}
+
+/** What an earlier version has shown is left as it is; only what nothing else lies on is named. */
+function depthFindings({ observed }: FindingsInput): readonly Finding[] {
+  const below = new Set([...observed.devices.values()].flatMap(({ live }) => devicesBelow(live ?? [])));
+  return [...liveDepths(observed)].flatMap(([key, depth]) =>
+    depth > MOST_NESTED && !below.has(key)
+      ? [
+          finding(
+            'depth',
+            key,
+            `lies on ${depth - 1} devices, one on the other; more than ${MOST_NESTED} together could bring the kernel down`,
+          ),
+        ]
+      : [],
+  );
 }
 
 function storeFindings({ family, stores, underWay }: FindingsInput): readonly Finding[] {

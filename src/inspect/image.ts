@@ -23,6 +23,7 @@ export interface ImageInput {
   readonly observed: Observed;
   readonly wanted: Desired;
   readonly known: Known;
+  readonly depths: ReadonlyMap<EntityId, number>;
 }
 
 export function viewImage(input: ImageInput): ImageView {
@@ -43,6 +44,7 @@ export function viewImage(input: ImageInput): ImageView {
     store,
     storeSize: stores.get(store)?.size ?? bytes(0),
     used: usedOf(input),
+    depth: input.depths.get(node.id) ?? 0,
     shown: observed.devices.get(deviceKey(node.id, 'view'))?.live !== undefined,
     fed: isFed(family, node),
     top: topView(node, observed),

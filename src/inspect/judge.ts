@@ -1,5 +1,6 @@
 // What an operator must know of a pool: what is wrong, and what will be if nothing is done. Pure.
 
+import { MOST_NESTED, MOST_NESTED_NEW } from '../dm/depth.ts';
 import { formatBytes } from '../units.ts';
 import type { EntityId } from '../ids.ts';
 import type { FamilyView, ImageView, PoolContents, PoolView } from './view.ts';
@@ -43,6 +44,7 @@ function familyTroubles({ id, images, stuck, waitsForRoom }: FamilyView): readon
     ...images
       .filter(({ state }) => state !== 'sound')
       .map((image) => `${image.kind} '${labelOf(image)}': the kernel says '${image.state}'`),
+    ...images.flatMap(tooDeep),
     ...images.flatMap(({ full, store }) =>
       full === undefined
         ? []
@@ -60,8 +62,40 @@ function familyTroubles({ id, images, stuck, waitsForRoom }: FamilyView): readon
   ];
 }
 
-function notices({ free, reserve, metadataFree, metadataSize }: PoolContents): readonly string[] {
+/** Staged beyond what is safe, by an earlier version; nothing of it is taken away. */
+function tooDeep(image: ImageView): readonly string[] {
+  const { depth, top, kind } = image;
+  if (top === undefined || depth <= MOST_NESTED) return [];
   return [
+    `${kind} '${labelOf(image)}' is staged, and shown by ${depth} devices on top of each other: more than ${MOST_NESTED} ` +
+      'could bring the kernel down; delete snapshots that it reads through, or unstage it',
+  ];
+}
+
+/** Nothing is wrong with it yet. */
+function deepening(image: ImageView): readonly string[] {
+  const { depth, top, kind, ghost } = image;
+  const helps = 'delete snapshots that it reads through';
+  if (kind === 'snapshot' || ghost || depth <= MOST_NESTED_NEW) return [];
+  if (top === undefined) {
+    return depth <= MOST_NESTED
+      ? []
+      : [
+          `${kind} '${labelOf(image)}' cannot be staged: ${depth} devices would lie on top of each other to show it, and ` +
+            `more than ${MOST_NESTED} could bring the kernel down; ${helps}`,
+        ];
+  }
+  return depth > MOST_NESTED
+    ? []
+    : [
+        `${kind} '${labelOf(image)}' is shown by ${depth} devices on top of each other: at ${MOST_NESTED} no more snapshots ` +
+          `are taken of what it reads through; ${helps}, or unstage it`,
+      ];
+}
+
+function notices({ free, reserve, metadataFree, metadataSize, families }: PoolContents): readonly string[] {
+  return [
+    ...families.flatMap(({ images }) => images.flatMap(deepening)),
     ...(reserve !== undefined && free < reserve
       ? [`${formatBytes(free)} free, less than its reserve of ${formatBytes(reserve)}: nothing new can be made`]
       : []),

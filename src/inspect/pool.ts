@@ -1,6 +1,7 @@
 // What LVM and the kernel hold of one pool -> what there is to see of it. Pure.
 
 import { ofFamily } from '../dm/converge.ts';
+import { imageDepths } from '../dm/depth.ts';
 import type { InUse } from '../dm/desired.ts';
 import { desired } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
@@ -81,7 +82,10 @@ function viewFamily(
   const inUse = inUseOf(family, known);
   const wanted = desired(family, inUse);
   const stored = [...family.records.keys()].reduce((sum, store) => sum + (stores.get(store)?.size ?? 0n), 0n);
-  const images = parentsFirst(family).map((node) => viewImage({ family, node, stores, observed, wanted, known }));
+  const depths = imageDepths(family);
+  const images = parentsFirst(family).map((node) =>
+    viewImage({ family, node, stores, observed, wanted, known, depths }),
+  );
   // What a restore waits for is told with the restore.
   const isTold = images.some(({ wish }) => wish !== undefined && wish.reason !== '');
   return {

@@ -2,6 +2,7 @@
 // `desired` with everything in use, and the order is `plan`'s; shell.ts turns its steps into commands. Pure.
 
 import { ofFamily } from '../dm/converge.ts';
+import { MOST_NESTED, deepest, imageDepths, liveDepths } from '../dm/depth.ts';
 import type { Desired, DesiredDevice } from '../dm/desired.ts';
 import { desired, fedBy } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
@@ -50,22 +51,55 @@ export function tablesOf(request: TablesRequest): Tables {
   const { names, report, observed, only, mode, readOnly } = request;
   const forest = buildForest(report.stores);
   const lines = [...heading(request), ...preamble(names, report)];
+  const leftOut = forest.troubles.map(({ reason }) => reason);
   for (const family of forest.families.values()) {
-    const shown = [...family.nodes.values()].filter(
+    const own = ofFamily(observed, family);
+    const asked = [...family.nodes.values()].filter(
       ({ id, record }) => !record.deleted && (only === undefined || only.has(id)),
     );
+    const now = mode === 'all' ? NOTHING : own;
+    const deep = mode === 'remove' ? [] : tooDeep(family, asked, now);
+    leftOut.push(...deep.map(({ reason }) => reason));
+    const shown = asked.filter((node) => !deep.some((one) => one.node === node));
     if (shown.length === 0) continue;
     const wanted = wantedOf(family, shown, readOnly);
-    const own = ofFamily(observed, family);
-    const steps = plan(mode === 'all' ? NOTHING : own, mode === 'remove' ? EMPTY : wanted);
+    // What merges is shown whoever asks.
+    const merges = mode === 'remove' ? undefined : deepest(wanted, now);
+    if (merges !== undefined) {
+      leftOut.push(tooDeepText(`family '${family.id}'`, merges.depth));
+      continue;
+    }
+    const steps = plan(now, mode === 'remove' ? EMPTY : wanted);
     if (steps.length === 0) continue;
     const commands = commandsOf(steps, names, (device) => explain(family, device));
     lines.push('', `# ---- family ${family.id}${describeFamily(family)}`, ...commands);
     if (mode !== 'remove') lines.push(...shown.map((node) => shownLine(node, readOnly)));
   }
-  const leftOut = forest.troubles.map(({ reason }) => reason);
   lines.push(...leftOut.flatMap((reason) => ['', `# !! left out: ${reason}`]));
   return { lines, leftOut };
+}
+
+/** What would bring the kernel down when it is read, unless it is there already. */
+function tooDeep(
+  family: Family,
+  asked: readonly Node[],
+  now: Observed,
+): readonly { readonly node: Node; readonly reason: string }[] {
+  const depths = imageDepths(family);
+  const live = liveDepths(now);
+  return asked.flatMap((node) => {
+    const depth = depths.get(node.id) ?? 0;
+    const present = live.get(deviceKey(node.id, 'top')) ?? live.get(deviceKey(node.id, 'view')) ?? 0;
+    if (depth <= MOST_NESTED || depth <= present) return [];
+    return [{ node, reason: tooDeepText(`${node.record.entity.kind} '${label(node)}'`, depth) }];
+  });
+}
+
+function tooDeepText(what: string, depth: number): string {
+  return (
+    `Cannot show ${what}: ${depth} devices would lie on top of each other, and more than ${MOST_NESTED} could bring ` +
+    'the kernel down'
+  );
 }
 
 const EMPTY: Desired = { devices: [], stores: new Set(), givenUp: new Set() };

@@ -75,6 +75,8 @@ export interface ImageView {
   readonly storeSize: Bytes;
   /** Bytes of its store that hold something: all of a data store; undefined where nobody has counted. */
   readonly used: Bytes | undefined;
+  /** Devices on top of each other that show it, or would if it were shown; of a volume, up to what is mounted. */
+  readonly depth: number;
   /** Its view is in the kernel. Otherwise it is dormant. */
   readonly shown: boolean;
   /** Takes what is overwritten below it, now or when that is written again. */
@@ -103,7 +105,9 @@ export type FindingKind =
   /** Devices and stores that nothing needs. */
   | 'left-over'
   /** Two live devices hold one store's exceptions. */
-  | 'law';
+  | 'law'
+  /** More devices lie on top of each other than a kernel is sure to bear. */
+  | 'depth';
 
 export interface Finding {
   readonly kind: FindingKind;

@@ -62,6 +62,7 @@ const FINDINGS: Readonly<Record<FindingKind, string>> = {
   store: 'FINDING_KIND_STORE',
   'left-over': 'FINDING_KIND_LEFT_OVER',
   law: 'FINDING_KIND_LAW',
+  depth: 'FINDING_KIND_DEPTH',
 };
 
 export function toWire({ version, pools }: NodeView): Message {
@@ -128,6 +129,7 @@ function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): Message {
     store: image.store,
     store_bytes: `${image.storeSize}`,
     ...(used === undefined ? {} : { used_bytes: `${used}` }),
+    depth: image.depth,
     shown: image.shown,
     fed: image.fed,
     device: top?.path ?? '',
@@ -251,6 +253,7 @@ const image = z
     store,
     store_bytes: size,
     used_bytes: optionalSize,
+    depth: z.int(),
     shown: z.boolean(),
     fed: z.boolean(),
     device: z.string(),
@@ -278,6 +281,7 @@ const image = z
       store: one.store,
       storeSize: one.store_bytes,
       used: one.used_bytes,
+      depth: one.depth,
       shown: one.shown,
       fed: one.fed,
       top: one.device === '' ? undefined : { path: one.device, openers: one.openers },

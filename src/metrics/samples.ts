@@ -80,7 +80,7 @@ export interface Sample {
 const PHASES = ['waiting', 'merging', 'done', 'failed'] as const;
 const MODES = ['origin', 'snapshot', 'onactivate'] as const;
 const KINDS = ['volume', 'fork', 'snapshot'] as const;
-const FINDINGS: readonly FindingKind[] = ['table', 'state', 'not-fed', 'lost', 'store', 'left-over', 'law'];
+const FINDINGS: readonly FindingKind[] = ['table', 'state', 'not-fed', 'lost', 'store', 'left-over', 'law', 'depth'];
 
 /** Of every pool that was looked at; restores by pool. */
 export function samplesOf(

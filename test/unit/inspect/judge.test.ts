@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import { MOST_NESTED, MOST_NESTED_NEW } from '../../../src/dm/depth.ts';
 import { judge } from '../../../src/inspect/judge.ts';
 import { viewPool } from '../../../src/inspect/pool.ts';
 import type { PoolContents } from '../../../src/inspect/view.ts';
 import { gib, kib, mib } from '../../../src/units.ts';
-import { POOL, friday, lookOf, shop } from './family.ts';
+import { POOL, fork, friday, lookOf, shop } from './family.ts';
 
 const right = viewPool(lookOf());
 const judged = (more: Partial<PoolContents> = {}) =>
@@ -63,4 +64,44 @@ test('a pool that does not answer', () => {
   expect(judge({ name: POOL, problem: 'no disk', contents: undefined }).wrong).toEqual([
     "pool 'fast' does not answer: no disk",
   ]);
+});
+
+test('a fork that lies deep: told while it is staged, and when it could not be', () => {
+  const deepAt = (depth: number, staged: boolean) =>
+    right.families.map((one) => ({
+      ...one,
+      images: one.images.map((image) =>
+        image.id === fork
+          ? { ...image, depth, top: staged ? { path: '/dev/dm-9', openers: 1 } : undefined }
+          : { ...image, depth },
+      ),
+    }));
+  const told = (depth: number, staged: boolean) => {
+    const { wrong, notices } = judged({ families: deepAt(depth, staged) });
+    const ofFork = (text: string): boolean => text.includes("'test-a'");
+    return { wrong: wrong.filter(ofFork), notices: notices.filter(ofFork) };
+  };
+  expect(told(MOST_NESTED_NEW, true)).toEqual({ wrong: [], notices: [] });
+  expect(told(MOST_NESTED, false)).toEqual({ wrong: [], notices: [] });
+  expect(told(MOST_NESTED_NEW + 1, true)).toEqual({
+    wrong: [],
+    notices: [
+      "pool 'fast': fork 'test-a' is shown by 33 devices on top of each other: at 48 no more snapshots are taken of what " +
+        'it reads through; delete snapshots that it reads through, or unstage it',
+    ],
+  });
+  expect(told(MOST_NESTED + 1, true)).toEqual({
+    wrong: [
+      "pool 'fast': fork 'test-a' is staged, and shown by 49 devices on top of each other: more than 48 could bring the " +
+        'kernel down; delete snapshots that it reads through, or unstage it',
+    ],
+    notices: [],
+  });
+  expect(told(MOST_NESTED + 1, false)).toEqual({
+    wrong: [],
+    notices: [
+      "pool 'fast': fork 'test-a' cannot be staged: 49 devices would lie on top of each other to show it, and more than " +
+        '48 could bring the kernel down; delete snapshots that it reads through',
+    ],
+  });
 });

@@ -1,20 +1,24 @@
 import { expect, test } from 'vitest';
 import type { StoreRecord } from '../../../src/lvm/record.ts';
 import { storeName } from '../../../src/ids.ts';
+import { MOST_NESTED } from '../../../src/dm/depth.ts';
 import type { TablesRequest } from '../../../src/inspect/tables.ts';
 import { tablesOf } from '../../../src/inspect/tables.ts';
 import {
   ALL,
   NAMES,
+  deepRecords,
   fork,
   friday,
   lookOf,
+  observedOf,
   reportOf,
   restoring,
   shop,
   shopRecord,
   thursday,
   thursdayRecord,
+  wantedOf,
 } from './family.ts';
 
 const NOTHING = { devices: new Map(), stores: new Map() };
@@ -158,4 +162,34 @@ test('a family in contradiction is left out, and said', () => {
   expect(commandsIn(tables.lines)).toEqual([]);
   expect(tables.leftOut).toHaveLength(1);
   expect(tables.lines.at(-1)).toMatch(/^# !! left out: Cannot trust/);
+});
+
+test('what lies too deep is left out, unless it is there: reading it could bring the kernel down', () => {
+  const records = deepRecords(MOST_NESTED);
+  const request: TablesRequest = {
+    names: NAMES,
+    report: reportOf(records),
+    observed: NOTHING,
+    only: undefined,
+    mode: 'all',
+    readOnly: true,
+  };
+  const { lines, leftOut } = tablesOf(request);
+  // The newest lies three deep: its own view, its cow and the tail of that.
+  const shown = MOST_NESTED - 2;
+  expect(madeIn(lines).filter((key) => key.startsWith('s-'))).toHaveLength(shown);
+  expect(leftOut).toHaveLength(3);
+  expect(leftOut).toContain(
+    `Cannot show volume 'test-a (${fork})': ${MOST_NESTED + 4} devices would lie on top of each other, and more than ` +
+      `${MOST_NESTED} could bring the kernel down`,
+  );
+  expect(lines.filter((line) => line.startsWith('# !! left out: Cannot show'))).toHaveLength(3);
+
+  const observed = observedOf(wantedOf(records, [shop, fork]));
+  const missing = tablesOf({ ...request, observed, mode: 'missing', readOnly: false, only: new Set([shop, fork]) });
+  expect(missing.leftOut).toEqual([]);
+  expect(commandsIn(missing.lines)).toEqual([]);
+  const removed = tablesOf({ ...request, observed, mode: 'remove' });
+  expect(removed.leftOut).toEqual([]);
+  expect(removed.lines.filter((line) => line.startsWith('dmsetup remove'))).not.toEqual([]);
 });
