@@ -1,12 +1,14 @@
 // Staging and unstaging as the engine sees them: a volume's top device appears with all it reads through, and goes with
 // whatever nothing else needs.
 
+import { MOST_NESTED } from '../dm/depth.ts';
 import { fail } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import { bytes } from '../units.ts';
 import type { Bytes } from '../units.ts';
 import type { Context } from './context.ts';
+import { LESS_BELOW, refuseTooDeep } from './depth.ts';
 import { convergeFamily } from './shown.ts';
 import { readFamily, readPool, refuseTroubled, withFamily, withFamilyOf } from './context.ts';
 import { isStaged, openersOf } from './in-use.ts';
@@ -34,6 +36,8 @@ export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume
   return withFamilyOf(ctx, id, async (state) => {
     const known = await isStaged(ctx, id);
     const { family, node } = known ? state : await restoreOnActivate(ctx, state);
+    const shown = { most: MOST_NESTED, volumes: [id] };
+    await refuseTooDeep(ctx, family, shown, { doing: `Cannot stage volume '${id}'`, helps: LESS_BELOW });
     ctx.lettingGo.delete(id);
     ctx.active.add(id);
     try {
@@ -45,8 +49,8 @@ export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume
     }
     // Before anybody writes: the store may have been made small while nothing fed it.
     await ctx.keepAhead(family.id);
-    const shown = await shownAs(ctx, id, node.record.entity.size);
-    return shown ?? fail('internal', `Cannot find the device of volume '${id}' after making it`);
+    const top = await shownAs(ctx, id, node.record.entity.size);
+    return top ?? fail('internal', `Cannot find the device of volume '${id}' after making it`);
   });
 }
 

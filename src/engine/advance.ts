@@ -2,6 +2,7 @@
 // finished are written down, and a ghost with one reader is merged into. Called after changes, by the monitor, at start.
 
 import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
+import { MOST_NESTED } from '../dm/depth.ts';
 import { isFed, mergeDevices } from '../dm/desired.ts';
 import type { Family, Forest, Node } from '../dm/family.ts';
 import { parentOf } from '../dm/family.ts';
@@ -19,6 +20,7 @@ import { lostTag, mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
 import type { Context, FamilyState } from './context.ts';
+import { tooDeep, withRecords } from './depth.ts';
 import { commit, commitRecord, copiesOf, cutOffShown, extendStore, shrinkStore, storeReport } from './stores.ts';
 import { confirmLosses, convergeFamily, fullIn } from './shown.ts';
 import { readPool } from './context.ts';
@@ -225,6 +227,7 @@ async function beginAbsorption(
   // A store of exceptions is taken over only whole and at its own size: beyond it there would be no zeroes, but what the
   // images below show there, or exceptions of a time when it was larger.
   if (!isRoot && (size !== imageSize(ghost.record) || window < size)) return false;
+  if (await isTooDeep(ctx, family, ghost, reader)) return false;
   // Only what is shown has a status.
   await convergeFamily(ctx, family, { pinned: [reader.id] });
   const statuses = await ctx.kernel.statuses();
@@ -234,6 +237,15 @@ async function beginAbsorption(
       ? await bareGhost(ctx, report, ghost, window, size)
       : await makeRoom(ctx, { report, family, statuses }, ghost, reader);
   return isReady && startMerge(ctx, family, ghost, reader);
+}
+
+/** Until those above it have been merged, which come first for that reason: it is asked again after each. */
+async function isTooDeep(ctx: Context, family: Family, ghost: Node, reader: Node): Promise<boolean> {
+  const merging = withRecords(family, { ...reader.record, merging: ghost.record.store });
+  const found = await tooDeep(ctx, merging, { most: MOST_NESTED, images: [reader.id], holdsMerges: true });
+  if (found === undefined) return false;
+  ctx.log.info({ reader: reader.id, ghost: ghost.id, depth: found.depth }, 'a ghost lies too deep to be absorbed yet');
+  return true;
 }
 
 async function startMerge(ctx: Context, family: Family, ghost: Node, reader: Node): Promise<boolean> {

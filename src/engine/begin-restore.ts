@@ -2,6 +2,7 @@
 // there the background carries on, whatever happens to the driver or the node.
 
 import { dataBytesIn, storeBytesFor } from '../dm/cow.ts';
+import { MOST_NESTED, MOST_NESTED_NEW } from '../dm/depth.ts';
 import type { Family, Node } from '../dm/family.ts';
 import { buildFamily } from '../dm/family.ts';
 import { assert, fail } from '../errors.ts';
@@ -10,7 +11,6 @@ import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, RestoreWish, StoreRecord } from '../lvm/record.ts';
 import { imageSize, isLost } from '../lvm/record.ts';
-import { MAX_STACK } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, maxBytes, minBytes, roundUp, sectors, toBytes } from '../units.ts';
 import type { Context, FamilyState, PoolState } from './context.ts';
@@ -29,6 +29,7 @@ import {
 } from './stores.ts';
 import { convergeFamily, refuseFull } from './shown.ts';
 import { readFamily } from './context.ts';
+import { refuseTooDeep, restoreTooDeep, withRecords } from './depth.ts';
 import type { Restore } from './engine.ts';
 import { growStore } from './expand.ts';
 import { presentRunning } from './present.ts';
@@ -38,7 +39,10 @@ import { lacksSnapshot, rollback } from './rollback.ts';
 import type { NewSnapshot } from './snapshots.ts';
 import { newSnapshot, snapshotByName, takeSnapshot } from './snapshots.ts';
 
-/** Under the family's lock. The wish, if it was written down, ends with the commit. */
+/**
+ * Under the family's lock. The wish, if it was written down, ends with the commit; what has waited may have come to lie
+ * deeper meanwhile than what is asked for now may.
+ */
 export async function beginRestore(ctx: Context, before: FamilyState, wish: RestoreWish): Promise<Restore> {
   const { entity } = before.node.record;
   assert(entity.kind === 'volume', `'${entity.id}' is restored and is no volume`);
@@ -48,30 +52,19 @@ export async function beginRestore(ctx: Context, before: FamilyState, wish: Rest
   const plan = planWith(state, entity.id, safety, wish);
   const { path, volume: node } = plan;
   assert(!lacksSnapshot(plan), `the promotion of '${entity.id}' would hang its snapshot on a fork`);
-  if (path.length > MAX_STACK) {
-    fail(
-      'precondition',
-      `Cannot restore volume '${entity.id}': ${path.length} snapshots lie between, ${MAX_STACK} can be merged at once; restore to a newer one first`,
-    );
-  }
+  const homes = plan.kept.map((kept) => ({ kept, record: freshRecord(ctx, kept, plan, wish.token) }));
+  const unmeasured = markOf(ctx, plan, wish, safety?.entity.id, bytes(0));
+  await refuseDeeper(ctx, state, plan, unmeasured, [
+    ...(safety === undefined ? [] : [safety.record]),
+    ...homes.map(({ record }) => record),
+  ]);
   const { data, total } = await measurePath(ctx, state, path);
   await discardFirstTry(ctx, family, wish.token);
-  const homes = plan.kept.map((kept) => freshStore(ctx, report, { kept, plan, data, token: wish.token }));
-  const fresh: readonly Fresh[] = safety === undefined ? homes : [safety, ...homes];
+  const sized = homes.map(({ kept, record }) => ({ record, size: freshSize(ctx, report, kept, plan, data) }));
+  const fresh: readonly Fresh[] = safety === undefined ? sized : [safety, ...sized];
   const base = baseGrowth(report, plan, data);
   refuseWithoutRoom(ctx, report, entity.id, fresh, base);
-  const mark: RestoreMark = {
-    token: wish.token,
-    mode: wish.mode,
-    snapshot: wish.snapshot,
-    into: plan.base === node ? undefined : plan.base.record.store,
-    stack: path.map(({ record }) => record.store),
-    size: mergedSize(plan),
-    keepSnapshot: wish.keepSnapshot,
-    safetySnapshot: safety?.entity.id,
-    totalBytes: total,
-    startedMs: ctx.clock.nowMs(),
-  };
+  const mark = markOf(ctx, plan, wish, safety?.entity.id, total);
   return withToken(ctx, wish.token, async () => {
     await growBase(ctx, state, plan, base);
     for (const { record, size } of fresh) await prepareStore(ctx, record, size);
@@ -83,6 +76,48 @@ export async function beginRestore(ctx: Context, before: FamilyState, wish: Rest
     ctx.goOn(family.id);
     return presentRunning(entity.id, mark);
   });
+}
+
+function markOf(
+  ctx: Context,
+  plan: Rollback,
+  wish: RestoreWish,
+  safetySnapshot: RestoreMark['safetySnapshot'],
+  totalBytes: Bytes,
+): RestoreMark {
+  return {
+    token: wish.token,
+    mode: wish.mode,
+    snapshot: wish.snapshot,
+    into: plan.base === plan.volume ? undefined : plan.base.record.store,
+    stack: plan.path.map(({ record }) => record.store),
+    size: mergedSize(plan),
+    keepSnapshot: wish.keepSnapshot,
+    safetySnapshot,
+    totalBytes,
+    startedMs: ctx.clock.nowMs(),
+  };
+}
+
+/** Each store that is merged is a level of its own until all have been; before that the whole way is shown to be measured. */
+async function refuseDeeper(
+  ctx: Context,
+  { family, node }: FamilyState,
+  { volume, path }: Rollback,
+  mark: RestoreMark,
+  fresh: readonly StoreRecord[],
+): Promise<void> {
+  // What is left of a first try counts with its token, and goes before the commit.
+  const kept = [...family.records.values()].filter(({ pending }) => pending !== mark.token);
+  const now = buildFamily(family.id, kept, family.sizes);
+  const merging = withRecords(now, { ...volume.record, wish: undefined, restore: mark }, ...fresh);
+  const most = node.record.wish?.token === mark.token ? MOST_NESTED : MOST_NESTED_NEW;
+  const { entity } = volume.record;
+  const volumes = entity.kind === 'volume' ? [entity.id] : [];
+  const words = restoreTooDeep(mark, volume.id);
+  const measured = path.map(({ id }) => id);
+  await refuseTooDeep(ctx, now, { most, images: measured }, words);
+  await refuseTooDeep(ctx, merging, { most, volumes, holdsMerges: true }, words);
 }
 
 /**
@@ -197,38 +232,44 @@ interface Fresh {
   readonly size: Bytes;
 }
 
-interface ToKeep {
-  readonly kept: Kept;
-  readonly plan: Rollback;
-  readonly data: Data;
-  readonly token: string;
+/** The new home of a snapshot on the path. */
+function freshRecord(
+  ctx: Context,
+  { node, place, level, image, deleted }: Kept,
+  plan: Rollback,
+  token: string,
+): StoreRecord {
+  const { entity, generation } = node.record;
+  return {
+    ...node.record,
+    store: drawStore(ctx),
+    generation: generation + 1,
+    chunk: plan.volume.record.entity.parameters.chunk,
+    window: image,
+    image: image === entity.size ? undefined : image,
+    place,
+    level: level === undefined ? undefined : { token, index: level },
+    pending: token,
+    decides: undefined,
+    deleted,
+  };
 }
 
-/** The new home of a snapshot on the path, with room for all that the merges will write into it. */
-function freshStore(ctx: Context, report: PoolReport, { kept, plan, data, token }: ToKeep): Fresh {
-  const { node, place, level, image, deleted, feeders } = kept;
-  const { entity, generation } = node.record;
+/** With room for all that the merges will write into it. */
+function freshSize(
+  ctx: Context,
+  report: PoolReport,
+  { node, image, feeders }: Kept,
+  plan: Rollback,
+  data: Data,
+): Bytes {
+  const { entity } = node.record;
   const { chunk } = plan.volume.record.entity.parameters;
   const most = storeBytesFor(image, chunk);
   const moved = bytes(feeders.reduce((sum, one) => sum + dataOf(data, one), 0n));
   const fed = minBytes(storeBytesFor(worstCase(moved, chunk, plan), chunk), most);
   const first = firstCowSize(ctx, report, entity.size, entity.parameters.snapshotReservePercent, most);
-  return {
-    size: roundUp(maxBytes(first, fed), report.extent),
-    record: {
-      ...node.record,
-      store: drawStore(ctx),
-      generation: generation + 1,
-      chunk,
-      window: image,
-      image: image === entity.size ? undefined : image,
-      place,
-      level: level === undefined ? undefined : { token, index: level },
-      pending: token,
-      decides: undefined,
-      deleted,
-    },
-  };
+  return roundUp(maxBytes(first, fed), report.extent);
 }
 
 /** A moved chunk that is smaller than the chunk it feeds costs a whole one of those. */

@@ -1,5 +1,6 @@
 // Expansion: room first, zeroed, then one commit that makes the size true, then longer tables.
 
+import { MOST_NESTED } from '../dm/depth.ts';
 import type { Family, Node } from '../dm/family.ts';
 import { parentOf } from '../dm/family.ts';
 import { fedBy } from '../dm/desired.ts';
@@ -12,6 +13,7 @@ import type { Bytes } from '../units.ts';
 import { bytes, formatBytes, roundUp } from '../units.ts';
 import type { Context } from './context.ts';
 import { commit, commitRecord, copiesOf, extendStore, needRoom, sizeUnit, storeReport } from './stores.ts';
+import { LESS_BELOW, refuseTooDeep, withRecords } from './depth.ts';
 import { convergeFamily } from './shown.ts';
 import { readFamily, withFamilyOf } from './context.ts';
 import { putRight } from './put-right.ts';
@@ -37,15 +39,16 @@ export async function expandVolume(
       );
     }
     refuseMerging(node, id);
+    const feeder = feederLost(family, originOr(family, node), size);
+    await refuseDeeper(ctx, family, node, size, feeder);
     // What a promoted fork takes over is its storage already: it lies below the merges, and what is added lies beside them.
-    const base = node.record.restore?.into === undefined ? node : originOf(family, node);
+    const base = originOr(family, node);
     if (base.record.place.kind === 'root') {
       const { store, entity } = base.record;
       const more = size - present;
       needRoom(ctx, report, more * copiesOf(entity.parameters.layout), `${formatBytes(more)} more for '${id}'`);
       await growStore(ctx, report, store, present, size);
     }
-    const feeder = feederLost(family, base, size);
     if (feeder !== undefined)
       await takeSnapshot(ctx, { report, forest, family, node: feeder }, `under ${id}`, { hidden: true });
     if (imageSize(base.record) < size && base !== node)
@@ -69,6 +72,26 @@ function refuseMerging({ record }: Node, id: VolumeId): void {
     'precondition',
     `Cannot expand volume '${id}': it is taking over the storage of what it was forked from; try again when that merge is done`,
   );
+}
+
+/** A fork that grows reads through a pad, which is one device more for itself and for all that reads through it. */
+async function refuseDeeper(
+  ctx: Context,
+  family: Family,
+  { id, record }: Node,
+  size: Bytes,
+  feeder: Node | undefined,
+): Promise<void> {
+  const { entity } = record;
+  if (entity.kind !== 'volume') return;
+  const later = withRecords(family, { ...record, entity: { ...entity, size } });
+  const most = feeder === undefined ? MOST_NESTED : MOST_NESTED - 1;
+  await refuseTooDeep(ctx, later, { most }, { doing: `Cannot expand volume '${id}'`, helps: LESS_BELOW });
+}
+
+/** The volume, or the origin whose storage it is taking over. */
+function originOr(family: Family, node: Node): Node {
+  return node.record.restore?.into === undefined ? node : originOf(family, node);
 }
 
 function originOf(family: Family, fork: Node): Node {

@@ -1,6 +1,7 @@
 // One pool's engine: puts the use cases over one shared context, and runs the background that goes on with merges, sweeps
 // and extensions.
 
+import { MOST_NESTED, depthsOf } from '../dm/depth.ts';
 import { desired } from '../dm/desired.ts';
 import type { Family } from '../dm/family.ts';
 import { ancestorsOf } from '../dm/family.ts';
@@ -11,7 +12,7 @@ import { nested } from '../dm/tails.ts';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
-import { entityOf, isTop, isVolumeId } from '../ids.ts';
+import { deviceKey, entityOf, isTop, isVolumeId } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
 import { isLost } from '../lvm/record.ts';
 import type { Clock, Log } from '../ports.ts';
@@ -24,6 +25,7 @@ import type { Context, PoolState } from './context.ts';
 import { convergeFamily, inUseOf } from './shown.ts';
 import { copiesOf, freeForNew, sizeUnit } from './stores.ts';
 import { livingNode, livingNodes, readFamily, readPool, refuseTroubled } from './context.ts';
+import { LESS_BELOW } from './depth.ts';
 import type { Capacity, Engine, Health, Layout, PoolHealth, Snapshot, Volume } from './engine.ts';
 import { expandVolume } from './expand.ts';
 import { inspect } from './inspect.ts';
@@ -267,6 +269,11 @@ async function begin(ctx: Context): Promise<void> {
   for (const family of forest.families.values()) {
     if (nested(ofFamily(observed, family)).length > 0) ctx.nested.add(family.id);
     if (hasWork(ctx, family, observed)) ctx.goOn(family.id);
+    for (const id of inUseOf(ctx, family).volumes) {
+      const depth = stagedDepth(ctx, family, id);
+      if (depth > MOST_NESTED)
+        ctx.log.warn({ volume: id, depth, most: MOST_NESTED }, 'volume lies too deep and is left so');
+    }
   }
 }
 
@@ -304,12 +311,24 @@ function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: Volu
       return { state: 'degraded', reason: `The kernel says '${state}' of '${at.id}', which the volume reads through` };
     }
   }
+  const depth = stagedDepth(ctx, found.family, id);
+  if (depth > MOST_NESTED) {
+    const reason = `It is shown by ${depth} devices on top of each other, and more than ${MOST_NESTED} could bring the kernel down: ${LESS_BELOW}`;
+    return { state: 'degraded', reason };
+  }
   const full = [...ctx.full.values()].find(({ volume }) => volume === id);
   if (full !== undefined) {
     const reason = `Writers wait for room: pool '${ctx.pool}' needs ${formatBytes(full.missing)} more free space`;
     return { state: 'degraded', reason };
   }
   return healthOf(found.family, found.node, state.report, ctx.stuck.get(found.family.id));
+}
+
+/** Of a volume that is not staged 0. */
+function stagedDepth(ctx: Context, family: Family, id: VolumeId): number {
+  if (!ctx.active.has(id)) return 0;
+  const shown = desired(family, { volumes: new Set([id]), pinned: new Set() });
+  return depthsOf(shown.devices).get(deviceKey(id, 'top')) ?? 0;
 }
 
 async function listVolumes(ctx: Context, monitor: Monitor): Promise<readonly Volume[]> {

@@ -2,6 +2,7 @@
 // out when nothing stands in the way any more, or when the volume is next staged.
 
 import { devicesBelow } from '../dm/desired.ts';
+import { MOST_NESTED_NEW } from '../dm/depth.ts';
 import type { Node } from '../dm/family.ts';
 import { SnapmergeError, fail } from '../errors.ts';
 import type { ErrorKind } from '../errors.ts';
@@ -12,6 +13,7 @@ import { beginRestore, refuseTakenName } from './begin-restore.ts';
 import type { Context, FamilyState } from './context.ts';
 import { commitRecord } from './stores.ts';
 import { readFamily, withFamilyOf } from './context.ts';
+import { LEAST_OVER_LEVELS, restoreTooDeep, tooMany } from './depth.ts';
 import type { Restore, StartRestore } from './engine.ts';
 import { openersOf } from './in-use.ts';
 import { presentEnded, presentRunning, presentWish, restoreId } from './present.ts';
@@ -60,9 +62,10 @@ async function startNow(ctx: Context, state: FamilyState, request: StartRestore)
     safetySnapshotName: request.safetySnapshotName,
     askedMs: ctx.clock.nowMs(),
   };
-  if (request.mode === 'onactivate') return noteWish(ctx, state, wish);
+  const levels = plan.path.length + (wish.safetySnapshotName === undefined ? 0 : 1);
+  if (request.mode === 'onactivate') return noteWish(ctx, state, wish, levels);
   await checkUnused(ctx, plan, wish);
-  if (restore !== undefined || inTheWay(plan, state.family) !== undefined) return noteWish(ctx, state, wish);
+  if (restore !== undefined || inTheWay(plan, state.family) !== undefined) return noteWish(ctx, state, wish, levels);
   return beginRestore(ctx, state, wish);
 }
 
@@ -103,7 +106,13 @@ function sameWish(request: StartRestore, wish: RestoreWish): Restore {
   );
 }
 
-async function noteWish(ctx: Context, state: FamilyState, wish: RestoreWish): Promise<Restore> {
+/** `levels`: how many stores will be merged, each a device on top of the other. What may lie on them is seen when it begins. */
+async function noteWish(ctx: Context, state: FamilyState, wish: RestoreWish, levels: number): Promise<Restore> {
+  if (levels + LEAST_OVER_LEVELS > MOST_NESTED_NEW) {
+    const { doing, helps } = restoreTooDeep(wish, state.node.id);
+    const depth = levels + LEAST_OVER_LEVELS;
+    fail('precondition', `${doing}: it ${tooMany(depth, MOST_NESTED_NEW)}; ${helps}`);
+  }
   const { record } = state.node;
   await commitRecord(ctx, record, { ...record, wish });
   ctx.goOn(state.family.id);

@@ -1,6 +1,7 @@
 // CreateSnapshot: a new store next to the volume in its chain. The moment is the freeze inside converge.
 
 import { storeBytesFor } from '../dm/cow.ts';
+import { MOST_NESTED } from '../dm/depth.ts';
 import type { Node } from '../dm/family.ts';
 import { chainNumbers } from '../dm/family.ts';
 import { fail } from '../errors.ts';
@@ -26,6 +27,7 @@ import {
   withToken,
 } from './stores.ts';
 import { livingNodes, readFamily, readPool, refuseTroubledName, withFamilyOf } from './context.ts';
+import { LESS_BELOW, refuseTooDeep, withRecords } from './depth.ts';
 import type { Snapshot } from './engine.ts';
 import { presentSnapshot } from './present.ts';
 import { putRight, putRightFor } from './put-right.ts';
@@ -76,6 +78,7 @@ export async function takeSnapshot(
   refuseFull(ctx, state.family.id);
   const token = ctx.drawId();
   const prepared = newSnapshot(ctx, state, name, token);
+  await refuseDeeper(ctx, state, { ...prepared.record, pending: undefined, deleted: hidden });
   needRoom(ctx, state.report, prepared.room, `a snapshot of '${state.node.id}'`);
   await withToken(ctx, token, async () => {
     await prepareStore(ctx, { ...prepared.record, deleted: hidden }, prepared.storeSize);
@@ -83,6 +86,22 @@ export async function takeSnapshot(
   });
   await showSnapshot(ctx, state);
   return prepared.entity;
+}
+
+/**
+ * A new snapshot comes to lie below all that reads through the older ones. What is not in use can wait until it lies less
+ * deep; what is, cannot be made to lie deeper than a kernel bears.
+ */
+async function refuseDeeper(ctx: Context, { family, node }: FamilyState, record: StoreRecord): Promise<void> {
+  await refuseTooDeep(
+    ctx,
+    withRecords(family, record),
+    { most: MOST_NESTED },
+    {
+      doing: `Cannot snapshot volume '${node.id}'`,
+      helps: `unstage it, or ${LESS_BELOW}`,
+    },
+  );
 }
 
 /**

@@ -1,6 +1,7 @@
 // CreateVolume: blank, a fork of a snapshot, a clone of a volume. Each prepares its stores, then decides with one commit.
 
 import { storeBytesFor } from '../dm/cow.ts';
+import { MOST_NESTED_NEW } from '../dm/depth.ts';
 import type { Family, Node } from '../dm/family.ts';
 import { fail } from '../errors.ts';
 import type { SnapshotId, VolumeId } from '../ids.ts';
@@ -32,6 +33,7 @@ import {
   withFamily,
   withFamilyOf,
 } from './context.ts';
+import { LESS_BELOW, refuseTooDeep, withRecords } from './depth.ts';
 import type { CreateVolume, Volume, VolumeParameters } from './engine.ts';
 import { presentVolume } from './present.ts';
 import { putRight, putRightFor } from './put-right.ts';
@@ -157,6 +159,15 @@ async function createFork(ctx: Context, snapshot: SnapshotId, request: CreateVol
       fail('precondition', `Cannot make a volume from snapshot '${snapshot}': the contents of its store are lost`);
     }
     const fork = newFork(ctx, report, family, node.record.entity.size, snapshot, request);
+    await refuseTooDeep(
+      ctx,
+      withRecords(family, { ...fork.record, pending: undefined }),
+      { most: MOST_NESTED_NEW, volumes: [fork.entity.id] },
+      {
+        doing: `Cannot make a volume from snapshot '${snapshot}'`,
+        helps: 'take a newer snapshot, or delete newer ones that nothing else needs: they are merged then',
+      },
+    );
     needRoom(ctx, report, fork.room, `a fork of '${snapshot}'`);
     return withToken(ctx, fork.token, async () => {
       await prepareStore(ctx, fork.record, fork.storeSize);
@@ -175,6 +186,16 @@ async function createClone(ctx: Context, volume: VolumeId, request: CreateVolume
     const token = ctx.drawId();
     const hidden = newSnapshot(ctx, state, `of ${volume} for ${request.name}`, token);
     const fork = newFork(ctx, report, family, node.record.entity.size, hidden.entity.id, request);
+    await refuseTooDeep(
+      ctx,
+      withRecords(
+        family,
+        { ...hidden.record, deleted: true, pending: undefined },
+        { ...fork.record, pending: undefined },
+      ),
+      { most: MOST_NESTED_NEW, volumes: [fork.entity.id] },
+      { doing: `Cannot clone volume '${volume}'`, helps: LESS_BELOW },
+    );
     needRoom(ctx, report, fork.room + hidden.room, `a clone of '${volume}'`);
     return withToken(ctx, token, () =>
       withToken(ctx, fork.token, async () => {

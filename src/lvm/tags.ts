@@ -54,11 +54,9 @@ function wishTag(wish: RestoreWish): string {
   return `wish=${[token, mode, snapshot, keepText(keepSnapshot), safety, askedMs].join(':')}`;
 }
 
-/** So many stores fit into one tag; with the ten tags there can be, a restore goes back over 780 snapshots. */
+/** So many stores fit into one tag; the ten tags there can be hold more of them than can lie on each other. */
 const STACK_STORES = 78;
 const STACK_TAGS = 10;
-/** The deepest restore that can be written down. */
-export const MAX_STACK = STACK_STORES * STACK_TAGS;
 
 function restoreTags(mark: RestoreMark): readonly string[] {
   const { token, mode, snapshot, into, stack, size, keepSnapshot, safetySnapshot, totalBytes, startedMs } = mark;
