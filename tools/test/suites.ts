@@ -95,6 +95,7 @@ export const SUITES: readonly Suite[] = [
       vitest('contract', 'test/kernel/contract.test.ts'),
       vitest('tails', 'test/kernel/tails.test.ts'),
       vitest('adapters', 'test/kernel/adapters.test.ts', 'test/kernel/guests.test.ts'),
+      vitest('depth', 'test/kernel/depth.test.ts'),
     ],
   },
   {
