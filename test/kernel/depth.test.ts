@@ -63,12 +63,12 @@ const NEST = String.raw`
 set -e
 major=$(awk '$2 == "device-mapper" { print $1 }' /proc/devices)
 length=65536
-dmsetup create --noudevsync depth-0 --major $major --minor 0 --table "0 $length linear /dev/vdc 0"
+dmsetup create --noudevsync depth-0 --major $major --minor 0 --table "0 $length linear $BASE 0"
 depth=0
 while [ $depth -lt $MOST ]; do
   all=''
   for at in $(seq $((depth + 1)) $((depth + STEP))); do
-    all="$all;depth-$at-cow,,$((2 * at + 1)),,0 1024 linear /dev/vdd $((at * 1024))"
+    all="$all;depth-$at-cow,,$((2 * at + 1)),,0 1024 linear $COWS $((at * 1024))"
     all="$all;depth-$at,,$((2 * at)),,0 $length snapshot $major:$((2 * at - 2)) $major:$((2 * at + 1)) P 16"
   done
   dmsetup create --noudevsync --concise "${'${all#;}'}"
@@ -80,7 +80,9 @@ done
 
 test('far beyond the bound one read brings the kernel down', { timeout: LIMIT_MS }, async () => {
   await inGuest('depth-beyond', 1, async (guest) => {
-    const ended = guest.exec(['bash', '-c', NEST], { env: { MOST: `${MOST_TRIED}`, STEP: `${STEP}` } }).then(
+    const [base = '', cows = ''] = guest.disks;
+    const env = { MOST: `${MOST_TRIED}`, STEP: `${STEP}`, BASE: base, COWS: cows };
+    const ended = guest.exec(['bash', '-c', NEST], { env }).then(
       ({ code, stderr }) => `code ${String(code)}: ${Buffer.from(stderr).toString()}`,
       () => 'the guest is gone',
     );

@@ -95,7 +95,6 @@ export const SUITES: readonly Suite[] = [
       vitest('contract', 'test/kernel/contract.test.ts'),
       vitest('tails', 'test/kernel/tails.test.ts'),
       vitest('adapters', 'test/kernel/adapters.test.ts', 'test/kernel/guests.test.ts'),
-      vitest('depth', 'test/kernel/depth.test.ts'),
     ],
   },
   {
@@ -119,6 +118,7 @@ export const SUITES: readonly Suite[] = [
       onQemu('guests', 'test/kernel/guests.test.ts'),
       onQemu('random', 'test/kernel/random.test.ts', { SNAPMERGE_SEEDS: '2', SNAPMERGE_OPERATIONS: '30' }),
       onQemu('cuts', 'test/kernel/cuts.test.ts', { SNAPMERGE_CUTS: '8' }),
+      onQemu('depth', 'test/kernel/depth.test.ts'),
     ],
   },
 ];

@@ -1,6 +1,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import { renderTree } from '../../../src/cli/tree.ts';
+import { MOST_NESTED, MOST_NESTED_NEW } from '../../../src/dm/depth.ts';
 import { poolName } from '../../../src/ids.ts';
 import { unattended, viewPool } from '../../../src/inspect/pool.ts';
 import type { Look } from '../../../src/inspect/pool.ts';
@@ -8,6 +9,7 @@ import { mib } from '../../../src/units.ts';
 import {
   ALL,
   POOL,
+  deepRecords,
   fork,
   friday,
   lookOf,
@@ -42,6 +44,20 @@ test('dormant images, and one that is being restored', () => {
   const lines = treeOf({ report: reportOf(restoring()), observed, known: unattended(observed) });
   expect(lines[3]).toContain('restoring to friday, 75 %, 100 MiB left');
   expect(lines[5]).toMatch(/thursday .* dormant +store 128 MiB$/);
+});
+
+test('images of which no fork can be made any more, and what is staged deeper than is safe', () => {
+  const style = { colour: true, unicode: true };
+  const lines = treeOf(lookOf(deepRecords(MOST_NESTED_NEW), [shop]), style);
+  const deep = lines.filter((line) => line.includes('devices deep'));
+  // The two oldest snapshots, and the fork of the oldest.
+  expect(deep.map((line) => /(\d+) devices deep/.exec(line)?.[1])).toEqual(['33', '34', '36']);
+  const yellow = '\u001B[33m';
+  const red = '\u001B[31m';
+  expect(deep.every((line) => line.includes(`${yellow}3`))).toBe(true);
+  const staged = treeOf(lookOf(deepRecords(MOST_NESTED), [shop, fork]), style);
+  expect(staged.filter((line) => line.includes(red))).toHaveLength(3);
+  expect(staged.at(-1)).toContain(`${red}${MOST_NESTED + 4} devices deep`);
 });
 
 test('a restore that waits', () => {

@@ -103,7 +103,7 @@ test('converge shows nothing that would lie too deep, and goes on with what lies
       beforeFreeze: () => Promise.resolve(),
     };
     const leavers = { finalUse: () => Promise.resolve(undefined), lost: () => undefined };
-    await converge(kernel, deep, wantedDeep, silentLog, { neighbours, leavers });
+    await converge(kernel, deep, wantedDeep, silentLog, { neighbours, leavers, mayGo: new Set() });
   };
   await expect(convergeFrom(NOTHING)).rejects.toMatchObject({
     kind: 'precondition',
