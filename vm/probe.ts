@@ -1,5 +1,6 @@
 // What of a machine's means to run guests works, found out by booting a kernel that says so and powers off. A KVM device may
-// exist and hang; User Mode Linux needs memory that programs can be run from, a way to trace processes, and a tap.
+// exist and hang; User Mode Linux needs memory that programs can be run from, a way to trace processes, and a
+// network of its own.
 
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm, statfs } from 'node:fs/promises';

@@ -18,7 +18,7 @@ test.each([
     'uml',
     /Linux 7\.2\.7 as a program \(User Mode Linux\): there is no KVM/,
   ],
-  ['emulation where nothing else works', undefined, false, 'no tap', 'qemu', /emulated.* cannot be used: no tap$/],
+  ['emulation where nothing else works', undefined, false, 'no network', 'qemu', /emulated.* cannot be used: no network$/],
   ['what is asked for, with KVM', 'qemu', true, WORKS, 'qemu', /with KVM, as asked for$/],
   ['what is asked for, emulated', 'qemu', false, WORKS, 'qemu', /emulated, as asked for$/],
   ['what is asked for, although there is KVM', 'uml', true, WORKS, 'uml', /User Mode Linux\), as asked for$/],
@@ -27,7 +27,7 @@ test.each([
 });
 
 test.each([
-  ['there is none', 'uml', 'no tap', 'Cannot use User Mode Linux: no tap'],
+  ['there is none', 'uml', 'no network', 'Cannot use User Mode Linux: no network'],
   ['it is no bed', 'xen', WORKS, "Cannot use SNAPMERGE_GUEST='xen': it is 'uml' or 'qemu'"],
 ])('nothing in place of what is asked for when %s', async (_, asked, uml, cannot) => {
   expect(await decide(asked, true, uml)).toEqual({ cannot });
