@@ -6,15 +6,17 @@ use warnings;
 use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY);
 
 use constant {
-    SET_SOCKET     => 0xab00,
-    SET_BLOCK_SIZE => 0xab01,
-    DO_IT          => 0xab03,
-    SET_BLOCKS     => 0xab07,
-    SET_FLAGS      => 0xab0a,
-    SECTOR_BYTES   => 512,
+    SET_SOCKET         => 0xab00,
+    SET_BLOCK_SIZE     => 0xab01,
+    DO_IT              => 0xab03,
+    SET_BLOCKS         => 0xab07,
+    SET_FLAGS          => 0xab0a,
+    SECTOR_BYTES       => 512,
     # Fixed newstyle, and no zeroes behind the answer.
-    CLIENT_FLAGS   => 3,
-    EXPORT_NAME    => 1,
+    CLIENT_FLAGS       => 3,
+    EXPORT_NAME        => 1,
+    LOOKS              => 1500,
+    LOOK_EVERY_SECONDS => 0.02,
 };
 
 my ($address, $port, $device) = @ARGV;
@@ -45,8 +47,18 @@ tell_kernel('size', SET_BLOCKS, $size / SECTOR_BYTES);
 tell_kernel('flags', SET_FLAGS, $flags);
 tell_kernel('socket', SET_SOCKET, fileno $server);
 
+my $sys = '/sys/block/' . ($device =~ s{.*/}{}r);
+sub is_there {
+    open my $file, '<', "$sys/size" or return 0;
+    return -e "$sys/pid" && <$file> == $size / SECTOR_BYTES;
+}
+
 my $pid = fork // die "Cannot fork: $!\n";
-exit 0 if $pid;
+if ($pid) {
+    # The disk is there only once the other process waits in the kernel.
+    for (1 .. LOOKS) { exit 0 if is_there(); select undef, undef, undef, LOOK_EVERY_SECONDS }
+    die "The kernel does not make $device a disk\n";
+}
 # Whoever started this waits for the end of what it says.
 open STDIN, '<', '/dev/null';
 open STDOUT, '>', '/dev/null';

@@ -10,6 +10,12 @@ case $1-$name in
 out-nbd*)
   # NBD_DISCONNECT, NBD_CLEAR_SOCK
   perl -e 'open my $disk, "+<", $ARGV[0] or die "$!\n"; ioctl $disk, 0xab08, 0; ioctl $disk, 0xab04, 0' "$device"
+  tries=0
+  while [ -e "/sys/block/$name/pid" ]; do
+    tries=$((tries + 1))
+    [ "$tries" -le 1000 ] || { echo "Cannot put $device out: the kernel keeps it" && exit 1; }
+    sleep 0.02
+  done
   ;;
 in-nbd*) perl /run/guest/nbd.pl 10.0.2.2 "$((10809 + $2))" "$device" ;;
 out-vd*) echo 1 >"$(readlink -f "/sys/block/$name/device")/../remove" ;;
