@@ -3,9 +3,8 @@
 
 import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
-import { deviceKey, entityOf, isDeviceKey, isTail, isTop, isVolumeId, ownerOf, storeOf } from '../ids.ts';
+import { isDeviceKey, isTail, isTop, ownerOf, storeOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
-import { deepest } from './depth.ts';
 import type { Desired } from './desired.ts';
 import type { Family } from './family.ts';
 import type { Call, Kernel, Observed } from './kernel.ts';
@@ -14,6 +13,7 @@ import type { Leavers, Leaving, Measured, Use } from './leaving.ts';
 import { watchLeaving } from './leaving.ts';
 import type { PlanOptions } from './plan.ts';
 import { goesOn, leftBehind, plan } from './plan.ts';
+import { refuseStaged, refuseTooDeep } from './refusals.ts';
 import type { Step } from './step.ts';
 import { stepText } from './step.ts';
 import { refsOf } from './table.ts';
@@ -99,38 +99,6 @@ function isOfNoUse(held: DeviceKey | StoreName): boolean {
   return !isDeviceKey(held) || !isTop(held);
 }
 
-/**
- * A staged volume's top is not wanted, and nobody has unstaged it. A pod may have that device, opened or not: its number would
- * be the next volume's, and the pod would read that one.
- */
-export class StillStaged extends SnapmergeError {
-  readonly volumes: readonly VolumeId[];
-  constructor(volumes: readonly VolumeId[]) {
-    const names = volumes.map((id) => `'${id}'`).join(', ');
-    const are = volumes.length === 1 ? `volume ${names} is` : `volumes ${names} are`;
-    super(
-      'contradiction',
-      `Cannot take any device away: ${are} staged, and the records do not say so; nothing is touched`,
-    );
-    this.name = 'StillStaged';
-    this.volumes = volumes;
-  }
-}
-
-function refuseStaged(seen: Observed, { devices }: Desired, mayGo: ReadonlySet<VolumeId>): void {
-  const wanted = new Set(devices.map(({ key }) => key));
-  const staged = stagedIn(seen).filter((id) => !wanted.has(deviceKey(id, 'top')) && !mayGo.has(id));
-  if (staged.length > 0) throw new StillStaged(staged);
-}
-
-/** Volumes whose top has a table: without one nobody has been given it. */
-export function stagedIn({ devices }: Observed): readonly VolumeId[] {
-  return [...devices.values()].flatMap(({ key, live }): readonly VolumeId[] => {
-    const id = entityOf(key);
-    return live !== undefined && id !== undefined && isVolumeId(id) && key === deviceKey(id, 'top') ? [id] : [];
-  });
-}
-
 /** What the rounds of a converge have in common. */
 interface Rounds {
   readonly leaving: Leaving;
@@ -177,17 +145,6 @@ async function oneRound(
   });
   notOvertaken(neighbours, changes);
   return left;
-}
-
-/** Whatever the records say: what is left undone can be put right, a kernel that is down takes the whole node with it. */
-function refuseTooDeep(desired: Desired, seen: Observed): void {
-  const found = deepest(desired, seen);
-  if (found === undefined) return;
-  const { key, depth, most } = found;
-  throw new SnapmergeError(
-    'precondition',
-    `Cannot show '${key}': ${depth} devices would lie on top of each other, and more than ${most} could bring the kernel down`,
-  );
 }
 
 /** Who did not wait any longer may have swapped a tail that the plan closed after that. */

@@ -1,6 +1,6 @@
 // Whether anybody uses a volume: mounts and processes hold its device open, and staging has given it one.
 
-import { stagedIn } from '../dm/converge.ts';
+import { stagedIn } from '../dm/refusals.ts';
 import { fail } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';

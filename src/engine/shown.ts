@@ -1,8 +1,9 @@
 // Bringing a family's devices to what its records say, beside a monitor that extends stores meanwhile: what is in use, what it
 // is to watch, when a freeze has to be put off, and what of the kernel's word about lost stores to believe.
 
-import { StillStaged, converge } from '../dm/converge.ts';
+import { converge } from '../dm/converge.ts';
 import type { Neighbours } from '../dm/converge.ts';
+import { StillStaged } from '../dm/refusals.ts';
 import { fittingSize, storeBytesFor } from '../dm/cow.ts';
 import type { Desired, InUse } from '../dm/desired.ts';
 import { absorbing, desired, isFed } from '../dm/desired.ts';
