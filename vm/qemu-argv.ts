@@ -94,7 +94,8 @@ export const guestArgv = (parts: QemuParts, shape: GuestShape, { dir, port }: Pl
     ['user,id=net,restrict=on', agent, ...shape.forwards.map(value)].join(','),
     '-device',
     'virtio-net-pci,netdev=net,romfile=',
-    ...disk('root', parts.rootDisk, 'snapshot=on,cache=unsafe'),
+    // Guests of User Mode Linux lock the same file.
+    ...disk('root', parts.rootDisk, 'snapshot=on,cache=unsafe,file.locking=off'),
     ...disk('state', stateDisk(dir), durable),
     ...(shape.data === null ? [] : disk('data', dataDisk(dir), durable)),
     ...pools.flat(),
