@@ -91,7 +91,7 @@ export interface Guest {
   readonly boot: (change?: { readonly tars?: readonly string[] }) => Promise<void>;
   /** An orderly end: the driver, sync, power off. */
   readonly stop: () => Promise<void>;
-  /** Takes a pool disk away while it is used, and puts it back; of those that `sockets` serve. */
+  /** Takes a pool disk away while it is used, and puts it back under another name; of those that `sockets` serve. */
   readonly unplug: (disk: number) => Promise<void>;
   readonly plug: (disk: number) => Promise<void>;
   /** A unix socket on this machine for one in the guest; it stays through cut and boot, until closed. */

@@ -406,7 +406,7 @@ const FAULTS: readonly (readonly [string, (scene: Scene) => Promise<void>])[] = 
   ['a disk that does not read what is to be merged', mergeUnread],
   ['a store of exceptions that fails while it is fed', fedStoreFails],
   ['records that LVM cannot read on any disk', recordsUnreadable],
-  // Last: it may have another name afterwards.
+  // Last: it has another name afterwards.
   ['a disk that is gone and comes back', diskGone],
 ];
 

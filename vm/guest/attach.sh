@@ -28,8 +28,8 @@ if [ "$udev" = 0 ]; then
 fi
 
 mkdir -p /run/guest/disks
-# Pool disks that a server on the host has, where the machine does not bring them along.
-[ "$nbd" = 0 ] || modprobe nbd nbds_max="$nbd" max_part=0
+# Pool disks that a server on the host has, where the machine does not bring them along; some more for plug.sh.
+[ "$nbd" = 0 ] || modprobe nbd nbds_max="$((nbd + 4))" max_part=0
 index=0
 while [ "$index" -lt "$nbd" ]; do
   perl /run/guest/nbd.pl 10.0.2.2 "$((10809 + index))" "/dev/nbd$index" || say "pool disk $index cannot be reached"
