@@ -94,7 +94,7 @@ export const guestArgv = (parts: QemuParts, shape: GuestShape, { dir, port }: Pl
     ['user,id=net,restrict=on', agent, ...shape.forwards.map(value)].join(','),
     '-device',
     'virtio-net-pci,netdev=net,romfile=',
-    // Guests of User Mode Linux lock the same file.
+    // Nobody writes to it, and guests of the other bed may have it open.
     ...disk('root', parts.rootDisk, 'snapshot=on,cache=unsafe,file.locking=off'),
     ...disk('state', stateDisk(dir), durable),
     ...(shape.data === null ? [] : disk('data', dataDisk(dir), durable)),

@@ -125,7 +125,8 @@ export const umlArgv = (
   const tap = shared?.tap ?? TAP;
   const kernel = [
     ...bareUmlArgv(parts, tracing, { dir, memoryMiB, tap }),
-    `ubd0=${rootOverlay(dir)},${parts.rootDisk}`,
+    // Shared: QEMU would refuse to read what another process has locked.
+    `ubd0c=${rootOverlay(dir)},${parts.rootDisk}`,
     ...disksOf(shape, dir).map(({ serial, file, flags = '' }, index) => `ubd${index + 1}${flags}=${file},,${serial}`),
     `snapmerge.udev=${shape.udev ? 1 : 0}`,
     `snapmerge.address=${address}`,

@@ -46,7 +46,7 @@ test('the letter is the place in the command line', () => {
   const uml = { kernel: '/linux', modulesDir: '/modules', initramfs: '/ram', rootDisk: '/root.ext4' };
   const words = umlArgv(uml, 'seccomp', shape, PLACE).filter((word) => word.startsWith('ubd'));
   expect(words).toEqual([
-    'ubd0=/guest/root.cow,/root.ext4',
+    'ubd0c=/guest/root.cow,/root.ext4',
     'ubd1=/guest/state.ext4,,state',
     'ubd2=/guest/data.ext4,,data',
     'ubd3=/guest/pool0.raw,,pool0',
