@@ -16,7 +16,7 @@ const Kept = z.object({ key: z.string(), atMs: z.number(), found: z.unknown() })
 /** Of a trial that did not end well: why. */
 export type Failure = string;
 
-/** What works, of this type, or why it does not; `try_` is asked once for all processes. */
+/** What works, of this type, or why it does not; `tryIt` is asked once for all processes. */
 export const remembered = async <T>(
   name: string,
   keys: readonly string[],
