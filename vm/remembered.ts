@@ -20,7 +20,7 @@ export type Failure = string;
 export const remembered = async <T>(
   name: string,
   keys: readonly string[],
-  type: z.ZodType<T | Failure>,
+  type: z.ZodType<T>,
   tryIt: () => Promise<T | Failure>,
 ): Promise<T | Failure> => {
   const bootId = await readFile('/proc/sys/kernel/random/boot_id', 'utf8');
@@ -30,7 +30,7 @@ export const remembered = async <T>(
     if (!existsSync(path)) return undefined;
     const kept = Kept.safeParse(JSON.parse(await readFile(path, 'utf8')));
     if (!kept.success || kept.data.key !== key) return undefined;
-    const found = type.safeParse(kept.data.found);
+    const found = z.union([z.string(), type]).safeParse(kept.data.found);
     if (!found.success) return undefined;
     const ageMs = Date.now() - kept.data.atMs;
     return ageMs < (typeof found.data === 'string' ? FAILS_FOR_MS : WORKS_FOR_MS) ? found.data : undefined;

@@ -24,7 +24,7 @@ afterEach(async () => {
 });
 
 const look = async (found: { readonly speed: number } | string, keys = ['kernel']) => {
-  const tryIt = vi.fn(() => Promise.resolve(found));
+  const tryIt = vi.fn<() => Promise<typeof found>>(() => Promise.resolve(found));
   const got = await remembered('means', keys, Found, tryIt);
   return { got, tries: tryIt.mock.calls.length };
 };
