@@ -79,7 +79,7 @@ const CAPACITY_LIMIT_MS = 5_000;
 
 export function createPoolEngine(ports: PoolPorts): PoolEngine {
   const { lvm: owing, flushOwed } = oweFlushes(ports.lvm);
-  const { lvm, kernel, recent } = shareReports(owing, ports.kernel, () => ports.clock.nowMs());
+  const { lvm, kernel, recent, forget } = shareReports(owing, ports.kernel, () => ports.clock.nowMs());
   const ctx: Context = {
     ...ports,
     lvm,
@@ -131,13 +131,17 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     looked: ports.looked,
   });
 
-  /** What has been deleted or merged gives its room back a moment later: who lacks room asks again when that has been done. */
+  /**
+   * What has been deleted or merged gives its room back a moment later: who lacks room asks again when that has been done. And
+   * others give theirs back without a word, so nobody is refused by what was read before.
+   */
   const withRoom = async <T>(work: () => Promise<T>): Promise<T> => {
     try {
       return await work();
     } catch (error) {
-      const lacksRoom = error instanceof SnapmergeError && error.kind === 'exhausted';
-      if (!lacksRoom || !(await background.quiet(ROOM_LIMIT_MS))) throw error;
+      if (!(error instanceof SnapmergeError && error.kind === 'exhausted')) throw error;
+      await background.quiet(ROOM_LIMIT_MS);
+      forget();
       return work();
     }
   };

@@ -10,6 +10,8 @@ export interface SharedReports {
   readonly kernel: Kernel;
   /** A report in which every change of ours so far is seen, and of others' those that are older than half a second. */
   readonly recent: () => Promise<PoolReport>;
+  /** From now on nothing that was read before is recent. */
+  readonly forget: () => void;
 }
 
 /** Shorter than any command that an operator could type between two calls. */
@@ -65,6 +67,9 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
   });
 
   return {
+    forget: () => {
+      changes += 1;
+    },
     lvm: {
       report,
       stamp: () => lvm.stamp(),

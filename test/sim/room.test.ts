@@ -4,6 +4,7 @@
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
+import { storeName } from '../../src/ids.ts';
 import type { Bytes } from '../../src/units.ts';
 import { kib, mib } from '../../src/units.ts';
 import { poolEngine } from './pool-engine.ts';
@@ -49,6 +50,22 @@ test('what is not given back is not waited for', async () => {
   await engine.start();
   await create(engine, 'shop', mib(8));
   await expect(create(engine, 'too large', mib(20))).rejects.toMatchObject({ kind: 'exhausted' });
+  expect(await engine.listVolumes()).toHaveLength(1);
+  await engine.stop();
+});
+
+test('nobody is refused by what was read before somebody else gave room back', async () => {
+  const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(27)] });
+  // Time passes when it is told to: all that follows is done in no time, as on a machine that is quick enough.
+  const now = { ms: 0 };
+  const engine = await poolEngine(world, { clock: { ...systemClock, nowMs: () => now.ms } });
+  await engine.start();
+  now.ms += 60_000;
+  const others = storeName('sm_0000000001');
+  await world.lvm.create(others, mib(24), 'linear', []);
+  expect(await engine.listVolumes()).toHaveLength(0);
+  await world.lvm.remove(others);
+  await create(engine, 'shop', mib(8));
   expect(await engine.listVolumes()).toHaveLength(1);
   await engine.stop();
 });
