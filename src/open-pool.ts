@@ -9,6 +9,7 @@ import type { Claims } from './dm/claim.ts';
 import { createKernel } from './dm/dmsetup.ts';
 import { installUdevRules, udevRuns } from './dm/udev.ts';
 import type { Engine } from './engine/engine.ts';
+import type { PoolEngine } from './engine/pool.ts';
 import { createPoolEngine } from './engine/pool.ts';
 import { fail, messageOf } from './errors.ts';
 import type { Exec } from './exec.ts';
@@ -29,6 +30,8 @@ export interface OpenOptions {
   readonly reservePercent: number;
   readonly metrics: Metrics;
   readonly claims: Pick<Claims, 'claim'>;
+  /** How an engine begins; with what goes on by itself unless told otherwise. */
+  readonly begin?: ((engine: PoolEngine) => Promise<void>) | undefined;
 }
 
 /** Openers for all pools: the udev rules name all groups that are known, so they are written by one at a time. */
@@ -69,7 +72,7 @@ async function openPool(
 
 async function openOwned(
   { name: pool, volumeGroup: vgName, loopFile: file, loopSize: size }: PoolConfig,
-  { exec, clock, log, reservePercent, metrics }: OpenOptions,
+  { exec, clock, log, reservePercent, metrics, begin = (engine) => engine.start() }: OpenOptions,
   hideFromUdev: (group: VgUuid) => Promise<boolean>,
 ): Promise<Engine> {
   if (file !== undefined && size !== undefined) await ensureLoopPool({ exec, vgName, file, size });
@@ -90,7 +93,7 @@ async function openOwned(
     looked: (ok, seconds) => metrics.looked(pool, ok ? 'ok' : 'error', seconds),
   });
   try {
-    await engine.start();
+    await begin(engine);
     return engine;
   } catch (error) {
     // Nothing of it goes on when the group is no longer ours.

@@ -6,28 +6,41 @@ import type { ServeOptions } from './cli/serve.ts';
 import { systemClock } from './clock.ts';
 import type { Config } from './config.ts';
 import type { Claims } from './dm/claim.ts';
+import type { Exec } from './exec.ts';
 import { localExec } from './exec.ts';
 import { createLogger } from './log.ts';
 import type { Logger } from './log.ts';
 import { measuredExec } from './metrics/measured.ts';
 import { createMetrics } from './metrics/metrics.ts';
 import { localFiles } from './node/files.ts';
+import type { OpenOptions } from './open-pool.ts';
 import { poolOpeners } from './open-pool.ts';
+import type { Clock } from './ports.ts';
+
+/** What somebody who counts has in the place of this machine's own. */
+export interface Parts {
+  readonly exec?: Exec;
+  readonly clock?: Clock;
+  readonly begin?: OpenOptions['begin'];
+  /** As a signal. */
+  readonly ending?: AbortSignal;
+}
 
 /** Until a signal ends it, or it cannot serve. */
-export async function runDriver(config: Config, version: string, claims: Claims): Promise<void> {
+export async function runDriver(config: Config, version: string, claims: Claims, parts: Parts = {}): Promise<void> {
   const log = createLogger(config.logLevel);
-  const ending = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => ending.abort());
+  const signalled = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => signalled.abort());
   const metrics = createMetrics(version);
-  const exec = measuredExec(localExec, metrics);
+  const exec = measuredExec(parts.exec ?? localExec, metrics);
   const openers = poolOpeners(config.pools, {
     exec,
-    clock: systemClock,
+    clock: parts.clock ?? systemClock,
     log,
     reservePercent: config.reservePercent,
     metrics,
     claims,
+    begin: parts.begin,
   });
   const owner = async (): Promise<string | undefined> => {
     const owners = await Promise.all(config.pools.map(({ volumeGroup }) => claims.ownerOf(volumeGroup)));
@@ -44,7 +57,7 @@ export async function runDriver(config: Config, version: string, claims: Claims)
     metrics,
     kubernetes,
     owner,
-    ending: ending.signal,
+    ending: AbortSignal.any([signalled.signal, ...(parts.ending === undefined ? [] : [parts.ending])]),
   });
 }
 
