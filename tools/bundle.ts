@@ -23,7 +23,7 @@ const ROOT = join(import.meta.dirname, '..');
 const MANIFEST = z.object({ name: z.string(), version: z.string(), license: z.string() });
 
 /** Packages written for CommonJS ask for `require`, which an ES module does not have by itself. */
-const BANNER = `import { createRequire as snapmergeCreateRequire } from 'node:module';
+export const BANNER = `import { createRequire as snapmergeCreateRequire } from 'node:module';
 const require = snapmergeCreateRequire(import.meta.url);
 const __filename = import.meta.filename;
 const __dirname = import.meta.dirname;`;

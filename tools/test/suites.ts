@@ -99,11 +99,12 @@ export const SUITES: readonly Suite[] = [
   },
   {
     name: 'csi',
-    summary: 'workloads, the command line and csi-sanity against the bundle in guests',
+    summary: 'workloads, the command line, counted costs and csi-sanity against the bundle in guests',
     guests: 'chosen',
     parts: [
       vitest('csi-use', 'test/csi/use.test.ts'),
       vitest('csi-cli', 'test/csi/cli.test.ts'),
+      vitest('csi-costs', 'test/csi/costs.test.ts'),
       sanity('mount'),
       sanity('block'),
     ],

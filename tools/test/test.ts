@@ -27,6 +27,7 @@ const LONGEST: readonly string[] = [
   'contract',
   'csi-mount',
   'csi-block',
+  'csi-costs',
   'faults',
   'csi-cli',
   'adapters',
