@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { createCaller } from '../test/csi/caller.ts';
 import { createWorkload } from '../test/csi/workload.ts';
 import type { Guest } from '../vm/guest.ts';
+import { qemuUnlessAsked } from '../vm/bed.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
 import { driverListens, driverTars } from '../tools/driver.ts';
 import { ToolError } from '../tools/fault.ts';
@@ -68,7 +69,10 @@ async function boot(name: string, disksDir: string): Promise<Guest> {
   try {
     const disks = { disks: DISKS, diskSizeBytes: DISK_BYTES, disksDir };
     const tars = await driverTars(name);
-    return await startGuest({ name, ...disks, memoryMiB: MEMORY_MIB, driver: true, tars });
+    const bed = qemuUnlessAsked();
+    // On User Mode Linux zeroes would be written to a disk in memory, all of them.
+    const chosen = bed === undefined ? {} : { bed };
+    return await startGuest({ name, ...chosen, ...disks, memoryMiB: MEMORY_MIB, driver: true, tars });
   } finally {
     // QEMU has them open: once they have no names they go with it, however it ends.
     await rm(disksDir, { recursive: true });

@@ -3,6 +3,7 @@
 
 import { generated } from '../bench/page.ts';
 import { ROWS, runRows, writePage, writtenRecords } from '../bench/bench.ts';
+import { qemuUnlessAsked } from '../vm/bed.ts';
 import { prepareGuests } from '../vm/guest.ts';
 import { ToolError } from './fault.ts';
 import { count, readOptions } from './options.ts';
@@ -52,7 +53,7 @@ export const bench = async (args: readonly string[]): Promise<number> => {
   const rows = chosenRows(options.rows);
   const needBytes = quick ? NEED_BYTES.quick : NEED_BYTES.full;
   const lanes = quick && !options.host ? QUICK_LANES : 1;
-  if (!options.host) say(await prepareGuests());
+  if (!options.host) say(await prepareGuests(qemuUnlessAsked()));
   const open = options.host
     ? async () => (await import('../bench/host-place.ts')).hostPlace(needBytes)
     : async (lane: number) => (await import('../bench/guest-place.ts')).guestPlace(`bench-${lane}`, lanes * needBytes);

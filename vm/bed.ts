@@ -43,6 +43,10 @@ export const chooseBed = async (asked?: BedKind): Promise<Decision> => {
   return decided;
 };
 
+/** For guests that User Mode Linux would not do for, whoever does not ask for it by name. */
+export const qemuUnlessAsked = (): BedKind | undefined =>
+  process.env['SNAPMERGE_GUEST'] === undefined ? 'qemu' : undefined;
+
 const umlBed = async (): Promise<Bed> => {
   const [image, kit] = await Promise.all([rootImage(), uml()]);
   const ram = await initramfs(image);

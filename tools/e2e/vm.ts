@@ -3,6 +3,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cached, hashOf } from '../cache.ts';
+import { qemuUnlessAsked } from '../../vm/bed.ts';
 import { prepareGuests } from '../../vm/guest.ts';
 import { clusterBinaries } from '../cluster/binaries.ts';
 import { clusterRuns, openCluster, removeCluster, startCluster } from '../cluster/cluster.ts';
@@ -39,7 +40,7 @@ const start = async (name: string): Promise<Cluster> => {
     etcdCommand(),
     containerd(),
     prepareNetwork(),
-    prepareGuests().then(say),
+    prepareGuests(qemuUnlessAsked()).then(say),
   ]);
   return startCluster({ name, nodes: NODES, volumeGroup: VOLUME_GROUP, images });
 };
