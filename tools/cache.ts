@@ -7,16 +7,13 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { cacheDir } from './cache-dir.ts';
 import { ToolError } from './fault.ts';
 import { step } from './progress.ts';
 
 /** Things not used for so long go when another of the same kind is built. */
 const KEEP_UNUSED_MS = 7 * 24 * 3600 * 1000;
-
-export const cacheDir = (): string =>
-  process.env['SNAPMERGE_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'snapmerge');
 
 export const hashOf = (...parts: readonly (string | Uint8Array)[]): string => {
   const hash = createHash('sha256');

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { messageOf } from '../src/errors.ts';
-import { cacheDir } from '../tools/cache.ts';
+import { cacheDir } from '../tools/cache-dir.ts';
 import { ensureDebianPackages } from '../tools/debian-packages.ts';
 import { QEMU_KEY, qemu } from '../tools/image/qemu.ts';
 import { UML_KEY, uml } from '../tools/image/uml.ts';

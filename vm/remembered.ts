@@ -5,7 +5,8 @@ import { existsSync } from 'node:fs';
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { cacheDir, hashOf, locked } from '../tools/cache.ts';
+import { cacheDir } from '../tools/cache-dir.ts';
+import { hashOf, locked } from '../tools/cache.ts';
 
 const HOUR_MS = 3600 * 1000;
 const WORKS_FOR_MS = 7 * 24 * HOUR_MS;

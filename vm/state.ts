@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readFile, readdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { cacheDir } from '../tools/cache.ts';
+import { cacheDir } from '../tools/cache-dir.ts';
 import { GuestError } from './fault.ts';
 
 const Bed = z.enum(['uml', 'qemu']);

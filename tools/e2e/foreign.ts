@@ -4,7 +4,7 @@
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { cacheDir } from '../cache.ts';
+import { cacheDir } from '../cache-dir.ts';
 import { ToolError } from '../fault.ts';
 import { image } from '../image/image.ts';
 import { attempt, run } from '../run.ts';

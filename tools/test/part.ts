@@ -8,6 +8,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { messageOf } from '../../src/errors.ts';
+import { lastTime, remember } from '../durations.ts';
 import type { CpuTime } from './cpu-time.ts';
 import { watchCpuTime } from './cpu-time.ts';
 import type { Part } from './suites.ts';
@@ -55,9 +56,10 @@ export async function runPart(part: Part, { dir, say, ending }: Run): Promise<Pa
   };
 
   const lines: string[] = [];
+  const last = lastTime(`test ${part.name}`);
   const life = setInterval(() => {
     if (performance.now() - saidMs >= SIGN_OF_LIFE_MS)
-      tell(`${seconds()} s so far; ${lines.at(-1)?.trim() ?? 'quiet'}`);
+      tell(`${seconds()} s so far${last}; ${lines.at(-1)?.trim() ?? 'quiet'}`);
   }, 1000);
   const take = (line: string): void => {
     if (line.trim() !== '') lines.push(line);
@@ -74,6 +76,7 @@ export async function runPart(part: Part, { dir, say, ending }: Run): Promise<Pa
   await rm(reportPath, { force: true });
   if (counts.failed > 0) for (const line of lines.slice(-SHOWN_LINES)) tell(`| ${line}`);
   tell(`${counts.passed} passed, ${counts.failed} failed in ${seconds()} s`);
+  if (counts.failed === 0) remember(`test ${part.name}`, seconds());
   return { name: part.name, ...counts, seconds: seconds(), cpuSeconds, logPath };
 }
 
