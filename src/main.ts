@@ -51,7 +51,11 @@ const program = createProgram(version, process.env, {
   },
   serve: async (config) => {
     const { runDriver } = await import('./run-driver.ts');
-    await runDriver(config, version, claimsOf('serve'));
+    try {
+      await runDriver(config, version, claimsOf('serve'));
+    } finally {
+      hasServed = true;
+    }
   },
   createPool: async (request) => {
     // A driver that waits for this group must not find half of it.
@@ -64,6 +68,9 @@ const program = createProgram(version, process.env, {
   },
   print: (text) => process.stdout.write(text),
 });
+
+/** Another process may have the pools by now, so nothing that still waits for a command may go on. */
+let hasServed = false;
 
 // Whoever reads our output may have seen enough of it.
 process.stdout.on('error', () => process.exit());
@@ -79,3 +86,4 @@ try {
     process.exitCode = isUnknown ? EXIT.unknown : EXIT.wrong;
   }
 }
+if (hasServed) process.exit();

@@ -22,6 +22,8 @@ import { refsOf } from './table.ts';
 const MAX_FAILED = 3;
 /** So often for stores that were extended meanwhile: each of a large family may be, one after the other, and no harm is done. */
 const MAX_OVERTAKEN = 30;
+/** So often for what somebody has open: twice each, and a large family has hundreds of devices. */
+const MAX_HELD_OPEN = 2000;
 
 /** What a converge shares with those who extend stores meanwhile, and asks before it freezes anybody. */
 export interface Neighbours {
@@ -62,6 +64,7 @@ export async function converge(
   let failed = 0;
   let overtaken = 0;
   const measured = new Map<StoreName, Use>();
+  let heldOpen = 0;
   const seenOpen = new Set<DeviceKey | StoreName>();
   const leaving = watchLeaving(kernel, desired, options.leavers, measured);
   const rounds = { leaving, seenOpen, progress: { swapped: false } };
@@ -70,9 +73,10 @@ export async function converge(
       const left = await oneRound(kernel, family, desired, log.child({ family: family.id }), { ...options, ...rounds });
       return { measured, left };
     } catch (error) {
-      if (error instanceof HeldOpen && isOfNoUse(error.held)) {
-        // Each round lets go of it or leaves it behind.
+      if (error instanceof HeldOpen && isOfNoUse(error.held) && heldOpen < MAX_HELD_OPEN) {
+        // The next plan lets go of it, and the one after that leaves it behind.
         seenOpen.add(error.held);
+        heldOpen += 1;
         log.warn({ family: family.id, held: error.held, error: error.message }, 'somebody has open what is to go');
         continue;
       }

@@ -2,7 +2,7 @@
 // nest of calls, and where its stack is over, the node is: docs/kernel-rules.md has what was measured. Pure.
 
 import type { DeviceKey, EntityId } from '../ids.ts';
-import { deviceKey, isVolumeId } from '../ids.ts';
+import { deviceKey, isTail, isVolumeId } from '../ids.ts';
 import type { Desired } from './desired.ts';
 import { bottomUp, desired, devicesBelow } from './desired.ts';
 import type { Family } from './family.ts';
@@ -33,9 +33,9 @@ export function depthsOf(
   return depths;
 }
 
-/** The same for what the kernel holds. */
+/** The same for what the kernel holds, with all tails of a store as one: that others lie below it now makes nothing less deep. */
 export function liveDepths({ devices }: Observed): ReadonlyMap<DeviceKey, number> {
-  return depthsOf([...devices.values()].map(({ key, live }) => ({ key, table: live ?? [] })));
+  return depthsOf([...devices.values()].map(({ key, live }) => ({ key, table: isTail(key) ? [] : (live ?? []) })));
 }
 
 /** How deep each image lies, or would lie if it were shown; a volume as what is mounted. */

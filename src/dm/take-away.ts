@@ -6,7 +6,7 @@
 // What is mounted, a top, never gets such a table: whoever has it open may be its user.
 
 import type { DeviceKey, StoreName } from '../ids.ts';
-import { isTop } from '../ids.ts';
+import { isTail, isTop, storeOf } from '../ids.ts';
 import type { Desired } from './desired.ts';
 import { devicesBelow } from './desired.ts';
 import type { Observed, ObservedDevice } from './kernel.ts';
@@ -39,9 +39,9 @@ export function takeAway(
   const left: (DeviceKey | StoreName)[] = [];
   for (const device of extras) {
     const { key, openCount } = device;
-    const isStranger = !isTop(key) && device.live !== undefined && isHeld(key, onDevice(key), openCount);
-    if (isStranger && isSpent(device)) left.push(key);
-    else removes.push(...(isStranger ? letGo(device, extras) : []), { do: 'remove', device: key });
+    if (isTop(key) || !isHeld(key, onDevice(key), openCount)) removes.push({ do: 'remove', device: key });
+    else if (isSpent(device) || mayWaitInWanted(device, observed, extras)) left.push(key);
+    else removes.push(...letGo(device, extras), { do: 'remove', device: key });
   }
   const unwanted = [...observed.stores.values()].filter(({ store }) => !desired.stores.has(store));
   const idle: StoreName[] = [];
@@ -57,24 +57,45 @@ function usedByTables({ devices }: Observed): ReadonlySet<string> {
   return new Set(refsOf(tables).map(refText));
 }
 
-/** Nobody waits in it, and it lies on nothing. */
+/** Nobody waits in it, and it lies on nothing; also where it never got a table, or has lost it. */
 function isSpent({ live, suspended }: ObservedDevice): boolean {
-  return !suspended && isErrors(live);
+  return live === undefined || (!suspended && isErrors(live));
+}
+
+/**
+ * Whether what is read in it may wait in something that stands still and stays: then no other table can take its place, because
+ * that waits for what is under way.
+ */
+function mayWaitInWanted(device: ObservedDevice, { devices }: Observed, extras: readonly ObservedDevice[]): boolean {
+  const going = new Set(extras.map(({ key }) => key));
+  const seen = new Set<DeviceKey>();
+  const waits = (key: DeviceKey): boolean => {
+    if (seen.has(key)) return false;
+    seen.add(key);
+    const one = devices.get(key);
+    if (one === undefined) return false;
+    return (one.suspended && !going.has(key)) || devicesBelow(one.live ?? []).some(waits);
+  };
+  return devicesBelow(device.live ?? []).some(waits);
 }
 
 function isErrors(table: Table | undefined): boolean {
   return table !== undefined && table.every(({ type }) => type === 'error');
 }
 
-/** Ends whatever waits in the device, or below it in what stands still and goes too, such as the tail of a store. */
+/**
+ * Ends whatever waits in the device, or below it in what stands still and goes too. The tail of a store goes on only for who
+ * reads the store itself: a snapshot over it may still be fed, and would be lost with a write that fails there.
+ */
 function letGo(device: ObservedDevice, extras: readonly ObservedDevice[]): readonly Step[] {
   const below = new Set(devicesBelow(device.live ?? []));
+  const isOthers = (key: DeviceKey): boolean => isTail(key) && storeOf(key) !== storeOf(device.key);
   const standing: ObservedDevice[] = [];
   // Users come before what they use, so all that is below has been named when its turn comes.
   for (const extra of extras) {
     if (!below.has(extra.key)) continue;
     for (const key of devicesBelow(extra.live ?? [])) below.add(key);
-    if (extra.suspended && extra.live !== undefined) standing.unshift(extra);
+    if (extra.suspended && extra.live !== undefined && !isOthers(extra.key)) standing.unshift(extra);
   }
   return [...standing, device].map(({ key, live = [], readOnly }): Step => {
     const table: Table = [{ type: 'error', length: lengthOf(live) }];

@@ -55,7 +55,7 @@ export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume
 }
 
 export async function active(ctx: Context, id: VolumeId, size: Bytes): Promise<ActiveVolume | undefined> {
-  return ctx.active.has(id) ? shownAs(ctx, id, size) : undefined;
+  return ctx.active.has(id) || ctx.lettingGo.has(id) ? shownAs(ctx, id, size) : undefined;
 }
 
 async function shownAs(ctx: Context, id: VolumeId, size: Bytes): Promise<ActiveVolume | undefined> {

@@ -2,9 +2,9 @@
 // finished are written down, and a ghost with one reader is merged into. Called after changes, by the monitor, at start.
 
 import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
-import { MOST_NESTED } from '../dm/depth.ts';
-import { isFed, mergeDevices } from '../dm/desired.ts';
-import type { Family, Forest, Node } from '../dm/family.ts';
+import { MOST_NESTED, deepest } from '../dm/depth.ts';
+import { desired, isFed, mergeDevices } from '../dm/desired.ts';
+import type { Family, Node } from '../dm/family.ts';
 import { parentOf } from '../dm/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
@@ -56,7 +56,7 @@ async function oneTurn(ctx: Context, id: VolumeId): Promise<boolean> {
   const family = forest.families.get(id);
   if (family === undefined) {
     ctx.watched.delete(id);
-    await removeLeft(ctx, forest, id);
+    await removeLeft(ctx, id);
     if (!forest.troubles.some((trouble) => trouble.family === id)) forget(ctx, id);
     return false;
   }
@@ -66,9 +66,12 @@ async function oneTurn(ctx: Context, id: VolumeId): Promise<boolean> {
 }
 
 /** Of a family that is gone: what could not go with it, because somebody had it open. */
-async function removeLeft(ctx: Context, forest: Forest, id: VolumeId): Promise<void> {
+async function removeLeft(ctx: Context, id: VolumeId): Promise<void> {
   if (!ctx.left.has(id)) return;
-  if (await removeOrphans(ctx, forest, await ctx.kernel.observe('without-statuses'))) ctx.left.delete(id);
+  // Records come before their devices: what is made meanwhile has one in what is read after the look.
+  const observed = await ctx.kernel.observe('without-statuses');
+  const { forest } = await readPool(ctx);
+  if (await removeOrphans(ctx, forest, observed)) ctx.left.delete(id);
 }
 
 /**
@@ -242,7 +245,11 @@ async function beginAbsorption(
 /** Until those above it have been merged, which come first for that reason: it is asked again after each. */
 async function isTooDeep(ctx: Context, family: Family, ghost: Node, reader: Node): Promise<boolean> {
   const merging = withRecords(family, { ...reader.record, merging: ghost.record.store });
-  const found = await tooDeep(ctx, merging, { most: MOST_NESTED, images: [reader.id], holdsMerges: true });
+  // After a power cut the merge is shown again, whoever uses it: by then nothing lies so deep already.
+  const alone = desired(merging, { volumes: new Set(), pinned: new Set([reader.id]), holdsMerges: true });
+  const images = [reader.id];
+  const found =
+    deepest(alone, undefined) ?? (await tooDeep(ctx, merging, { most: MOST_NESTED, images, holdsMerges: true }));
   if (found === undefined) return false;
   ctx.log.info({ reader: reader.id, ghost: ghost.id, depth: found.depth }, 'a ghost lies too deep to be absorbed yet');
   return true;

@@ -14,8 +14,9 @@ export async function openersOf(ctx: Context, id: VolumeId): Promise<number> {
 /** Also where this process knows nothing of it, because somebody else has made the device: who looks takes it over. */
 export async function isStaged(ctx: Context, id: VolumeId): Promise<boolean> {
   if (ctx.active.has(id)) return true;
-  if (ctx.lettingGo.has(id) || !stagedIn(await ctx.kernel.observe('without-statuses')).includes(id)) return false;
-  takeForStaged(ctx, id);
+  if (!stagedIn(await ctx.kernel.observe('without-statuses')).includes(id)) return false;
+  // One whose unstaging has failed is staged until its device has gone.
+  if (!ctx.lettingGo.has(id)) takeForStaged(ctx, id);
   return true;
 }
 

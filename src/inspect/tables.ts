@@ -57,7 +57,7 @@ export function tablesOf(request: TablesRequest): Tables {
     const asked = [...family.nodes.values()].filter(
       ({ id, record }) => !record.deleted && (only === undefined || only.has(id)),
     );
-    const now = mode === 'all' ? NOTHING : own;
+    const now = mode === 'all' ? NOTHING : unopened(own);
     const deep = mode === 'remove' ? [] : tooDeep(family, asked, now);
     leftOut.push(...deep.map(({ reason }) => reason));
     const shown = asked.filter((node) => !deep.some((one) => one.node === node));
@@ -77,6 +77,14 @@ export function tablesOf(request: TablesRequest): Tables {
   }
   lines.push(...leftOut.flatMap((reason) => ['', `# !! left out: ${reason}`]));
   return { lines, leftOut };
+}
+
+/** By hand nothing gets errors: who has a device open may be the one who types this. */
+function unopened({ devices, stores }: Observed): Observed {
+  return {
+    devices: new Map([...devices].map(([key, device]) => [key, { ...device, openCount: 0 }])),
+    stores: new Map([...stores].map(([store, device]) => [store, { ...device, openCount: 0 }])),
+  };
 }
 
 /** What would bring the kernel down when it is read, unless it is there already. */

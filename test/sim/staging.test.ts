@@ -41,3 +41,22 @@ test('a restore waits until what is found in staging has been acted upon, and st
   await begins;
   expect(world.user.read(top, 0, 1)).toEqual([7]);
 });
+
+test('an unstaging that failed is finished by the next one, and until then the volume counts as staged', async () => {
+  const world = createWorld({ extent: kib(64), disks: [mib(16)] });
+  const engine = await poolEngine(world);
+  await engine.open();
+  const { id } = await engine.createVolume(blank('volume', mib(1)));
+  const top = deviceKey(id, 'top');
+  await engine.activate(id);
+  world.control.failAfter(0, 'before');
+  await expect(engine.deactivate(id)).rejects.toThrow();
+  expect(world.inspect.devices()).toContain(top);
+  expect(await engine.active(id)).toBeDefined();
+  await expect(engine.deleteVolume(id)).rejects.toThrow(/it is staged on this node/);
+  await engine.deactivate(id);
+  expect(world.inspect.devices()).not.toContain(top);
+  expect(await engine.active(id)).toBeUndefined();
+  await engine.deleteVolume(id);
+  expect(await engine.listVolumes()).toHaveLength(0);
+});

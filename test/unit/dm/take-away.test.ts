@@ -62,20 +62,41 @@ test.each([
 
 test('what stands still below it goes on first, from the bottom up, because its reads may wait there', () => {
   const found = observed([
-    device(tail, ERRORS, { suspended: true, openCount: 1 }),
-    device(cow, over(tail), { openCount: 1, suspended: true }),
-    device(level1, over(cow), { openCount: 1 }),
+    device(level1, overStore, { openCount: 1, suspended: true }),
     device(level2, over(level1), { openCount: 1, readOnly: true }),
   ]);
   expect(stepsOf(found)).toEqual([
-    `open ${tail}`,
-    `swap ${cow}: 0 8 error`,
+    `swap ${level1}: 0 8 error`,
     `swap ${level2} (read-only): 0 8 error`,
     `remove ${level2}`,
     `remove ${level1}`,
-    `remove ${cow}`,
-    `remove ${tail}`,
   ]);
+});
+
+test('who reads the end of a store waits in its tail; who reads a snapshot over it does not, and it may still be fed', () => {
+  const parts = [device(tail, ERRORS, { suspended: true, openCount: 1 }), device(cow, over(tail), { openCount: 1 })];
+  const gone = [`remove ${cow}`, `remove ${tail}`];
+  expect(stepsOf(observed(parts))).toEqual([`open ${tail}`, `swap ${cow}: 0 8 error`, ...gone]);
+  const view = device(level1, over(cow), { openCount: 1 });
+  expect(stepsOf(observed([...parts, view]))).toEqual([`swap ${level1}: 0 8 error`, `remove ${level1}`, ...gone]);
+});
+
+test('what lies on something wanted that stands still is left as it is: no table could take its place', () => {
+  const wanted: Desired = {
+    ...NOTHING,
+    devices: [{ key: level1, table: overStore, readOnly: false, suspended: true }],
+    stores: new Set([store]),
+  };
+  const standing = device(level1, overStore, { openCount: 1, suspended: true });
+  const found = observed([standing, device(level2, over(level1), { openCount: 1 })], 1);
+  expect(plan(found, wanted).map(stepText)).toEqual([]);
+  expect(leftBehind(found, wanted)).toEqual([level2]);
+});
+
+test('a device that never got a table is left, too', () => {
+  const bare = { ...device(level1, ERRORS, { openCount: 1 }), live: undefined };
+  expect(stepsOf(observed([bare]))).toEqual([]);
+  expect(leftBehind(observed([bare]), NOTHING)).toEqual([level1]);
 });
 
 test('what shows only errors stays for as long as somebody has it open, and is told', () => {
