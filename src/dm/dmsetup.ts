@@ -44,7 +44,7 @@ const OBSERVE_ATTEMPTS = 10;
 /** How long a device that must go may stay open: a probe that slipped in holds it for milliseconds. */
 const REMOVE_POLL_MS = 50;
 const REMOVE_POLLS = 40;
-/** Refusals of a device that nobody holds: more than a race, so a fault. */
+/** Refusals of a device that nobody is seen to hold. */
 const REMOVE_ATTEMPTS = 5;
 
 /** Stands for any device where only the common beginning of the pool's device names matters. */
@@ -173,7 +173,10 @@ export function createKernel(options: KernelOptions): Kernel {
           said = failureOf(result);
           if (await closed(key)) return;
         }
-        fail('internal', `nobody holds it, yet the kernel refuses: ${said} (${nodeOf(majorMinor)})`);
+        const refusal = `nobody holds it, yet the kernel refuses: ${said} (${nodeOf(majorMinor)})`;
+        // Somebody who opens and closes it again and again is never there when it is looked at.
+        if (/busy/i.test(said)) throw new HeldOpen(key, refusal);
+        fail('internal', refusal);
       },
     );
   }

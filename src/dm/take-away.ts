@@ -62,25 +62,23 @@ function isSpent({ live, suspended }: ObservedDevice): boolean {
   return live === undefined || (!suspended && isErrors(live));
 }
 
-/**
- * Whether what is read in it may wait in something that stands still and stays: then no other table can take its place, because
- * that waits for what is under way.
- */
-function mayWaitInWanted(device: ObservedDevice, { devices }: Observed, extras: readonly ObservedDevice[]): boolean {
-  const going = new Set(extras.map(({ key }) => key));
-  const seen = new Set<DeviceKey>();
-  const waits = (key: DeviceKey): boolean => {
-    if (seen.has(key)) return false;
-    seen.add(key);
-    const one = devices.get(key);
-    if (one === undefined) return false;
-    return (one.suspended && !going.has(key)) || devicesBelow(one.live ?? []).some(waits);
-  };
-  return devicesBelow(device.live ?? []).some(waits);
-}
-
 function isErrors(table: Table | undefined): boolean {
   return table !== undefined && table.every(({ type }) => type === 'error');
+}
+
+/**
+ * Whether what is read in it may wait in a tail that stays, as in one that is passed: then no other table can take its place,
+ * because that waits for what is under way. A snapshot over a store is not read there.
+ */
+function mayWaitInWanted(
+  { key, live }: ObservedDevice,
+  { devices }: Observed,
+  extras: readonly ObservedDevice[],
+): boolean {
+  if (storeOf(key) === undefined) return false;
+  const stays = (below: DeviceKey): boolean =>
+    devices.get(below)?.suspended === true && !extras.some((extra) => extra.key === below);
+  return devicesBelow(live ?? []).some(stays);
 }
 
 /**

@@ -60,10 +60,16 @@ export function guestStrangers(guest: Guest, rig: () => Pick<Rig, 'kernel'> & { 
     lookThroughout: async (work) => {
       const ending = new AbortController();
       let seen = '';
-      const looking = guest.exec(['perl', '-e', LOOKER], {
-        signal: ending.signal,
-        onStdout: (bytes) => (seen += Buffer.from(bytes).toString()),
-      });
+      const look = async (): Promise<void> => {
+        const { signal } = ending;
+        const onStdout = (bytes: Uint8Array): void => void (seen += Buffer.from(bytes).toString());
+        // A power cut ends them, too; they are there again when the guest is.
+        while (!signal.aborted) {
+          await guest.exec(['perl', '-e', LOOKER], { signal, onStdout }).catch(() => undefined);
+          await waitFor(LIMIT_MS, () => (signal.aborted || guest.isRunning() ? true : undefined));
+        }
+      };
+      const looking = look();
       try {
         const result = await work();
         if (seen === '') throw new Error('Nobody has looked at any device');

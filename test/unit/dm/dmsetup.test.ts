@@ -306,6 +306,12 @@ describe('remove', () => {
     await expect(one.kernel.apply([{ do: 'remove', device: view }])).resolves.toBeUndefined();
   });
 
+  test('who opens and closes it again and again holds it, although nobody is seen to', async () => {
+    const busy = { code: 1, stdout: '', stderr: `Device ${VIEW_NAME} is in use.\nDevice or resource busy\n` };
+    const one = rig((line) => (isInfo(line) ? open(0) : busy));
+    expect(await errorOf(one.kernel.apply([{ do: 'remove', device: view }]))).toBeInstanceOf(HeldOpen);
+  });
+
   test('a refusal that nobody’s holding explains is told', async () => {
     const one = rig((line) => (isInfo(line) ? open(0) : 1));
     const error = await errorOf(one.kernel.apply([{ do: 'remove', device: view }]));

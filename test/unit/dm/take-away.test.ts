@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Desired } from '../../../src/dm/desired.ts';
 import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import { leftBehind, plan } from '../../../src/dm/plan.ts';
+import { takeAway } from '../../../src/dm/take-away.ts';
 import { stepText } from '../../../src/dm/step.ts';
 import type { Table } from '../../../src/dm/table.ts';
 import { onDevice, onStore } from '../../../src/dm/table.ts';
@@ -81,16 +82,20 @@ test('who reads the end of a store waits in its tail; who reads a snapshot over 
   expect(stepsOf(observed([...parts, view]))).toEqual([`swap ${level1}: 0 8 error`, `remove ${level1}`, ...gone]);
 });
 
-test('what lies on something wanted that stands still is left as it is: no table could take its place', () => {
+test('a tail that lies on one that is wanted and stands still is left as it is: no table could take its place', () => {
+  const next = storeDevice(store, 'tail1');
   const wanted: Desired = {
     ...NOTHING,
-    devices: [{ key: level1, table: overStore, readOnly: false, suspended: true }],
+    devices: [{ key: next, table: ERRORS, readOnly: false, suspended: true }],
     stores: new Set([store]),
   };
-  const standing = device(level1, overStore, { openCount: 1, suspended: true });
-  const found = observed([standing, device(level2, over(level1), { openCount: 1 })], 1);
-  expect(plan(found, wanted).map(stepText)).toEqual([]);
-  expect(leftBehind(found, wanted)).toEqual([level2]);
+  const standing = device(next, ERRORS, { openCount: 1, suspended: true });
+  const found = observed([standing, device(tail, over(next), { openCount: 1 })], 1);
+  expect(takeAway(found, [device(tail, over(next), { openCount: 1 })], wanted, new Set())).toEqual({
+    removes: [],
+    idle: [],
+    left: [tail],
+  });
 });
 
 test('a device that never got a table is left, too', () => {
