@@ -50,7 +50,7 @@ test('an unstaging that failed is finished by the next one, and until then the v
   const top = deviceKey(id, 'top');
   await engine.activate(id);
   world.control.failAfter(0, 'before');
-  await expect(engine.deactivate(id)).rejects.toThrow();
+  await expect(engine.deactivate(id)).rejects.toThrow(/a fault was asked for/);
   expect(world.inspect.devices()).toContain(top);
   expect(await engine.active(id)).toBeDefined();
   await expect(engine.deleteVolume(id)).rejects.toThrow(/it is staged on this node/);
