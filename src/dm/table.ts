@@ -63,6 +63,11 @@ export function heldStores(table: Table | undefined): readonly StoreName[] {
   });
 }
 
+/** All that is read or written there fails. */
+export function showsErrors(table: Table | undefined): boolean {
+  return table !== undefined && table.every(({ type }) => type === 'error');
+}
+
 export function lengthOf(table: Table): Sectors {
   return sectors(table.reduce((sum, { length }) => sum + length, 0n));
 }

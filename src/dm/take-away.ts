@@ -12,7 +12,7 @@ import { devicesBelow } from './desired.ts';
 import type { Observed, ObservedDevice } from './kernel.ts';
 import type { Step } from './step.ts';
 import type { Ref, Table } from './table.ts';
-import { lengthOf, onDevice, onStore, refText, refsOf } from './table.ts';
+import { lengthOf, onDevice, onStore, refText, refsOf, showsErrors } from './table.ts';
 
 /** Devices and stores of which somebody was seen to have them open, whatever the kernel counts at this moment. */
 export type SeenOpen = ReadonlySet<DeviceKey | StoreName>;
@@ -59,11 +59,7 @@ function usedByTables({ devices }: Observed): ReadonlySet<string> {
 
 /** Nobody waits in it, and it lies on nothing; also where it never got a table, or has lost it. */
 function isSpent({ live, suspended }: ObservedDevice): boolean {
-  return live === undefined || (!suspended && isErrors(live));
-}
-
-function isErrors(table: Table | undefined): boolean {
-  return table !== undefined && table.every(({ type }) => type === 'error');
+  return live === undefined || (!suspended && showsErrors(live));
 }
 
 /**
@@ -97,6 +93,6 @@ function letGo(device: ObservedDevice, extras: readonly ObservedDevice[]): reado
   }
   return [...standing, device].map(({ key, live = [], readOnly }): Step => {
     const table: Table = [{ type: 'error', length: lengthOf(live) }];
-    return isErrors(live) ? { do: 'open', device: key } : { do: 'swap', device: key, table, readOnly };
+    return showsErrors(live) ? { do: 'open', device: key } : { do: 'swap', device: key, table, readOnly };
   });
 }

@@ -3,6 +3,7 @@
 import type { Forest } from '../dm/family.ts';
 import type { Observed, ObservedDevice } from '../dm/kernel.ts';
 import { HeldOpen } from '../dm/kernel.ts';
+import { showsErrors } from '../dm/table.ts';
 import { isTail, isTop, ownerOf } from '../ids.ts';
 import type { Context } from './context.ts';
 
@@ -25,7 +26,7 @@ export async function removeOrphans(ctx: Context, forest: Forest, observed: Obse
 /** It never got a table, is the tail of a store that is gone, or was left behind for whoever had it open. */
 function showsNothing({ key, live, inactive }: ObservedDevice): boolean {
   if (isTail(key) || (live === undefined && inactive === undefined)) return true;
-  return !isTop(key) && inactive === undefined && live?.every(({ type }) => type === 'error') === true;
+  return !isTop(key) && inactive === undefined && showsErrors(live);
 }
 
 async function isRemoved(ctx: Context, { key }: ObservedDevice): Promise<boolean> {

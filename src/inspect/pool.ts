@@ -8,7 +8,7 @@ import type { Family, Node } from '../dm/family.ts';
 import { buildForest } from '../dm/family.ts';
 import type { Observed } from '../dm/kernel.ts';
 import type { VolumeId } from '../ids.ts';
-import { isVolumeId } from '../ids.ts';
+import { isTop, isVolumeId } from '../ids.ts';
 import type { PoolReport, StoreReport } from '../lvm/lvm.ts';
 import { bytes } from '../units.ts';
 import { familyFindings, strayFindings } from './findings.ts';
@@ -24,9 +24,7 @@ export interface Look {
 
 /** What is known where no driver runs: a volume is in use when it has its top device, as a driver would take it. */
 export function unattended(observed: Observed): Known {
-  const tops = [...observed.devices.keys()].flatMap((key) =>
-    key.endsWith('-top') ? [key.slice(0, -'-top'.length)] : [],
-  );
+  const tops = [...observed.devices.keys()].flatMap((key) => (isTop(key) ? [key.slice(0, -'-top'.length)] : []));
   return {
     active: new Set(tops.filter(isVolumeId)),
     pinned: new Set(),

@@ -11,7 +11,7 @@ import type { Observed } from '../dm/kernel.ts';
 import { plan } from '../dm/plan.ts';
 import type { Target } from '../dm/table.ts';
 import type { DeviceKey, EntityId, VolumeId } from '../ids.ts';
-import { deviceKey, isTail, isVolumeId, storeOf } from '../ids.ts';
+import { deviceKey, isTail, isTop, isVolumeId, storeOf } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import { imageSize, isLost } from '../lvm/record.ts';
 import { formatBytes } from '../units.ts';
@@ -181,7 +181,7 @@ function explain(family: Family, key: DeviceKey): string {
   const { entity, restore, merging, deleted } = node.record;
   const ghost = deleted ? ' (a ghost: deleted, still read through)' : '';
   const what = `${entity.kind === 'snapshot' ? 'snapshot' : 'volume'} ${label(node)}`;
-  if (key.endsWith('-top')) {
+  if (isTop(key)) {
     const fed = fedBy(family, node);
     return `${what}: to be mounted${fed === undefined ? '' : `; what it overwrites goes to ${label(fed)}`}`;
   }

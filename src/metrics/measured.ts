@@ -3,6 +3,7 @@
 import type { Kernel } from '../dm/kernel.ts';
 import type { Exec } from '../exec.ts';
 import type { DeviceKey } from '../ids.ts';
+import { isTop } from '../ids.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 
 /** Seconds that only go up. */
@@ -64,7 +65,7 @@ export function measuredKernel(
         metrics.stepped(pool, first.do, outcome, ended - began);
       }
       for (const step of steps) {
-        if (!('device' in step) || !step.device.endsWith('-top')) continue;
+        if (!('device' in step) || !isTop(step.device)) continue;
         // From when it was asked for: writes are held back from then on.
         if (step.do === 'suspend') still.set(step.device, began);
         const since = still.get(step.device);
