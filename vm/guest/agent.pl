@@ -1,7 +1,12 @@
 #!/usr/bin/perl
 # The guest's end of the command channel: it runs argv for the host and joins connections to unix sockets.
-# One connection runs one command at a time and is used again for the next, so that a command costs one fork and
-# one round trip. Only perl-base is needed, and no module that is slow to load: POSIX stays out.
+# One connection runs one command at a time and is used again for the next. Only perl-base is needed, and no module that is
+# slow to load: POSIX stays out.
+#
+# Commands are started by a shell, one for each connection, that reads its lines from here: dash starts a program by vfork,
+# where perl has to copy its memory first, which is more than the whole of a short command costs in a guest. The line names
+# pipes of this process as /proc/PID/fd/N, so each command has its own, and a daemon that is left behind writes into none that
+# another reads. A shell tells a signal as 128 and its number: a command that ends with such a code counts as ended by it.
 #
 # A frame is: type (1 byte), length (4 bytes, big endian), payload.
 #   from the host   R run, C connect to a unix socket, I input, E end of input, K kill (payload: signal number)
@@ -15,12 +20,17 @@ use Socket qw(:DEFAULT IPPROTO_TCP TCP_NODELAY SOMAXCONN);
 use constant CHUNK_BYTES     => 65536;
 use constant INPUT_MAX_BYTES => 1 << 20;
 use constant FRAME_MAX_BYTES => 16 << 20;
+# What Linux lets a program have of arguments and environment: one of them, and all together.
+use constant WORD_MAX_BYTES  => 131071;
+use constant WORDS_MAX_BYTES => 2 << 20;
+use constant SIGNAL_MAX      => 64;
+use constant USER_HZ         => 100;
 
 my $port = shift // die "Cannot start the agent: no port given\n";
 my $received = '';    # bytes of this connection that are not yet a whole frame
 
-# A pipe that the handler of SIGCHLD writes to, so that select wakes up when a command ends.
-my ($wake_reader, $wake_writer);
+# The shell of this connection: pid, where its lines go, where it says how a command ended, and the folder that it is in.
+my $shell;
 
 sub write_all {
     my ($handle, $bytes) = @_;
@@ -58,32 +68,113 @@ sub make_nonblocking {
     fcntl $handle, F_SETFL, fcntl($handle, F_GETFL, 0) | O_NONBLOCK;
 }
 
-sub start_command {
-    my ($payload) = @_;
-    my ($cwd, $env_count, @words) = split /\0/, $payload, -1;
-    my @env = splice @words, 0, $env_count;
-    pipe my $in_reader,   my $in_writer;
-    pipe my $out_reader,  my $out_writer;
-    pipe my $err_reader,  my $err_writer;
-    pipe my $fail_reader, my $fail_writer;
+sub start_shell {
+    pipe my $line_reader,   my $line_writer;
+    pipe my $status_reader, my $status_writer;
     my $pid = fork;
-    return { failure => "fork: $!" } if !defined $pid;
+    die "fork: $!\n" if !defined $pid;
     if ($pid == 0) {
+        # A group of its own, for a kill; none of the signals ignored, for that would be inherited.
         setpgrp 0, 0;
-        open STDIN,  '<&', $in_reader;
-        open STDOUT, '>&', $out_writer;
-        open STDERR, '>&', $err_writer;
-        # A shell starts what runs in the background with INT and QUIT ignored, and that would be inherited.
+        open STDIN,  '<&', $line_reader;
+        open STDOUT, '>&', $status_writer;
         $SIG{$_} = 'DEFAULT' for qw(CHLD PIPE INT QUIT);
-        for my $pair (@env) { my ($name, $value) = split /=/, $pair, 2; $ENV{$name} = $value }
-        if (chdir $cwd) { no warnings 'exec'; exec { $words[0] } @words }
-        syswrite $fail_writer, $!{ENOENT} ? 'ENOENT' : $!{EACCES} ? 'EACCES' : $!{E2BIG} ? 'E2BIG' : "$!";
-        kill 'KILL', $$;
+        # Of a file a shell reads as much as there is, of its own input byte by byte.
+        exec 'sh', '/proc/self/fd/0' or kill 'KILL', $$;
     }
     # Here too: a kill that is already under way must find the group.
     setpgrp $pid, 0;
-    make_nonblocking($_) for $in_writer, $out_reader, $err_reader;
-    return { pid => $pid, in => $in_writer, out => $out_reader, err => $err_reader, fail => $fail_reader };
+    make_nonblocking($status_reader);
+    return { pid => $pid, lines => $line_writer, status => $status_reader, cwd => '', said => '' };
+}
+
+sub quoted { my ($word) = @_; $word =~ s/'/'\\''/g; return "'$word'" }
+
+# The file of a program, or why there is none.
+sub find_program {
+    my ($name, $cwd, $path) = @_;
+    my $failure = 'ENOENT';
+    for my $file ($name =~ m{^/} ? $name : map { "$_/$name" } $name =~ m{/} ? $cwd : split /:/, $path) {
+        next if !-e $file;
+        return ($file) if -f _ && -x _;
+        $failure = 'EACCES';
+    }
+    return (undef, $failure);
+}
+
+# Ticks since boot, in which the kernel counts when a process was started.
+sub ticks {
+    open my $file, '<', '/proc/uptime' or return 0;
+    my ($seconds) = split / /, readline $file;
+    return int($seconds * USER_HZ);
+}
+
+# Signals what the command under way has started, and not what an earlier one has left: true when there was anything.
+sub kill_command {
+    my ($signal, $since) = @_;
+    my %done;
+    while (1) {
+        my $before = keys %done;
+        for my $file (glob '/proc/[0-9]*/stat') {
+            open my $handle, '<', $file or next;
+            my $stat = readline $handle // next;
+            my ($pid) = $stat =~ /^(\d+)/;
+            my @fields = split / /, substr $stat, rindex($stat, ')') + 2;
+            next if $pid == $shell->{pid} || $done{$pid} || $fields[2] != $shell->{pid} || $fields[19] < $since;
+            $done{$pid} = 1 if kill $signal, $pid;
+        }
+        # What is being started meanwhile is found in the next round.
+        return $before > 0 if keys %done == $before;
+    }
+}
+
+sub start_command {
+    my ($payload, $has_input) = @_;
+    my ($cwd, $env_count, @words) = split /\0/, $payload, -1;
+    my @env = splice @words, 0, $env_count;
+    my $bytes = 0;
+    for my $word (@env, @words) {
+        return { failure => 'E2BIG' } if length $word > WORD_MAX_BYTES;
+        $bytes += 9 + length $word;
+    }
+    return { failure => 'E2BIG' } if $bytes > WORDS_MAX_BYTES;
+    my ($path) = ((map { /^PATH=(.*)/s ? $1 : () } @env), $ENV{PATH});
+    my ($program, $failure) = find_program(shift @words, $cwd, $path);
+    $failure = 'ENOENT' if !-d $cwd;
+    return { failure => $failure } if defined $failure;
+    $shell //= start_shell();
+    pipe my $out_reader, my $out_writer;
+    pipe my $err_reader, my $err_writer;
+    my ($in_reader, $in_writer);
+    pipe $in_reader, $in_writer if $has_input;
+    make_nonblocking($_) for grep { $_ } $in_writer, $out_reader, $err_reader;
+    my $line = $shell->{cwd} eq $cwd ? '' : 'cd ' . quoted($cwd) . "\n";
+    $shell->{cwd} = $cwd;
+    for my $pair (@env) { my ($name, $value) = split /=/, $pair, 2; $line .= "$name=" . quoted($value) . ' ' }
+    $line .= join ' ', map { quoted($_) } $program, @words;
+    my $ends = "/proc/$$/fd";
+    $line .= ' <' . ($has_input ? "$ends/" . fileno $in_reader : '/dev/null');
+    $line .= " >$ends/" . fileno($out_writer) . " 2>$ends/" . fileno($err_writer) . "\necho \$?\n";
+    my $since = ticks();
+    write_all($shell->{lines}, $line);
+    return {
+        in => $in_writer, out => $out_reader, err => $err_reader, since => $since,
+        # The shell opens them anew, at some time.
+        kept => [$in_reader, $out_writer, $err_writer],
+    };
+}
+
+# How the command under way has ended, as wait tells it; nothing while it has not.
+sub ended {
+    my $count = sysread $shell->{status}, $shell->{said}, 64, length $shell->{said};
+    if (defined $count && $count == 0) {
+        # Somebody has ended the shell itself: the next command gets another.
+        waitpid $shell->{pid}, 0;
+        $shell = undef;
+        return $? || 1 << 8;
+    }
+    return if $shell->{said} !~ s/^(\d+)\n//;
+    return $1 > 128 && $1 <= 128 + SIGNAL_MAX ? $1 - 128 : $1 << 8;
 }
 
 # Passes on a piece of what a pipe holds: its size, 0 when the pipe has ended, -1 when nothing is there now.
@@ -99,42 +190,41 @@ sub pass_on {
 
 sub run_command {
     my ($socket, $payload) = @_;
-    my $command = start_command($payload);
-    if (defined $command->{failure}) { return write_all($socket, frame('f', $command->{failure})) }
-    my ($input, $input_ended, $gone) = ('', 0, 0);
+    my ($input, $input_ended, $gone, $command, $signal) = ('', 0, 0);
     my $close_input = sub { close $command->{in} if $command->{in}; $command->{in} = undef; $input = '' };
     while (1) {
         while (my ($type, $bytes) = take_frame()) {
-            if    ($type eq 'I') { $input .= $bytes if $command->{in} }
+            if    ($type eq 'I') { $input .= $bytes if !$command || $command->{in} }
             elsif ($type eq 'E') { $input_ended = 1 }
-            elsif ($type eq 'K') { kill $bytes, -$command->{pid} }
+            elsif ($type eq 'K') { $signal = $bytes }
             else                 { return 0 }
         }
+        if (!$command) {
+            $command = start_command($payload, !$input_ended || $input ne '');
+            if (defined $command->{failure}) { return write_all($socket, frame('f', $command->{failure})) }
+        }
         $close_input->() if $input_ended && $input eq '' && $command->{in};
-        if (waitpid($command->{pid}, 1) == $command->{pid}) {    # 1 is WNOHANG
-            my $status = $?;
-            my $failed = sysread $command->{fail}, my $why, 256;
+        my $status = ended();
+        if (defined $status) {
             for my $stream (['o', 'out'], ['e', 'err']) {
                 my ($type, $name) = @$stream;
                 # At most what the pipe could hold: a daemon left behind may go on writing.
-                for (1 .. 32) { last if !$command->{$name} || pass_on($socket, $type, $command->{$name}) <= 0 }
+                for (1 .. 32) { last if pass_on($socket, $type, $command->{$name}) <= 0 }
             }
-            return 0 if $gone;
-            return write_all($socket, $failed ? frame('f', $why) : frame('x', pack 'N', $status));
+            return $gone ? 0 : write_all($socket, frame('x', pack 'N', $status));
         }
+        # A kill may come before the shell has started anything.
+        $signal = undef if defined $signal && kill_command($signal, $command->{since});
         my ($readable, $writable) = ('', '');
-        vec($readable, fileno $wake_reader, 1) = 1;
+        vec($readable, fileno $shell->{status}, 1) = 1;
         vec($readable, fileno $socket, 1) = 1 if !$gone && length $input < INPUT_MAX_BYTES;
-        for my $name ('out', 'err') { vec($readable, fileno $command->{$name}, 1) = 1 if $command->{$name} }
+        for my $name ('out', 'err') { vec($readable, fileno $command->{$name}, 1) = 1 }
         vec($writable, fileno $command->{in}, 1) = 1 if $command->{in} && $input ne '';
-        # The limit is for the one signal that can arrive between waitpid and select.
-        my $count = select $readable, $writable, undef, 0.25;
+        my $count = select $readable, $writable, undef, defined $signal ? 0.01 : undef;
         next if $count <= 0;
-        if (vec $readable, fileno $wake_reader, 1) { sysread $wake_reader, my $ignored, 64 }
         for my $stream (['o', 'out'], ['e', 'err']) {
             my ($type, $name) = @$stream;
-            next if !$command->{$name} || !vec $readable, fileno $command->{$name}, 1;
-            $command->{$name} = undef if pass_on($socket, $type, $command->{$name}) == 0;
+            pass_on($socket, $type, $command->{$name}) if vec $readable, fileno $command->{$name}, 1;
         }
         if ($command->{in} && vec $writable, fileno $command->{in}, 1) {
             my $written = syswrite $command->{in}, $input, CHUNK_BYTES;
@@ -143,7 +233,7 @@ sub run_command {
         }
         if (!$gone && vec($readable, fileno $socket, 1) && !read_more($socket)) {
             $gone = 1;
-            kill 'KILL', -$command->{pid};
+            $signal = 'KILL';
         }
     }
 }
@@ -177,15 +267,13 @@ sub serve {
     my ($socket) = @_;
     setsockopt $socket, IPPROTO_TCP, TCP_NODELAY, 1;
     $SIG{PIPE} = 'IGNORE';
-    pipe $wake_reader, $wake_writer;
-    make_nonblocking($_) for $wake_reader, $wake_writer;
-    $SIG{CHLD} = sub { local $!; syswrite $wake_writer, 'x' };
+    $SIG{CHLD} = 'DEFAULT';
     write_all($socket, frame('H', '1')) or return;
     while (1) {
         my ($type, $payload) = take_frame();
         if (!defined $type) { read_more($socket) or return; next }
         if    ($type eq 'R') { run_command($socket, $payload) or return }
-        elsif ($type eq 'C') { $SIG{CHLD} = 'DEFAULT'; join_unix_socket($socket, $payload); return }
+        elsif ($type eq 'C') { join_unix_socket($socket, $payload); return }
         # Input or a kill may arrive after its command has ended: that is no fault.
         elsif ($type !~ /^[IEK]$/) { return }
     }
