@@ -32,7 +32,8 @@ while (1) {
     while (text("$dir/dm/uuid") eq $uuid) {
       # Not there yet, or going: the next time.
       if (sysopen my $device, $node, $READ_ONLY | $DIRECT) { sysread $device, $memory, 4096, $start }
-      select undef, undef, undef, 0.002;
+      # Often enough to come while it stands still; more would only take the processor away.
+      select undef, undef, undef, 0.01;
     }
     exit 0;
   }

@@ -1,6 +1,7 @@
 // `./dev test [suite...]`: all suites, a few commands side by side, one closing line with the sum of all tests.
 
 import { mkdir } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
 import { messageOf } from '../../src/errors.ts';
 import { prepareGuests } from '../../vm/guest.ts';
 import { say } from '../progress.ts';
@@ -11,8 +12,8 @@ import { SUITES } from './suites.ts';
 
 /** The whole output of each part of the last run. */
 const LOGS = 'dist/test';
-/** Guests wait for disks and timers a good part of their time; three lanes keep two cores busy. */
-const LANES = 3;
+/** A guest keeps a processor busy, and two that share one take longer than one after the other. Each is a GiB of memory. */
+const LANES = Math.min(4, Math.max(2, availableParallelism()));
 
 /** Parts that take minutes, the longest first: by processor time, of which `random` uses that of two guests at once. */
 const LONGEST: readonly string[] = [
