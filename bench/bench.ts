@@ -8,8 +8,10 @@ import { messageOf } from '../src/errors.ts';
 import type { Place } from './place.ts';
 import { generated, withGenerated } from './page.ts';
 import { svgOf } from './plot.ts';
+import { quietOf } from './quiet.ts';
 import type { RowRecord } from './record.ts';
 import { record } from './record.ts';
+import type { Rounds } from './rounds.ts';
 import type { Row } from './row.ts';
 import { driver } from './rows/driver.ts';
 import { full } from './rows/full.ts';
@@ -35,7 +37,7 @@ export interface RunOptions {
   readonly lanes: number;
   readonly rows: readonly Row[];
   readonly quick: boolean;
-  readonly rounds: number;
+  readonly rounds: Rounds;
   readonly say: (line: string) => void;
 }
 
@@ -45,6 +47,7 @@ async function runRow(row: Row, lane: number, { open, quick, rounds, say }: RunO
   const place = await open(lane);
   try {
     const [startMs, before] = [performance.now(), load()];
+    const quiet = await quietOf(place);
     const found = await row.run({ place, quick, rounds, say: (line) => say(`row ${row.row}: ${line}`) });
     return {
       row: row.row,
@@ -56,6 +59,7 @@ async function runRow(row: Row, lane: number, { open, quick, rounds, say }: RunO
       load: [before, load()],
       cores: cpus().length,
       about: place.about,
+      quiet,
       figures: [...found.figures],
       notes: [...found.notes],
       plots: [...(found.plots ?? [])],

@@ -1,12 +1,8 @@
-// A guest as the place of the bench: its disks are files in this machine's memory, so that no disk of this machine speaks;
-// its processor is one, so that what runs beside a writer takes its time from it, on all sides alike.
+// A guest as the place of the bench: its disks are in its own memory, so that no disk of this machine speaks; its processor is
+// one, so that what runs beside a writer takes its time from it, on all sides alike.
 
-import { mkdtemp, rm, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
 import { createCaller } from '../test/csi/caller.ts';
 import { createWorkload } from '../test/csi/workload.ts';
-import type { Guest } from '../vm/guest.ts';
-import { qemuUnlessAsked } from '../vm/bed.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
 import { driverListens, driverTars } from '../tools/driver.ts';
 import { ToolError } from '../tools/fault.ts';
@@ -14,27 +10,35 @@ import { CSI_SOCKET } from '../tools/forwarding.ts';
 import type { Place } from './place.ts';
 import { aboutOf } from './place.ts';
 
-const MEMORY = '/dev/shm';
 const GIB = 1024 ** 3;
+const MIB = 1024 ** 2;
 const DISKS = 2;
-/** Sparse: they take what is written, and rows clean up behind them. */
+/** They take what is written, and rows clean up behind them. */
 const DISK_BYTES = 32 * GIB;
-const MEMORY_MIB = 2048;
+const MEMORY_BYTES = 2 * GIB;
 
 /** A machine without enough would not fail but crawl, and whatever runs beside with it. */
-async function needsMemory(bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(MEMORY);
-  const freeBytes = Math.min(bavail * bsize, process.availableMemory());
+function needsMemory(bytes: number): void {
+  const freeBytes = process.availableMemory();
   if (freeBytes >= bytes) return;
   throw new ToolError(
     `Cannot put the disks in memory: ${Math.floor(freeBytes / GIB)} GiB are free, and this run takes up to ${Math.ceil(bytes / GIB)} GiB`,
   );
 }
 
-/** Guests with other names run beside each other; `needBytes` is what a row has on its disks at most. */
-export async function guestPlace(name: string, needBytes: number): Promise<Place> {
-  await needsMemory(needBytes + MEMORY_MIB * 1024 ** 2);
-  const guest = await boot(name, await mkdtemp(join(MEMORY, 'snapmerge-bench-')));
+/** Guests with other names run beside each other, `guests` in all; `needBytes` is what a row has on its disks at most. */
+export async function guestPlace(name: string, needBytes: number, guests: number): Promise<Place> {
+  const memoryBytes = MEMORY_BYTES + needBytes;
+  needsMemory(guests * memoryBytes);
+  const guest = await startGuest({
+    name,
+    disks: DISKS,
+    diskSizeBytes: DISK_BYTES,
+    inMemory: true,
+    memoryMiB: memoryBytes / MIB,
+    driver: true,
+    tars: await driverTars(name),
+  });
   try {
     await driverListens(guest);
     const socket = await guest.forward(CSI_SOCKET);
@@ -62,19 +66,5 @@ export async function guestPlace(name: string, needBytes: number): Promise<Place
   } catch (error) {
     await guest.stop();
     throw error;
-  }
-}
-
-async function boot(name: string, disksDir: string): Promise<Guest> {
-  try {
-    const disks = { disks: DISKS, diskSizeBytes: DISK_BYTES, disksDir };
-    const tars = await driverTars(name);
-    const bed = qemuUnlessAsked();
-    // On User Mode Linux zeroes would be written to a disk in memory, all of them.
-    const chosen = bed === undefined ? {} : { bed };
-    return await startGuest({ name, ...chosen, ...disks, memoryMiB: MEMORY_MIB, driver: true, tars });
-  } finally {
-    // QEMU has them open: once they have no names they go with it, however it ends.
-    await rm(disksDir, { recursive: true });
   }
 }

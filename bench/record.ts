@@ -3,7 +3,13 @@
 
 import { z } from 'zod';
 
-const spread = z.object({ median: z.number(), low: z.number(), high: z.number(), rounds: z.number() });
+const spread = z.object({
+  median: z.number(),
+  low: z.number(),
+  high: z.number(),
+  rounds: z.number(),
+  sure: z.object({ from: z.number(), to: z.number() }).optional(),
+});
 
 const figure = z.object({
   /** Of what: `16 snapshots, random 4k, IOPS`. */
@@ -36,6 +42,14 @@ const about = z.object({
   versions: z.array(z.string()),
 });
 
+/** How quiet it was beside a row. */
+const quiet = z.object({
+  /** The same job against itself, on devices where nothing happens. */
+  nulls: z.array(z.object({ what: z.string(), ratio: spread })),
+  /** Milliseconds by which a process that slept for one came late, at worst. */
+  gapMs: z.number(),
+});
+
 export const record = z.object({
   row: z.number(),
   title: z.string(),
@@ -47,6 +61,7 @@ export const record = z.object({
   load: z.tuple([z.number(), z.number()]),
   cores: z.number(),
   about,
+  quiet: quiet.optional(),
   figures: z.array(figure),
   notes: z.array(z.string()),
   plots: z.array(plot),
@@ -54,5 +69,6 @@ export const record = z.object({
 
 export type Figure = z.infer<typeof figure>;
 export type Plot = z.infer<typeof plot>;
+export type Quiet = z.infer<typeof quiet>;
 export type About = z.infer<typeof about>;
 export type RowRecord = z.infer<typeof record>;

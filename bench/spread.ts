@@ -5,6 +5,8 @@ export interface Spread {
   readonly low: number;
   readonly high: number;
   readonly rounds: number;
+  /** Where the median lies that endless rounds would have, as far as these tell; missing in what older runs wrote down. */
+  readonly sure?: { readonly from: number; readonly to: number } | undefined;
 }
 
 /** What a ratio should be: at least, or at most. */
@@ -13,8 +15,14 @@ export interface Wanted {
   readonly atMost?: number | undefined;
 }
 
-/** `unclear`: some rounds reach it and some do not. */
+/** `unclear`: the median may lie on either side. */
 export type Verdict = 'yes' | 'no' | 'unclear';
+
+/**
+ * How likely the true median may lie outside of what is said of it. A run looks after each round, so that it is less than what
+ * one look would be allowed.
+ */
+const ERROR = 0.01;
 
 /** Rounds that differ by more than half of their median tell an order of magnitude and no more. */
 const WIDEST = 0.5;
@@ -24,7 +32,9 @@ export function spreadOf(values: readonly number[]): Spread {
   const [low] = sorted;
   const high = sorted.at(-1);
   if (low === undefined || high === undefined) throw new RangeError('Cannot tell the spread of no rounds');
-  return { median: medianOf(sorted), low, high, rounds: sorted.length };
+  const left = leftOut(sorted.length);
+  const sure = { from: sorted[left] ?? low, to: sorted[sorted.length - 1 - left] ?? high };
+  return { median: medianOf(sorted), low, high, rounds: sorted.length, sure };
 }
 
 /** Round by round, because what disturbs a machine disturbs neighbours in time alike. */
@@ -39,9 +49,26 @@ export function isWide({ median, low, high }: Spread): boolean {
   return high - low > WIDEST * Math.abs(median);
 }
 
-export function verdictOf({ low, high }: Spread, { atLeast = -Infinity, atMost = Infinity }: Wanted): Verdict {
-  if (low >= atLeast && high <= atMost) return 'yes';
-  return high < atLeast || low > atMost ? 'no' : 'unclear';
+export function verdictOf({ low, high, sure }: Spread, { atLeast = -Infinity, atMost = Infinity }: Wanted): Verdict {
+  const { from, to } = sure ?? { from: low, to: high };
+  if (from >= atLeast && to <= atMost) return 'yes';
+  return to < atLeast || from > atMost ? 'no' : 'unclear';
+}
+
+/**
+ * How many of the lowest and of the highest rounds lie outside of what is sure: each falls below the true median with one half,
+ * whatever it is that is measured, so that it is the binomial distribution that tells. None of fewer than eight.
+ */
+function leftOut(rounds: number): number {
+  let left = 0;
+  let chance = 0.5 ** rounds;
+  let below = chance;
+  for (;;) {
+    chance *= (rounds - left) / (left + 1);
+    below += chance;
+    if (2 * below > ERROR) return left;
+    left += 1;
+  }
 }
 
 function medianOf(sorted: readonly number[]): number {

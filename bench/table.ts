@@ -1,6 +1,7 @@
 // Records as Markdown, pure: a section for each row, a line for each figure; ratios first, then what has a unit.
 
-import type { Figure, RowRecord } from './record.ts';
+import { isNoisy } from './quiet.ts';
+import type { Figure, Quiet, RowRecord } from './record.ts';
 import type { Spread, Wanted } from './spread.ts';
 import { isWide, verdictOf } from './spread.ts';
 
@@ -39,8 +40,15 @@ const valueTable = (figures: readonly Figure[]): readonly string[] => [
   ...figures.map((figure) => line([figure.what, figure.ours, valueOf(figure), judged(figure)])),
 ];
 
+const quietText = ({ nulls, gapMs }: Quiet): string => {
+  const each = nulls.map(({ what, ratio }) => `${what} ${spreadText(ratio)}`);
+  return `The same job against itself: ${each.join(', ')}; an idle process came ${digits(gapMs)} ms late at worst.`;
+};
+
 export function section(record: RowRecord): string {
-  const { row, title, wanted, notes, plots, figures, seconds, load, cores, quick } = record;
+  const { row, title, wanted, notes, plots, seconds, load, cores, quick, quiet } = record;
+  const noisy = quiet !== undefined && isNoisy(quiet);
+  const figures = noisy ? [] : record.figures;
   const ratios = figures.filter(({ unit }) => unit === undefined);
   const values = figures.filter(({ unit }) => unit !== undefined);
   const how = `${quick ? '*Short form.* ' : ''}${Math.round(seconds / 60)} min; load of the machine ${load.map((value) => value.toFixed(1)).join(' to ')} on ${cores} cores.`;
@@ -49,9 +57,12 @@ export function section(record: RowRecord): string {
     '',
     `Wanted: ${wanted}.`,
     '',
+    ...(noisy ? ['**The machine was too noisy to say anything:** see the same job against itself.', ''] : []),
     ...(ratios.length === 0 ? [] : [...ratioTable(ratios), '']),
     ...(values.length === 0 ? [] : [...valueTable(values), '']),
-    [...notes, how].join(' '),
-    ...(plots.length === 0 ? [] : ['', ...plots.map(({ name, title }) => `![${title}](benchmarks/${name}.svg)`)]),
+    [...notes, ...(quiet === undefined ? [] : [quietText(quiet)]), how].join(' '),
+    ...(noisy || plots.length === 0
+      ? []
+      : ['', ...plots.map(({ name, title }) => `![${title}](benchmarks/${name}.svg)`)]),
   ].join('\n');
 }

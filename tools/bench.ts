@@ -3,7 +3,6 @@
 
 import { generated } from '../bench/page.ts';
 import { ROWS, runRows, writePage, writtenRecords } from '../bench/bench.ts';
-import { qemuUnlessAsked } from '../vm/bed.ts';
 import { prepareGuests } from '../vm/guest.ts';
 import { ToolError } from './fault.ts';
 import { count, readOptions } from './options.ts';
@@ -11,6 +10,8 @@ import { say } from './progress.ts';
 
 const GIB = 1024 ** 3;
 const LEAST_ROUNDS = 5;
+/** What is unclear after the first rounds gets so many times as many at most. */
+const MOST_TIMES = 4;
 /** What a row has on the disks at most. */
 const NEED_BYTES = { quick: 4 * GIB, full: 14 * GIB } as const;
 /** Rows of the short form beside each other, in guests of one processor each. The full form has the machine to itself. */
@@ -19,7 +20,7 @@ const QUICK_LANES = 2;
 const USAGE = `usage: ./dev bench [OPTIONS]
   --quick          a smaller matrix of every row, two rows at a time: some ten minutes
   --rows 1,3       only these: ${ROWS.map(({ row, title }) => `${row} ${title.toLowerCase()}`).join(', ')}
-  --rounds COUNT   of each comparison, at least ${LEAST_ROUNDS} (${LEAST_ROUNDS})
+  --rounds COUNT   of each comparison, at least ${LEAST_ROUNDS} (${LEAST_ROUNDS}); what is unclear then gets up to ${MOST_TIMES} times as many
   --write          put the table and the plots of all rows in dist/bench into docs/benchmarks.md, in full where they were
                    measured so and otherwise in their short form
   --host           on this machine itself instead of in a guest: it needs device-mapper and root
@@ -53,11 +54,18 @@ export const bench = async (args: readonly string[]): Promise<number> => {
   const rows = chosenRows(options.rows);
   const needBytes = quick ? NEED_BYTES.quick : NEED_BYTES.full;
   const lanes = quick && !options.host ? QUICK_LANES : 1;
-  if (!options.host) say(await prepareGuests(qemuUnlessAsked()));
+  if (!options.host) say(await prepareGuests());
   const open = options.host
     ? async () => (await import('../bench/host-place.ts')).hostPlace(needBytes)
-    : async (lane: number) => (await import('../bench/guest-place.ts')).guestPlace(`bench-${lane}`, lanes * needBytes);
-  const { records, failures } = await runRows({ open, lanes, rows, quick, rounds, say });
+    : async (lane: number) => (await import('../bench/guest-place.ts')).guestPlace(`bench-${lane}`, needBytes, lanes);
+  const { records, failures } = await runRows({
+    open,
+    lanes,
+    rows,
+    quick,
+    rounds: { least: rounds, most: MOST_TIMES * rounds },
+    say,
+  });
   if (records.length > 0) process.stdout.write(`${generated(records, rows)}\n`);
   if (options.write) await writePage(await writtenRecords());
   if (failures.length > 0) throw new ToolError(`Cannot measure all rows:\n${failures.join('\n')}`);

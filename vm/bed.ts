@@ -26,8 +26,10 @@ export interface Bed {
 }
 
 /** The pool disks of a guest, as the guest calls them. */
-export const diskNames = (shape: GuestShape): readonly string[] =>
-  shape.bed === 'uml' ? umlDisks(shape) : qemuDisks(shape);
+export const diskNames = (shape: GuestShape): readonly string[] => {
+  if (shape.inMemory) return Array.from({ length: shape.disks }, (_, index) => `/dev/ram${index}`);
+  return shape.bed === 'uml' ? umlDisks(shape) : qemuDisks(shape);
+};
 
 /** Of this machine unless one is asked for; with what it says of itself. Gets and builds what it needs to know it. */
 export const chooseBed = async (asked?: BedKind): Promise<Decision> => {

@@ -1,7 +1,7 @@
 // A guest: a machine with its own kernel, pool disks and the agent. Everything that tests and verbs do with one is
 // here; how it is built is in tools/image, what runs inside it first is in guest/.
 
-import { mkdir, open, rename, rm, symlink, truncate } from 'node:fs/promises';
+import { mkdir, open, rename, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { messageOf } from '../src/errors.ts';
@@ -20,7 +20,7 @@ import { forwardSocket } from './forward.ts';
 import type { Forward } from './forward.ts';
 import { LOG_TAIL_BYTES, endGroup, lives, tailOf } from './machine.ts';
 import type { Machine, Outcome } from './machine.ts';
-import { CONSOLE, dataDisk, poolDisk, stateDisk } from './placement.ts';
+import { CONSOLE, dataDisk, diskFiles, poolDisk, stateDisk } from './placement.ts';
 import { freePort } from './ports.ts';
 import { guestDir, isRunning, readState, writeState } from './state.ts';
 import type { BedKind, GuestShape } from './state.ts';
@@ -33,8 +33,8 @@ export interface GuestOptions {
   readonly bed?: BedKind;
   readonly disks?: number;
   readonly diskSizeBytes?: number;
-  /** A folder for the files of its pool disks, such as one in memory; the guest's own unless told, and whoever made it removes it. */
-  readonly disksDir?: string;
+  /** Its pool disks are in its own memory, of which they take what is written: no disk of this machine speaks, and a power cut empties them. */
+  readonly inMemory?: boolean;
   /** NBD servers' unix sockets that are its pool disks, in place of `disks` files of `diskSizeBytes`. */
   readonly sockets?: readonly string[];
   readonly memoryMiB?: number;
@@ -111,6 +111,7 @@ const shapeOf = (options: GuestOptions, bed: BedKind): GuestShape => ({
   bed,
   disks: options.sockets === undefined ? (options.disks ?? DEFAULTS.disks) : 0,
   diskSizeBytes: options.diskSizeBytes ?? DEFAULTS.diskSizeBytes,
+  inMemory: options.inMemory ?? false,
   sockets: [...(options.sockets ?? [])],
   memoryMiB: options.memoryMiB ?? DEFAULTS.memoryMiB,
   cpus: options.cpus ?? Number(process.env['SNAPMERGE_CPUS'] ?? DEFAULTS.cpus),
@@ -129,13 +130,9 @@ const sparseFile = async (path: string, sizeBytes: number): Promise<void> => {
   await truncate(path, sizeBytes);
 };
 
-const makeDisks = async (shape: GuestShape, disksDir?: string): Promise<void> => {
+const makeDisks = async (shape: GuestShape): Promise<void> => {
   const dir = guestDir(shape.name);
-  for (let index = 0; index < shape.disks; index += 1) {
-    const path = poolDisk(disksDir ?? dir, index);
-    await sparseFile(path, shape.diskSizeBytes);
-    if (disksDir !== undefined) await symlink(path, poolDisk(dir, index));
-  }
+  for (let index = 0; index < diskFiles(shape); index += 1) await sparseFile(poolDisk(dir, index), shape.diskSizeBytes);
   const state = stateDisk(dir);
   await sparseFile(`${state}.tmp`, STATE_DISK_BYTES);
   await ensureDebianPackages(['e2fsprogs']);
@@ -169,7 +166,8 @@ export const prepareGuests = async (asked?: BedKind): Promise<string> => {
 /** The second part of init, over the agent. */
 const attach = async (bed: Bed, shape: GuestShape, port: number, machine: Machine): Promise<Outcome> => {
   const always = [`name=${shape.name}`, `udev=${shape.udev ? 1 : 0}`, `driver=${shape.driver ? 1 : 0}`];
-  const settings = [...always, ...bed.settings(shape)];
+  const memory = shape.inMemory ? [`ram=${shape.disks}`, `ram-kib=${shape.diskSizeBytes / 1024}`] : [];
+  const settings = [...always, ...memory, ...bed.settings(shape)];
   const channel = openChannel(connector(), port);
   let outcome: Outcome | undefined;
   channel.exec(['/run/guest/attach.sh', ...settings]).then(
@@ -314,7 +312,7 @@ export const startGuest = async (options: GuestOptions): Promise<Guest> => {
     if (!(options.keepDisks === true && same)) {
       await rm(dir, { recursive: true, force: true });
       await mkdir(dir, { recursive: true });
-      await makeDisks(shape, options.disksDir);
+      await makeDisks(shape);
     }
     return guestOf(shape, await bootShape(shape));
   });

@@ -1,6 +1,6 @@
 // The command line of a QEMU guest, pure.
 
-import { AGENT_PORT, CONSOLE, dataDisk, poolDisk, stateDisk } from './placement.ts';
+import { AGENT_PORT, CONSOLE, dataDisk, diskFiles, poolDisk, stateDisk } from './placement.ts';
 import type { Placement } from './placement.ts';
 import type { GuestShape } from './state.ts';
 
@@ -72,7 +72,9 @@ export const guestArgv = (parts: QemuParts, shape: GuestShape, { dir, port }: Pl
   const agent = `hostfwd=tcp:127.0.0.1:${port}-${shape.address}:${AGENT_PORT}`;
   // A flush in the guest becomes one on this machine. Zeroes become holes, so that zeroing is quick and disks stay small.
   const durable = 'cache=writeback,discard=unmap,detect-zeroes=unmap';
-  const pools = Array.from({ length: shape.disks }, (_, index) => disk(`pool${index}`, poolDisk(dir, index), durable));
+  const pools = Array.from({ length: diskFiles(shape) }, (_, index) =>
+    disk(`pool${index}`, poolDisk(dir, index), durable),
+  );
   // The server decides what becomes of writes and of zeroes; the guest is told of a write cache, so that it flushes.
   const served = shape.sockets.map((path, index) =>
     disk(`pool${index}`, `nbd+unix:///?socket=${path}`, 'cache=writeback,discard=unmap', ',physical_block_size=4096'),

@@ -16,6 +16,7 @@ const Shape = z.object({
   bed: Bed.default('qemu'),
   disks: z.number(),
   diskSizeBytes: z.number(),
+  inMemory: z.boolean().default(false),
   sockets: z.array(z.string()).default([]),
   memoryMiB: z.number(),
   cpus: z.number(),

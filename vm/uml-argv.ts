@@ -1,7 +1,7 @@
 // The command line of a guest of User Mode Linux, pure.
 
 import type { Placement } from './placement.ts';
-import { dataDisk, poolDisk, stateDisk } from './placement.ts';
+import { dataDisk, diskFiles, poolDisk, stateDisk } from './placement.ts';
 import type { GuestShape } from './state.ts';
 
 /** What all guests are made of. */
@@ -63,7 +63,7 @@ interface Disk {
 const disksOf = (shape: GuestShape, dir: string): readonly Disk[] => [
   { serial: 'state', file: stateDisk(dir) },
   ...(shape.data === null ? [] : [{ serial: 'data', file: dataDisk(dir) }]),
-  ...Array.from({ length: shape.disks }, (_, index) => ({ serial: `pool${index}`, file: poolDisk(dir, index) })),
+  ...Array.from({ length: diskFiles(shape) }, (_, index) => ({ serial: `pool${index}`, file: poolDisk(dir, index) })),
   ...shape.tars.map((file, index) => ({ serial: `tar${index}`, file, flags: 'rc' })),
 ];
 

@@ -5,8 +5,11 @@ import { setTimeout as pass } from 'node:timers/promises';
 import { z } from 'zod';
 import { repeated } from '../metadata.ts';
 import type { Place } from '../place.ts';
+import type { Figure } from '../record.ts';
+import type { Found } from '../rounds.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
+import { isSettled } from '../row.ts';
 import { ratiosOf, spreadOf } from '../spread.ts';
 
 const MIB = 1024 ** 2;
@@ -66,62 +69,67 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   say(`making ${count} volumes with ${SNAPSHOTS_EACH} snapshots each`);
   await populate(place, count);
   say('starting the driver again and again');
-  const found = await inTurn(rounds, [
-    [
-      'start',
-      async () => {
-        const startMs = performance.now();
-        await place.restartDriver();
-        return (performance.now() - startMs) / 1000;
-      },
-    ],
-    [
-      'lvs',
-      async () => {
-        const startMs = performance.now();
-        await place.lvm('lvs', '--noheadings', '--options', 'lv_name,lv_size,lv_tags', place.vg);
-        return (performance.now() - startMs) / 1000;
-      },
-    ],
-    ['memory', () => residentMib(place)],
-    ['idle', () => idleShare(place, quick ? IDLE_MS.quick : IDLE_MS.full)],
-    ['devices', () => ours(place)],
-  ]);
   const what = `${count} volumes, ${count * SNAPSHOTS_EACH} snapshots`;
   const our = 'snapmerge';
-  return {
-    figures: [
-      {
-        what: `${what}: start until it serves`,
-        ours: our,
-        against: 'one lvs',
-        ratio: ratiosOf(of(found, 'start'), of(found, 'lvs')),
-        wanted: { atMost: 3 },
-      },
-      {
-        what: `${what}: resident memory`,
-        ours: our,
-        against: 'by itself',
-        ratio: spreadOf(of(found, 'memory')),
-        unit: 'MiB',
-        wanted: { atMost: 150 },
-      },
-      {
-        what: `${what}: processor when idle`,
-        ours: our,
-        against: 'of one core',
-        ratio: spreadOf(of(found, 'idle')),
-        wanted: { atMost: 0.005 },
-      },
-      {
-        what: `${what}: devices of dormant snapshots`,
-        ours: our,
-        against: 'in the kernel',
-        ratio: spreadOf(of(found, 'devices')),
-        unit: 'devices',
-        wanted: { atMost: 0 },
-      },
+  const figuresOf = (found: Found<string, number>): readonly Figure[] => [
+    {
+      what: `${what}: start until it serves`,
+      ours: our,
+      against: 'one lvs',
+      ratio: ratiosOf(of(found, 'start'), of(found, 'lvs')),
+      wanted: { atMost: 3 },
+    },
+    {
+      what: `${what}: resident memory`,
+      ours: our,
+      against: 'by itself',
+      ratio: spreadOf(of(found, 'memory')),
+      unit: 'MiB',
+      wanted: { atMost: 150 },
+    },
+    {
+      what: `${what}: processor when idle`,
+      ours: our,
+      against: 'of one core',
+      ratio: spreadOf(of(found, 'idle')),
+      wanted: { atMost: 0.005 },
+    },
+    {
+      what: `${what}: devices of dormant snapshots`,
+      ours: our,
+      against: 'in the kernel',
+      ratio: spreadOf(of(found, 'devices')),
+      unit: 'devices',
+      wanted: { atMost: 0 },
+    },
+  ];
+  const found = await inTurn<string, number>(
+    rounds,
+    [
+      [
+        'start',
+        async () => {
+          const startMs = performance.now();
+          await place.restartDriver();
+          return (performance.now() - startMs) / 1000;
+        },
+      ],
+      [
+        'lvs',
+        async () => {
+          const startMs = performance.now();
+          await place.lvm('lvs', '--noheadings', '--options', 'lv_name,lv_size,lv_tags', place.vg);
+          return (performance.now() - startMs) / 1000;
+        },
+      ],
+      ['memory', () => residentMib(place)],
+      ['idle', () => idleShare(place, quick ? IDLE_MS.quick : IDLE_MS.full)],
+      ['devices', () => ours(place)],
     ],
+    (sofar) => isSettled(figuresOf(sofar)),
+  );
+  return {
+    figures: figuresOf(found),
     notes: [
       'None of them in use. The driver is killed, and started again by what watches it; the second for which that waits on purpose is in the figure.',
     ],

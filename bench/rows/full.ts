@@ -5,8 +5,10 @@ import type { Job } from '../fio.ts';
 import { fioArgv, parseFio } from '../fio.ts';
 import type { Place } from '../place.ts';
 import type { Figure } from '../record.ts';
+import type { Found } from '../rounds.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
+import { isSettled } from '../row.ts';
 import type { SideName } from '../sides.ts';
 import type { Volume } from '../volume.ts';
 import { SIDES } from '../sides.ts';
@@ -68,12 +70,35 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const [mib, storeMib] = quick ? [1024, 512] : [1536, 512];
   if (place.about.where === 'guest') await place.output(['dd', `of=${LVM_LOCAL}`, 'status=none'], AUTOEXTEND);
   const sides: readonly SideName[] = place.about.where === 'guest' ? ['snapmerge', 'LVM thick'] : ['snapmerge'];
-  const found = await inTurn(
+  const figuresOf = (found: Found<SideName, Written>): readonly Figure[] =>
+    sides.flatMap((side): readonly Figure[] => {
+      const written = of(found, side);
+      const lost = written.map((one) => one.lost);
+      const name = side === 'LVM thick' ? 'LVM thick with dmeventd' : side;
+      const wanted = side === 'snapmerge';
+      return [
+        {
+          what: 'snapshots lost in a round',
+          ours: name,
+          against: 'of one',
+          ratio: spreadOf(lost),
+          ...(wanted ? { wanted: { atMost: 0 } } : {}),
+        },
+        {
+          what: 'time that the writer waited',
+          ours: name,
+          against: 'of all its time',
+          ratio: spreadOf(written.map(({ waited }) => waited)),
+          ...(wanted ? { wanted: { atMost: 0.01 } } : {}),
+        },
+      ];
+    });
+  const found = await inTurn<SideName, Written>(
     rounds,
     sides.map((side) => [
       side,
       async (round): Promise<Written> => {
-        say(`round ${round + 1} of ${rounds}: ${side}`);
+        say(`round ${round + 1}: ${side}`);
         const volume = await SIDES[side](place, { name: 'f', mib, storeMib });
         await volume.snapshot();
         if (side === 'LVM thick') await watchedByDmeventd(place);
@@ -83,32 +108,11 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
         return { waited, lost };
       },
     ]),
+    (sofar) => isSettled(figuresOf(sofar)),
   );
   if (place.about.where === 'guest') await place.output(['rm', LVM_LOCAL]);
-  const figures = sides.flatMap((side): readonly Figure[] => {
-    const written = of(found, side);
-    const lost = written.map((one) => one.lost);
-    const name = side === 'LVM thick' ? 'LVM thick with dmeventd' : side;
-    const wanted = side === 'snapmerge';
-    return [
-      {
-        what: 'snapshots lost in a round',
-        ours: name,
-        against: 'of one',
-        ratio: spreadOf(lost),
-        ...(wanted ? { wanted: { atMost: 0 } } : {}),
-      },
-      {
-        what: 'time that the writer waited',
-        ours: name,
-        against: 'of all its time',
-        ratio: spreadOf(written.map(({ waited }) => waited)),
-        ...(wanted ? { wanted: { atMost: 0.01 } } : {}),
-      },
-    ];
-  });
   return {
-    figures,
+    figures: figuresOf(found),
     notes: [
       `A volume of ${mib} MiB, overwritten from one end to the other by 1 MiB at a time at queue depth 1, and a snapshot with a store of ${storeMib} MiB. Waited: writes that took more than ${WAITED_TIMES} times the median.`,
       ...(sides.length === 1 ? ["LVM's side would change this machine's lvm.conf and was left out."] : []),

@@ -5,8 +5,10 @@ import type { Rolled, Roller } from '../merges.ts';
 import { byLvconvert, mergeSpeed, mibPerSecond, ours } from '../merges.ts';
 import type { Place } from '../place.ts';
 import type { Figure } from '../record.ts';
+import type { Found } from '../rounds.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
+import { isSettled } from '../row.ts';
 import { ratiosOf, spreadOf } from '../spread.ts';
 
 const MIB = 1024 ** 2;
@@ -64,40 +66,44 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const volumes: (readonly [string, Rolled])[] = [];
   for (const [name, make] of ways)
     volumes.push([name, await make(place, { name: `m${volumes.length}`, mib, snapshots: 1, scattered: true })]);
-  const found = await inTurn(
+  const figuresOf = (found: Found<string, Merged>): readonly Figure[] => {
+    const figures: Figure[] = [];
+    for (const [key, what] of [
+      ['alone', 'throughput, alone'],
+      ['beside', 'throughput, with a writer'],
+      ['writer', 'IOPS left to a writer'],
+    ] as const) {
+      if (quick && key !== 'alone') continue;
+      const values = (name: string): readonly number[] => of(found, name).flatMap((merged) => merged[key] ?? []);
+      for (const name of quick ? [OURS] : [OURS, KEPT]) {
+        const ratio = ratiosOf(values(name), values(LVM));
+        const wanted = key === 'writer' ? { atLeast: 1 } : { atLeast: 0.95 };
+        figures.push({ what, ours: name, against: LVM, ratio, ...(name === OURS ? { wanted } : {}) });
+      }
+      for (const [name] of ways) {
+        const own =
+          key === 'writer'
+            ? { against: 'after the merge', ratio: spreadOf(values(name)) }
+            : { against: 'by itself', ratio: spreadOf(values(name).map(mibPerSecond)), unit: 'MiB/s' };
+        figures.push({ what, ours: name, ...own });
+      }
+    }
+    return figures;
+  };
+  const found = await inTurn<string, Merged>(
     rounds,
     volumes.map(([name, volume]) => [
       name,
       async (round): Promise<Merged> => {
-        say(`round ${round + 1} of ${rounds}: ${name}`);
+        say(`round ${round + 1}: ${name}`);
         const alone = await mergeAlone(place, volume);
         return { alone, ...(quick ? {} : await mergeBeside(place, volume)) };
       },
     ]),
+    (sofar) => isSettled(figuresOf(sofar)),
   );
-  const figures: Figure[] = [];
-  for (const [key, what] of [
-    ['alone', 'throughput, alone'],
-    ['beside', 'throughput, with a writer'],
-    ['writer', 'IOPS left to a writer'],
-  ] as const) {
-    if (quick && key !== 'alone') continue;
-    const values = (name: string): readonly number[] => of(found, name).flatMap((merged) => merged[key] ?? []);
-    for (const name of quick ? [OURS] : [OURS, KEPT]) {
-      const ratio = ratiosOf(values(name), values(LVM));
-      const wanted = key === 'writer' ? { atLeast: 1 } : { atLeast: 0.95 };
-      figures.push({ what, ours: name, against: LVM, ratio, ...(name === OURS ? { wanted } : {}) });
-    }
-    for (const [name] of ways) {
-      const own =
-        key === 'writer'
-          ? { against: 'after the merge', ratio: spreadOf(values(name)) }
-          : { against: 'by itself', ratio: spreadOf(values(name).map(mibPerSecond)), unit: 'MiB/s' };
-      figures.push({ what, ours: name, ...own });
-    }
-  }
   return {
-    figures,
+    figures: figuresOf(found),
     notes: [
       `${mib} MiB of 64 KiB chunks, all changed, in random order. LVM's merge consumes the snapshot; "not kept" is the same for us, ${quick ? 'our default keeps it, and writes each chunk once more, into its new store.' : '"kept" is our default and writes each chunk once more, into the snapshot\'s new store.'}`,
       ...(quick ? [] : [`The writer: 4 KiB at random, queue depth 1, ${WRITER_MS} ms.`]),

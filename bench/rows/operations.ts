@@ -3,8 +3,10 @@
 
 import type { Place } from '../place.ts';
 import type { Figure } from '../record.ts';
+import type { Found, Rounds } from '../rounds.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
+import { isSettled } from '../row.ts';
 import { ratiosOf, spreadOf } from '../spread.ts';
 
 const MIB = 64;
@@ -27,6 +29,12 @@ const OPERATIONS = [
   { name: 'NodeExpandVolume', by: 'lvextend', atMost: 1.3 },
 ] as const;
 
+type Way = 'snapmerge' | 'by hand';
+/** Seconds. */
+interface Many {
+  readonly created: number;
+  readonly snapped: number;
+}
 type Seconds = Readonly<Record<(typeof OPERATIONS)[number]['name'], number>>;
 
 async function ourRound({ work, csi }: Place, round: number): Promise<Seconds> {
@@ -76,7 +84,7 @@ const names = (count: number, prefix: string): readonly string[] =>
   Array.from({ length: count }, (_, index) => `${prefix}${index}`);
 
 /** Many volumes at once, and a snapshot of each at once. None of them is in use. */
-async function ourMany({ work, csi }: Place, count: number) {
+async function ourMany({ work, csi }: Place, count: number): Promise<Many> {
   let ids: readonly string[] = [];
   let snapshots: readonly string[] = [];
   const created = await secondsOf(async () => {
@@ -90,7 +98,7 @@ async function ourMany({ work, csi }: Place, count: number) {
   return { created, snapped };
 }
 
-async function byHandMany({ lvm, vg }: Place, count: number) {
+async function byHandMany({ lvm, vg }: Place, count: number): Promise<Many> {
   const size = ['--size', `${MIB}m`];
   const created = await secondsOf(async () => {
     for (const name of names(count, 'bench_m'))
@@ -107,18 +115,24 @@ async function byHandMany({ lvm, vg }: Place, count: number) {
 
 async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   say('one at a time');
-  const single = await inTurn(rounds, [
-    ['snapmerge', (round: number) => ourRound(place, round)],
-    ['by hand', (round: number) => byHandRound(place, round)],
-  ]);
-  const figures: Figure[] = OPERATIONS.flatMap(({ name, by, atMost }): readonly Figure[] => {
-    const ours = of(single, 'snapmerge').map((seconds) => seconds[name]);
-    const theirs = of(single, 'by hand').map((seconds) => seconds[name]);
-    return [
-      { what: name, ours: 'snapmerge', against: by, ratio: ratiosOf(ours, theirs), wanted: { atMost } },
-      { what: name, ours: 'snapmerge', against: 'by itself', ratio: spreadOf(ours), unit: 's' },
-    ];
-  });
+  const figuresOf = (found: Found<Way, Seconds>): readonly Figure[] =>
+    OPERATIONS.flatMap(({ name, by, atMost }): readonly Figure[] => {
+      const ours = of(found, 'snapmerge').map((seconds) => seconds[name]);
+      const theirs = of(found, 'by hand').map((seconds) => seconds[name]);
+      return [
+        { what: name, ours: 'snapmerge', against: by, ratio: ratiosOf(ours, theirs), wanted: { atMost } },
+        { what: name, ours: 'snapmerge', against: 'by itself', ratio: spreadOf(ours), unit: 's' },
+      ];
+    });
+  const single = await inTurn<Way, Seconds>(
+    rounds,
+    [
+      ['snapmerge', (round) => ourRound(place, round)],
+      ['by hand', (round) => byHandRound(place, round)],
+    ],
+    (found) => isSettled(figuresOf(found)),
+  );
+  const figures = [...figuresOf(single)];
   if (!quick) figures.push(...(await atOnce(place, rounds, say)));
   return {
     figures,
@@ -129,27 +143,33 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   };
 }
 
-async function atOnce(place: Place, rounds: number, say: Bench['say']): Promise<readonly Figure[]> {
+async function atOnce(place: Place, rounds: Rounds, say: Bench['say']): Promise<readonly Figure[]> {
   say(`${MANY} at once`);
-  const many = await inTurn(rounds, [
-    ['snapmerge', () => ourMany(place, MANY)],
-    ['by hand', () => byHandMany(place, MANY)],
-  ]);
-  return (
+  const figuresOf = (found: Found<Way, Many>): readonly Figure[] =>
+    (
+      [
+        ['CreateVolume', 'lvcreate -Zy -Wy', 'created'],
+        ['CreateSnapshot', 'lvcreate -s', 'snapped'],
+      ] as const
+    ).map(([name, by, key]) => ({
+      what: `${MANY} of ${name} at once`,
+      ours: 'snapmerge',
+      against: `${by}, ${MANY} in a row`,
+      ratio: ratiosOf(
+        of(found, 'snapmerge').map((seconds) => seconds[key]),
+        of(found, 'by hand').map((seconds) => seconds[key]),
+      ),
+      wanted: { atMost: 1 },
+    }));
+  const many = await inTurn<Way, Many>(
+    rounds,
     [
-      ['CreateVolume', 'lvcreate -Zy -Wy', 'created'],
-      ['CreateSnapshot', 'lvcreate -s', 'snapped'],
-    ] as const
-  ).map(([name, by, key]) => ({
-    what: `${MANY} of ${name} at once`,
-    ours: 'snapmerge',
-    against: `${by}, ${MANY} in a row`,
-    ratio: ratiosOf(
-      of(many, 'snapmerge').map((seconds) => seconds[key]),
-      of(many, 'by hand').map((seconds) => seconds[key]),
-    ),
-    wanted: { atMost: 1 },
-  }));
+      ['snapmerge', () => ourMany(place, MANY)],
+      ['by hand', () => byHandMany(place, MANY)],
+    ],
+    (found) => isSettled(figuresOf(found)),
+  );
+  return figuresOf(many);
 }
 
 export const operations: Row = {

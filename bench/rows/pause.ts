@@ -5,9 +5,12 @@ import { setTimeout as pass } from 'node:timers/promises';
 import type { Job } from '../fio.ts';
 import { fioArgv, parseFio, resultOf } from '../fio.ts';
 import type { Place } from '../place.ts';
+import { longestGap as longestIdleGap } from '../quiet.ts';
 import type { Figure } from '../record.ts';
+import type { Found } from '../rounds.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
+import { isSettled } from '../row.ts';
 import type { Volume } from '../volume.ts';
 import { SIDES } from '../sides.ts';
 import { ratiosOf, spreadOf } from '../spread.ts';
@@ -18,6 +21,7 @@ const RAMP_MS = 1000;
 const LIMIT_MS = 120_000;
 const NOTHING_MS = 2500;
 const QUIET = 'no snapshot';
+const IDLE = 'idle guest';
 const PID = '/tmp/bench-writer.pid';
 const REPORT = '/tmp/bench-writer.json';
 const COMPARED = ['LVM thick', 'LVM thin'] as const;
@@ -99,26 +103,34 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
         const measure = (): Promise<number> => longestGap(place, volume, loaded, () => pass(NOTHING_MS));
         return [QUIET, measure] as const;
       });
-      const found = await inTurn(rounds, [...taken, ...quiet]);
       const what = `${there} snapshots there, ${loaded ? 'beside a load' : 'alone'}`;
-      for (const side of COMPARED) {
-        figures.push({
+      const figuresOf = (found: Found<string, number>): readonly Figure[] => [
+        ...COMPARED.map((side): Figure => ({
           what,
           ours: 'snapmerge',
           against: side,
           ratio: ratiosOf(of(found, 'snapmerge'), of(found, side)),
           ...(side === 'LVM thick' ? { wanted: { atMost: 0.5 } } : {}),
-        });
-      }
-      for (const side of [...NAMES, QUIET]) {
-        figures.push({ what, ours: side, against: 'longest wait', ratio: spreadOf(of(found, side)), unit: 'ms' });
-      }
+        })),
+        ...[...NAMES, QUIET, IDLE].map((side): Figure => ({
+          what,
+          ours: side,
+          against: 'longest wait',
+          ratio: spreadOf(of(found, side)),
+          unit: 'ms',
+        })),
+      ];
+      const idle = [IDLE, () => longestIdleGap(place, NOTHING_MS)] as const;
+      const found = await inTurn<string, number>(rounds, [...taken, ...quiet, idle], (sofar) =>
+        isSettled(figuresOf(sofar)),
+      );
+      figures.push(...figuresOf(found));
     }
   }
   return {
     figures,
     notes: [
-      'A raw volume, 4 KiB with O_DIRECT each millisecond; the load writes 64 KiB at random at queue depth 8. `no snapshot` is the same writer with nothing going on. With 16 snapshots there each round adds one.',
+      'A raw volume, 4 KiB with O_DIRECT each millisecond; the load writes 64 KiB at random at queue depth 8. `no snapshot` is the same writer with nothing going on; `idle guest` is how late a process that only sleeps wakes up, without a writer. With 16 snapshots there each round adds one.',
     ],
   };
 }

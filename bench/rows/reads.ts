@@ -1,11 +1,13 @@
 // Row 2: reads of a volume that has many snapshots, of its newest and oldest one, and of a fork, against the same on LVM's
 // snapshots and a linear volume.
 
-import type { Job } from '../fio.ts';
+import type { Job, JobResult } from '../fio.ts';
 import { fioArgv, parseFio, resultOf } from '../fio.ts';
 import type { Figure } from '../record.ts';
+import type { Found } from '../rounds.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
+import { isSettled } from '../row.ts';
 import { SIDES } from '../sides.ts';
 import { ratiosOf } from '../spread.ts';
 
@@ -47,28 +49,32 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
         options: { stonewall: 1, filename: device, rw, bs, time_based: 1, runtime: `${runMs}ms`, size: `${MIB}M` },
       };
     });
-  const found = await inTurn(
+  const figuresOf = (found: Found<string, ReadonlyMap<string, JobResult>>): readonly Figure[] => {
+    const iops = (name: string, job: string): readonly number[] =>
+      of(found, name).map((results) => resultOf(results, job).iops);
+    const figures: Figure[] = [];
+    for (const [job, words] of wanted) {
+      for (const [name] of devices) {
+        if (name === 'linear') continue;
+        const [side, image] = [name.slice(0, name.lastIndexOf(' ')), name.slice(name.lastIndexOf(' ') + 1)];
+        figures.push({
+          what: `${words}, ${image === 'volume' ? `volume with ${count} snapshots` : image === 'fork' ? 'fork of the newest' : `${image} of ${count} snapshots`}`,
+          ours: side,
+          against: 'linear',
+          ratio: ratiosOf(iops(name, job), iops('linear', job)),
+          ...(name === 'snapmerge volume' ? { wanted: { atLeast: 0.98 } } : {}),
+        });
+      }
+    }
+    return figures;
+  };
+  const found = await inTurn<string, ReadonlyMap<string, JobResult>>(
     rounds,
     devices.map(([name, device]) => [name, async () => parseFio(await place.output(fioArgv(jobs(device))))]),
+    (sofar) => isSettled(figuresOf(sofar)),
   );
-  const iops = (name: string, job: string): readonly number[] =>
-    of(found, name).map((results) => resultOf(results, job).iops);
-  const figures: Figure[] = [];
-  for (const [job, words] of wanted) {
-    for (const [name] of devices) {
-      if (name === 'linear') continue;
-      const [side, image] = [name.slice(0, name.lastIndexOf(' ')), name.slice(name.lastIndexOf(' ') + 1)];
-      figures.push({
-        what: `${words}, ${image === 'volume' ? `volume with ${count} snapshots` : image === 'fork' ? 'fork of the newest' : `${image} of ${count} snapshots`}`,
-        ours: side,
-        against: 'linear',
-        ratio: ratiosOf(iops(name, job), iops('linear', job)),
-        ...(name === 'snapmerge volume' ? { wanted: { atLeast: 0.98 } } : {}),
-      });
-    }
-  }
   return {
-    figures,
+    figures: figuresOf(found),
     notes: [
       `Queue depth 4, O_DIRECT, ${runMs} ms each. IOPS. A quarter of the volume was overwritten after the newest snapshot.`,
     ],

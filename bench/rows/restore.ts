@@ -5,8 +5,11 @@ import type { Rolled, Roller } from '../merges.ts';
 import { byCopy, byLvconvert, ours } from '../merges.ts';
 import type { Figure, Plot } from '../record.ts';
 import { inPart } from '../part.ts';
+import type { Found } from '../rounds.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
+import { isSettled } from '../row.ts';
+import type { Spread } from '../spread.ts';
 import { ratiosOf, spreadOf } from '../spread.ts';
 
 const WAYS: readonly (readonly [string, Roller])[] = [
@@ -26,6 +29,12 @@ async function firstReadSeconds(volume: Rolled): Promise<number> {
   return took;
 }
 
+/** Of cases that were measured one after the other, in rounds of their own. */
+function acrossCases(ours: readonly number[], theirs: readonly number[]): Spread {
+  const rounds = Math.min(ours.length, theirs.length);
+  return ratiosOf(ours.slice(0, rounds), theirs.slice(0, rounds));
+}
+
 async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const cases = [
     ...(quick ? [32, 128] : [64, 512, 2048]).map((mib) => ({ mib, snapshots: 1, to: 'newest' })),
@@ -36,27 +45,26 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const seconds = new Map<string, readonly number[]>();
   for (const { mib, snapshots, to } of cases) {
     say(`${mib} MiB, to the ${to}`);
+    const what = `${mib} MiB changed, to the ${to}`;
+    const figuresOf = (sofar: Found<string, number>): readonly Figure[] =>
+      ways.flatMap(([name]): readonly Figure[] => {
+        const own = { what, ours: name, against: 'by itself', ratio: spreadOf(of(sofar, name)), unit: 's' };
+        if (name === 'snapmerge') return [own];
+        const ratio = ratiosOf(of(sofar, 'snapmerge'), of(sofar, name));
+        const wanted = name === 'lvconvert --merge' && to === 'newest' ? { wanted: { atMost: 1.2 } } : {};
+        return [own, { what, ours: 'snapmerge', against: name, ratio, ...wanted }];
+      });
     const found = await inPart(place, async (part) => {
       const volumes: (readonly [string, Rolled])[] = [];
       for (const [name, make] of ways) volumes.push([name, await make(part, { name: `b${mib}${to}`, mib, snapshots })]);
-      return inTurn(
+      return inTurn<string, number>(
         rounds,
         volumes.map(([name, volume]) => [name, () => firstReadSeconds(volume)]),
+        (sofar) => isSettled(figuresOf(sofar)),
       );
     });
-    const what = `${mib} MiB changed, to the ${to}`;
-    for (const [name] of ways) {
-      seconds.set(`${name}/${mib}/${to}`, of(found, name));
-      figures.push({ what, ours: name, against: 'by itself', ratio: spreadOf(of(found, name)), unit: 's' });
-      if (name === 'snapmerge') continue;
-      figures.push({
-        what,
-        ours: 'snapmerge',
-        against: name,
-        ratio: ratiosOf(of(found, 'snapmerge'), of(found, name)),
-        ...(name === 'lvconvert --merge' && to === 'newest' ? { wanted: { atMost: 1.2 } } : {}),
-      });
-    }
+    for (const [name] of ways) seconds.set(`${name}/${mib}/${to}`, of(found, name));
+    figures.push(...figuresOf(found));
   }
   const newest = cases.filter(({ to }) => to === 'newest').map(({ mib }) => mib);
   const [least = 0, most = 0] = [newest[0], newest.at(-1)];
@@ -65,7 +73,7 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
     what: `${most} MiB changed, to the newest`,
     ours: 'snapmerge',
     against: `snapmerge with ${least} MiB`,
-    ratio: ratiosOf(ourSeconds(most), ourSeconds(least)),
+    ratio: acrossCases(ourSeconds(most), ourSeconds(least)),
     wanted: { atMost: 1.25 },
   });
   const plot: Plot = {
@@ -77,7 +85,7 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
     logarithmic: true,
     series: ways.map(([name]) => ({
       name,
-      values: newest.map((mib) => ratiosOf(seconds.get(`${name}/${mib}/newest`) ?? [], ourSeconds(least))),
+      values: newest.map((mib) => acrossCases(seconds.get(`${name}/${mib}/newest`) ?? [], ourSeconds(least))),
     })),
   };
   return {

@@ -14,7 +14,7 @@ const CHUNKS = 32;
 const NAMES = ['snapmerge', 'LVM thick', 'LVM thin'] as const;
 const LOG = '/tmp/bench-space.log';
 
-async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
+async function run({ place, quick, rounds: { least: rounds }, say }: Bench): Promise<Findings> {
   const counts = quick ? [1, 4] : [1, 4, 16];
   const figures: Figure[] = [];
   const lines = new Map<string, (readonly [number, ReturnType<typeof spreadOf>])[]>();
@@ -28,8 +28,9 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
       place.leave(volume.remove);
       volumes.set(side, volume);
     }
+    // The same in every round: more of them would say no more.
     const found = await inTurn(
-      rounds,
+      { least: rounds, most: rounds },
       [...volumes].map(([side, volume]) => [
         side,
         async (round) => {

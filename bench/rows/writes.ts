@@ -6,8 +6,10 @@ import type { Job, JobResult } from '../fio.ts';
 import { fioArgv, parseFio, replayLog, resultOf, shuffled } from '../fio.ts';
 import type { Place } from '../place.ts';
 import type { Figure, Plot } from '../record.ts';
+import type { Found } from '../rounds.ts';
 import { inTurn, of } from '../rounds.ts';
 import type { Bench, Findings, Row } from '../row.ts';
+import { isSettled } from '../row.ts';
 import type { SideName } from '../sides.ts';
 import { SIDES } from '../sides.ts';
 import type { Volume } from '../volume.ts';
@@ -34,6 +36,10 @@ const PATTERNS: readonly Pattern[] = [
 /** The pattern of the short form. */
 const QUICK_PATTERNS = PATTERNS.slice(0, 1);
 const MANY_SNAPSHOTS = 64;
+/** Each round has a part of the volumes of its own, of which LVM keeps a copy for each snapshot: memory sets the limit. */
+const MOST_TIMES = 2;
+
+type Measured = ReadonlyMap<string, JobResult>;
 
 const writesOf = (pattern: Pattern, snapshots: number): number =>
   snapshots >= MANY_SNAPSHOTS ? pattern.fewWrites : pattern.writes;
@@ -88,10 +94,12 @@ const COMPARED: readonly Exclude<SideName, 'linear' | 'snapmerge'>[] = ['LVM thi
 
 async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const patterns = quick ? QUICK_PATTERNS : PATTERNS;
+  const { least } = rounds;
+  const most = Math.min(rounds.most, MOST_TIMES * least);
   const counts = quick ? [0, 1, 16] : [0, 1, 4, 16, MANY_SNAPSHOTS];
   const contenders: Contender[] = [];
   const make = async (side: SideName, snapshots: number): Promise<void> => {
-    const mib = Math.ceil((rounds * roundBytes(patterns, snapshots)) / MIB) + 1;
+    const mib = Math.ceil((most * roundBytes(patterns, snapshots)) / MIB) + 1;
     const volume = await SIDES[side](place, { name: `w${String(snapshots).padStart(2, '0')}`, mib });
     for (let made = 0; made < snapshots; made += 1) await volume.snapshot();
     place.leave(volume.remove);
@@ -102,74 +110,79 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
     say(`volumes with ${snapshots} snapshots`);
     for (const side of ['snapmerge', ...COMPARED] as const) await make(side, snapshots);
   }
-  const found = await inTurn(
-    rounds,
-    contenders.map((one) => [
-      keyOf(one.side, one.snapshots),
-      async (round) => {
-        if (one.side === 'linear') say(`round ${round + 1} of ${rounds}`);
-        return measure(place, patterns, one, round);
-      },
-    ]),
-  );
   const values = (
+    found: Found<string, Measured>,
     side: SideName,
     snapshots: number,
     job: string,
     of_: (result: JobResult) => number,
   ): readonly number[] => of(found, keyOf(side, snapshots)).map((results) => of_(resultOf(results, job)));
-  const iops = (side: SideName, snapshots: number, job: string): readonly number[] =>
-    values(side, snapshots, job, (result) => result.iops);
-  const p99 = (side: SideName, snapshots: number, job: string): readonly number[] =>
-    values(side, snapshots, job, (result) => result.p99Ms);
+  const iops = (found: Found<string, Measured>, side: SideName, snapshots: number, job: string): readonly number[] =>
+    values(found, side, snapshots, job, (result) => result.iops);
+  const p99 = (found: Found<string, Measured>, side: SideName, snapshots: number, job: string): readonly number[] =>
+    values(found, side, snapshots, job, (result) => result.p99Ms);
 
-  const figures: Figure[] = [];
-  for (const { name } of patterns) {
-    for (const side of ['snapmerge', ...COMPARED] as const) {
-      figures.push({
-        what: `${name}, no snapshot, IOPS`,
-        ours: side,
-        against: 'linear',
-        ratio: ratiosOf(iops(side, 0, `again ${name}`), iops('linear', 0, `again ${name}`)),
-        ...(side === 'snapmerge' ? { wanted: { atLeast: 0.98 } } : {}),
-      });
-    }
-  }
   const some = counts.filter((count) => count > 0);
-  for (const kind of ['first', 'again']) {
+  const figuresOf = (found: Found<string, Measured>): readonly Figure[] => {
+    const figures: Figure[] = [];
     for (const { name } of patterns) {
-      const job = `${kind} ${name}`;
-      const words = kind === 'first' ? 'first writes' : 'further writes';
-      for (const count of some) {
-        for (const side of COMPARED) {
-          const wanted = side === 'LVM thin' ? { atLeast: 1 } : count === 16 ? { atLeast: 8 } : undefined;
-          figures.push({
-            what: `${name}, ${words}, ${plural(count)}, IOPS`,
-            ours: 'snapmerge',
-            against: side,
-            ratio: ratiosOf(iops('snapmerge', count, job), iops(side, count, job)),
-            ...(kind === 'first' && wanted !== undefined ? { wanted } : {}),
-          });
-        }
-      }
-      if (kind === 'again') continue;
-      figures.push({
-        what: `${name}, first writes, 16 snapshots, IOPS`,
-        ours: 'snapmerge',
-        against: 'snapmerge with 1 snapshot',
-        ratio: ratiosOf(iops('snapmerge', 16, job), iops('snapmerge', 1, job)),
-        wanted: { atLeast: 0.9 },
-      });
-      for (const side of COMPARED) {
+      for (const side of ['snapmerge', ...COMPARED] as const) {
         figures.push({
-          what: `${name}, first writes, 16 snapshots, p99 latency`,
-          ours: 'snapmerge',
-          against: side,
-          ratio: ratiosOf(p99('snapmerge', 16, job), p99(side, 16, job)),
+          what: `${name}, no snapshot, IOPS`,
+          ours: side,
+          against: 'linear',
+          ratio: ratiosOf(iops(found, side, 0, `again ${name}`), iops(found, 'linear', 0, `again ${name}`)),
+          ...(side === 'snapmerge' ? { wanted: { atLeast: 0.98 } } : {}),
         });
       }
     }
-  }
+    for (const kind of ['first', 'again']) {
+      for (const { name } of patterns) {
+        const job = `${kind} ${name}`;
+        const words = kind === 'first' ? 'first writes' : 'further writes';
+        for (const count of some) {
+          for (const side of COMPARED) {
+            const wanted = side === 'LVM thin' ? { atLeast: 1 } : count === 16 ? { atLeast: 8 } : undefined;
+            figures.push({
+              what: `${name}, ${words}, ${plural(count)}, IOPS`,
+              ours: 'snapmerge',
+              against: side,
+              ratio: ratiosOf(iops(found, 'snapmerge', count, job), iops(found, side, count, job)),
+              ...(kind === 'first' && wanted !== undefined ? { wanted } : {}),
+            });
+          }
+        }
+        if (kind === 'again') continue;
+        figures.push({
+          what: `${name}, first writes, 16 snapshots, IOPS`,
+          ours: 'snapmerge',
+          against: 'snapmerge with 1 snapshot',
+          ratio: ratiosOf(iops(found, 'snapmerge', 16, job), iops(found, 'snapmerge', 1, job)),
+          wanted: { atLeast: 0.9 },
+        });
+        for (const side of COMPARED) {
+          figures.push({
+            what: `${name}, first writes, 16 snapshots, p99 latency`,
+            ours: 'snapmerge',
+            against: side,
+            ratio: ratiosOf(p99(found, 'snapmerge', 16, job), p99(found, side, 16, job)),
+          });
+        }
+      }
+    }
+    return figures;
+  };
+  const found = await inTurn<string, Measured>(
+    { least, most },
+    contenders.map((one) => [
+      keyOf(one.side, one.snapshots),
+      async (round) => {
+        if (one.side === 'linear') say(`round ${round + 1}`);
+        return measure(place, patterns, one, round);
+      },
+    ]),
+    (sofar) => isSettled(figuresOf(sofar)),
+  );
   const plot = (kind: 'first' | 'again', { name }: Pattern): Plot => ({
     name: `${kind}-writes-${name.replace(' ', '-').toLowerCase()}`,
     title: `${kind === 'first' ? 'First writes' : 'Further writes'}, ${name}`,
@@ -179,11 +192,13 @@ async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
     logarithmic: true,
     series: (['snapmerge', ...COMPARED] as const).map((side) => ({
       name: side,
-      values: some.map((count) => ratiosOf(iops(side, count, `${kind} ${name}`), iops('linear', 0, `again ${name}`))),
+      values: some.map((count) =>
+        ratiosOf(iops(found, side, count, `${kind} ${name}`), iops(found, 'linear', 0, `again ${name}`)),
+      ),
     })),
   });
   return {
-    figures,
+    figures: figuresOf(found),
     notes: [
       `Queue depth 4, O_DIRECT, chunks of 64 KiB on all sides. First writes: ${patterns.map(({ name, writes }) => `${writes} of ${name}`).join(', ')} in each round, each to a chunk of its own; further ones: ${AGAIN_MS} ms over the same places.`,
       quick

@@ -5,13 +5,15 @@
 exec >/dev/console 2>&1
 say() { echo "snapmerge-guest: $*"; }
 
-udev=1 driver=0 nbd=0
+udev=1 driver=0 nbd=0 ram=0 ram_kib=0
 for word in "$@"; do
   case $word in
   name=*) hostname "${word#*=}" ;;
   udev=*) udev=${word#*=} ;;
   driver=*) driver=${word#*=} ;;
   nbd=*) nbd=${word#*=} ;;
+  ram=*) ram=${word#*=} ;;
+  ram-kib=*) ram_kib=${word#*=} ;;
   esac
 done
 # A kubelet does not start without a clock speed, and User Mode Linux tells none.
@@ -34,6 +36,13 @@ index=0
 while [ "$index" -lt "$nbd" ]; do
   perl /run/guest/nbd.pl 10.0.2.2 "$((10809 + index))" "/dev/nbd$index" || say "pool disk $index cannot be reached"
   ln -sfn "/dev/nbd$index" "/run/guest/disks/pool$index"
+  index=$((index + 1))
+done
+
+[ "$ram" = 0 ] || modprobe brd rd_nr="$ram" rd_size="$ram_kib" max_part=0
+index=0
+while [ "$index" -lt "$ram" ]; do
+  ln -sfn "/dev/ram$index" "/run/guest/disks/pool$index"
   index=$((index + 1))
 done
 

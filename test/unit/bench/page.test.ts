@@ -53,6 +53,26 @@ test('a line for each figure, verdict and doubt in words', () => {
   expect(text).toContain('Not measured here: 9 (a store that fills).');
 });
 
+const quiet = (low: number, high: number) => ({
+  nulls: [{ what: 'dm-zero', ratio: spread(1, low, high) }],
+  gapMs: 2.5,
+});
+
+test('how quiet the machine was is said beside a row', () => {
+  const text = generated([{ ...space, quiet: quiet(0.9, 1.1) }], []);
+  expect(text).toContain(
+    'The same job against itself: dm-zero 1.00 (0.900 to 1.10); an idle process came 2.50 ms late at worst.',
+  );
+  expect(text).toContain('**yes**');
+});
+
+test('where the same differs from itself nothing else is said', () => {
+  const text = generated([{ ...space, quiet: quiet(0.7, 1.3) }], []);
+  expect(text).toContain('**The machine was too noisy to say anything:**');
+  expect(text).not.toContain('| 1 snapshot |');
+  expect(text).not.toContain('![');
+});
+
 test('digits that count', () => {
   expect([0, 0.0123, 0.98, 1.5, 12.34, 123.4, 12345].map(digits)).toEqual([
     '0',
