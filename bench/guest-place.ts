@@ -4,6 +4,7 @@
 import { createCaller } from '../test/csi/caller.ts';
 import { createWorkload } from '../test/csi/workload.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
+import type { BedKind } from '../vm/state.ts';
 import { driverListens, driverTars } from '../tools/driver.ts';
 import { ToolError } from '../tools/fault.ts';
 import { CSI_SOCKET } from '../tools/forwarding.ts';
@@ -27,11 +28,16 @@ function needsMemory(bytes: number): void {
 }
 
 /** Guests with other names run beside each other, `guests` in all; `needBytes` is what a row has on its disks at most. */
-export async function guestPlace(name: string, needBytes: number, guests: number): Promise<Place> {
+export async function guestPlace(
+  { name, bed }: { readonly name: string; readonly bed: BedKind },
+  needBytes: number,
+  guests: number,
+): Promise<Place> {
   const memoryBytes = MEMORY_BYTES + needBytes;
   needsMemory(guests * memoryBytes);
   const guest = await startGuest({
     name,
+    bed,
     disks: DISKS,
     diskSizeBytes: DISK_BYTES,
     inMemory: true,

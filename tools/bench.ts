@@ -3,7 +3,8 @@
 
 import { generated } from '../bench/page.ts';
 import { ROWS, runRows, writePage, writtenRecords } from '../bench/bench.ts';
-import { prepareGuests } from '../vm/guest.ts';
+import { chooseNativeBed } from '../vm/bed.ts';
+import type { BedKind } from '../vm/state.ts';
 import { ToolError } from './fault.ts';
 import { count, readOptions } from './options.ts';
 import { say } from './progress.ts';
@@ -34,6 +35,12 @@ const chosenRows = (text: string | undefined) => {
   return ROWS.filter(({ row }) => wanted.includes(String(row)));
 };
 
+const saidBed = async (): Promise<BedKind> => {
+  const { kind, about } = await chooseNativeBed();
+  say(about);
+  return kind;
+};
+
 export const bench = async (args: readonly string[]): Promise<number> => {
   const options = readOptions(USAGE, args, {
     quick: { type: 'boolean', default: false },
@@ -54,10 +61,12 @@ export const bench = async (args: readonly string[]): Promise<number> => {
   const rows = chosenRows(options.rows);
   const needBytes = quick ? NEED_BYTES.quick : NEED_BYTES.full;
   const lanes = quick && !options.host ? QUICK_LANES : 1;
-  if (!options.host) say(await prepareGuests());
-  const open = options.host
-    ? async () => (await import('../bench/host-place.ts')).hostPlace(needBytes)
-    : async (lane: number) => (await import('../bench/guest-place.ts')).guestPlace(`bench-${lane}`, needBytes, lanes);
+  const bed = options.host ? undefined : await saidBed();
+  const open =
+    bed === undefined
+      ? async () => (await import('../bench/host-place.ts')).hostPlace(needBytes)
+      : async (lane: number) =>
+          (await import('../bench/guest-place.ts')).guestPlace({ name: `bench-${lane}`, bed }, needBytes, lanes);
   const { records, failures } = await runRows({
     open,
     lanes,

@@ -38,7 +38,7 @@ export const demo = async (args: readonly string[]): Promise<number> => {
     return 0;
   }
   const startMs = performance.now();
-  say(await prepareGuests());
+  say((await prepareGuests()).about);
   const story = createStory((text) => process.stdout.write(text));
   const guest = await startGuest({ name: NAME, driver: true, diskSizeBytes: 14 * GIB, tars: await driverTars(NAME) });
   let csi: ReturnType<typeof createClient> | undefined;

@@ -43,7 +43,7 @@ export const up = async (args: readonly string[]): Promise<number> => {
     if ((await openGuest(name)).shape.driver) process.stdout.write(`${csiSocketOf(name)}\n`);
     return 0;
   }
-  say(await prepareGuests());
+  say((await prepareGuests()).about);
   const guest = await startGuest({
     name,
     disks,

@@ -13,7 +13,7 @@ import { GuestError } from './fault.ts';
 import { startMachine } from './machine.ts';
 import type { Machine } from './machine.ts';
 import type { Placement } from './placement.ts';
-import { kvmWorks, umlMeans } from './probe.ts';
+import { emulatedProcessMs, kvmWorks, umlMeans } from './probe.ts';
 import { guestArgv, qemuDisks } from './qemu-argv.ts';
 import type { BedKind, GuestShape } from './state.ts';
 import { KERNEL_DIR, rootOverlay, umlArgv, umlDisks } from './uml-argv.ts';
@@ -31,19 +31,25 @@ export const diskNames = (shape: GuestShape): readonly string[] => {
   return shape.bed === 'uml' ? umlDisks(shape) : qemuDisks(shape);
 };
 
-/** Of this machine unless one is asked for; with what it says of itself. Gets and builds what it needs to know it. */
-export const chooseBed = async (asked?: BedKind): Promise<Decision> => {
+const decided = async (asked: string | undefined, tryEmulation: boolean): Promise<Decision> => {
   const image = await rootImage();
   const ram = await initramfs(image);
-  const decided = await decideBed({
-    asked: asked ?? process.env['SNAPMERGE_GUEST'],
+  const decision = await decideBed({
+    asked,
     release: image.release,
     kvm: () => kvmWorks(image.kernelPath, ram),
     uml: () => umlMeans(ram),
+    emulatedMs: tryEmulation ? () => emulatedProcessMs(image.kernelPath, ram) : () => Promise.resolve('not asked'),
   });
-  if ('cannot' in decided) throw new GuestError('state', decided.cannot);
-  return decided;
+  if ('cannot' in decision) throw new GuestError('state', decision.cannot);
+  return decision;
 };
+
+/** Of this machine unless one is asked for; with what it says of itself. Gets and builds what it needs to know it. */
+export const chooseBed = (asked?: BedKind): Promise<Decision> => decided(asked ?? process.env['SNAPMERGE_GUEST'], true);
+
+/** The same for who measures: code runs at this machine's own speed wherever that can be had, even if processes start slowly. */
+export const chooseNativeBed = (): Promise<Decision> => decided(process.env['SNAPMERGE_GUEST'], false);
 
 /** For guests that User Mode Linux would not do for, whoever does not ask for it by name. */
 export const qemuUnlessAsked = (): BedKind | undefined =>

@@ -12,6 +12,7 @@ import { run } from '../tools/run.ts';
 import { tar } from '../tools/tar.ts';
 import { chooseBed, diskNames, openBed } from './bed.ts';
 import type { Bed } from './bed.ts';
+import type { Decision } from './decide-bed.ts';
 import { openChannel } from './channel.ts';
 import type { Channel, ExecOptions, ExecResult } from './channel.ts';
 import { connector } from './connect.ts';
@@ -157,10 +158,10 @@ interface Running {
 }
 
 /** Gets and builds all that guests of this machine need, so that a first boot need not wait for it; what they run on. */
-export const prepareGuests = async (asked?: BedKind): Promise<string> => {
-  const { kind, about } = await chooseBed(asked);
-  await openBed(kind);
-  return about;
+export const prepareGuests = async (asked?: BedKind): Promise<Decision> => {
+  const decision = await chooseBed(asked);
+  await openBed(decision.kind);
+  return decision;
 };
 
 /** The second part of init, over the agent. */

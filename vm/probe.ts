@@ -26,9 +26,11 @@ import type { Tracing } from './uml-argv.ts';
 /** Where it works the probe takes one or two seconds. */
 const KVM_LIMIT_MS = 15_000;
 const UML_LIMIT_MS = 20_000;
+const TCG_LIMIT_MS = 60_000;
 /** How uml-start.pl says what it cannot do. */
 const START_FAILED = 'Cannot ';
 const PASSED = 'snapmerge-guest: probe passed';
+const STARTED = /snapmerge-guest: (\d+) processes from (\S+) s to (\S+) s/;
 const PROBE = 'snapmerge.probe=1';
 const PROBE_MEMORY_MIB = 128;
 const PROBE_ADDRESS = '10.0.2.15';
@@ -49,8 +51,31 @@ export const kvmWorks = async (kernel: string, initramfs: string): Promise<boole
   return found === true;
 };
 
-/** How User Mode Linux has to be started here. */
-const Means = z.object({ memoryDir: z.string(), tracing: z.enum(['seccomp', 'ptrace']), release: z.string() });
+/** What the kernel printed, in milliseconds for one process; undefined while it has not. */
+const processMsIn = (shown: string): number | undefined => {
+  const [, count, from, to] = (STARTED.exec(shown) ?? []).map(Number);
+  return count === undefined || from === undefined || to === undefined ? undefined : ((to - from) * 1000) / count;
+};
+
+/** How long an emulated kernel takes to start a process, in milliseconds, or why that is not known. */
+export const emulatedProcessMs = (kernel: string, initramfs: string): Promise<number | string> =>
+  remembered('emulation', [QEMU_KEY, initramfs], z.number(), async () => {
+    const emulator = await qemu();
+    const argv = [...emulator.argv, ...bareArgv('tcg', kernel, initramfs, PROBE), '-m', '256M', '-serial', 'stdio'];
+    const [file = '', ...rest] = argv;
+    const { stdout } = await step('trying emulation', () =>
+      attempt([file, ...rest], { env: emulator.env, timeoutMs: TCG_LIMIT_MS }),
+    );
+    return processMsIn(stdout) ?? 'an emulated kernel does not come up';
+  });
+
+/** How User Mode Linux has to be started here, and how long it takes to start a process. */
+const Means = z.object({
+  memoryDir: z.string(),
+  tracing: z.enum(['seccomp', 'ptrace']),
+  release: z.string(),
+  processMs: z.number(),
+});
 export type UmlMeans = Readonly<z.infer<typeof Means>>;
 
 interface Failed {
@@ -59,7 +84,11 @@ interface Failed {
   readonly isFinal: boolean;
 }
 
-const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tracing): Promise<true | Failed> => {
+interface Booted {
+  readonly processMs: number;
+}
+
+const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tracing): Promise<Booted | Failed> => {
   const dir = await mkdtemp(join(cacheDir(), 'probe-'));
   try {
     const frame = { dir, memoryMiB: PROBE_MEMORY_MIB, tap: TAP };
@@ -68,14 +97,18 @@ const boots = async (kit: Uml, initramfs: string, memoryDir: string, tracing: Tr
     const command = umlStart([...kernel, PROBE], network);
     const env = { TMPDIR: memoryDir, HOME: dir };
     const machine = await startMachine({ argv: command, env, printsConsole: true }, { dir, detached: false });
-    const outcome = await machine.until((shown) => (shown.includes(PASSED) ? true : undefined), UML_LIMIT_MS);
+    let processMs: number | undefined;
+    const outcome = await machine.until((shown) => {
+      processMs = shown.includes(PASSED) ? processMsIn(shown) : undefined;
+      return processMs === undefined ? undefined : true;
+    }, UML_LIMIT_MS);
     const hangs = !machine.hasEnded();
     await machine.kill();
-    if (outcome === true) return true;
+    if (processMs !== undefined) return { processMs };
     // The kernel says why on its standard error, or at the end of what it shows, and warns of this and that before.
     const said = await Promise.all([MACHINE_LOG, CONSOLE].map((name) => tailOf(join(dir, name), LOG_TAIL_BYTES)));
     const last = said.map((text) => text.trim().split('\n').at(-1) ?? '');
-    const why = last.find((line) => line !== '') ?? outcome;
+    const why = last.find((line) => line !== '') ?? String(outcome);
     return { why, isFinal: hangs || why.startsWith(START_FAILED) };
   } finally {
     await rm(dir, { recursive: true, force: true });
@@ -106,7 +139,7 @@ const findMeans = async (initramfs: string): Promise<UmlMeans | string> => {
     }
     for (const tracing of ['seccomp', 'ptrace'] as const) {
       const outcome = await boots(kit, initramfs, memoryDir, tracing);
-      if (outcome === true) return { memoryDir, tracing, release: kit.release };
+      if ('processMs' in outcome) return { memoryDir, tracing, release: kit.release, ...outcome };
       if (outcome.isFinal) return outcome.why;
       reasons.add(`${tracing}: ${outcome.why}`);
     }

@@ -40,7 +40,7 @@ const start = async (name: string): Promise<Cluster> => {
     etcdCommand(),
     containerd(),
     prepareNetwork(),
-    prepareGuests(qemuUnlessAsked()).then(say),
+    prepareGuests(qemuUnlessAsked()).then(({ about }) => say(about)),
   ]);
   return startCluster({ name, nodes: NODES, volumeGroup: VOLUME_GROUP, images });
 };

@@ -1,5 +1,7 @@
 // What `./dev test` runs: every suite as commands of its own, each with the way its counts are read.
 
+import type { BedKind } from '../../vm/state.ts';
+
 export type Counting =
   /** vitest's JSON report. */
   | 'vitest'
@@ -15,8 +17,11 @@ export interface Part {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** Which machine the guests of a suite are: what this machine's are, or always QEMU. */
-export type GuestsOn = 'chosen' | 'qemu';
+/**
+ * Which machine the guests of a suite are: what this machine's are, always QEMU, or User Mode Linux where this machine's are
+ * something else.
+ */
+export type GuestsOn = 'chosen' | 'qemu' | 'uml';
 
 export interface Suite {
   readonly name: string;
@@ -51,28 +56,26 @@ const sanity = (access: string): Part => ({
   counting: 'csi-sanity',
 });
 
-/**
- * On Debian's own kernel, with two processors: what User Mode Linux cannot show. Names of guests are those of the other bed,
- * so they are kept elsewhere. Its numbers are small, because it is emulated where there is no KVM.
- */
-const onQemu = (
-  name: string,
-  path: string,
-  few: Readonly<Record<string, string>> = {},
-  ...args: readonly string[]
-): Part => ({
-  ...vitest(`qemu-${name}`, path, ...args),
-  env: {
-    // Whoever asks for other numbers means these tests, too.
-    ...Object.fromEntries(Object.entries(few).map(([key, value]) => [key, process.env[key] ?? value])),
-    SNAPMERGE_GUEST: 'qemu',
-    SNAPMERGE_CPUS: '2',
-    SNAPMERGE_GUESTS: 'guests-qemu',
-  },
-});
+/** Names of guests are those of other parts, so they are kept elsewhere. Numbers are small, because it runs beside all the rest. */
+const onBed =
+  (bed: BedKind, settings: Readonly<Record<string, string>>) =>
+  (name: string, path: string, few: Readonly<Record<string, string>> = {}, ...args: readonly string[]): Part => ({
+    ...vitest(`${bed}-${name}`, path, ...args),
+    env: {
+      // Whoever asks for other numbers means these tests, too.
+      ...Object.fromEntries(Object.entries(few).map(([key, value]) => [key, process.env[key] ?? value])),
+      ...settings,
+      SNAPMERGE_GUEST: bed,
+      SNAPMERGE_GUESTS: `guests-${bed}`,
+    },
+  });
 
-/** Of the contract what another processor may meet: rules of the kernel, other programs, and merges under writes. */
-const MET_BY_ANOTHER_PROCESSOR = [
+/** On Debian's own kernel, with two processors: what User Mode Linux cannot show. */
+const onQemu = onBed('qemu', { SNAPMERGE_CPUS: '2' });
+const onUml = onBed('uml', {});
+
+/** Of the contract what another kernel or processor may meet: rules of the kernel, other programs, merges under writes. */
+const SHORT_CONTRACT = [
   'rules',
   'strangers',
   'families .*merged into by its one reader, under writes',
@@ -129,12 +132,22 @@ export const SUITES: readonly Suite[] = [
     summary: "a short run on Debian's own kernel with two processors",
     guests: 'qemu',
     parts: [
-      onQemu('contract', 'test/kernel/contract.test.ts', {}, '--testNamePattern', `^(${MET_BY_ANOTHER_PROCESSOR})`),
+      onQemu('contract', 'test/kernel/contract.test.ts', {}, '--testNamePattern', `^(${SHORT_CONTRACT})`),
       onQemu('adapters', 'test/kernel/adapters.test.ts'),
       onQemu('guests', 'test/kernel/guests.test.ts'),
       onQemu('random', 'test/kernel/random.test.ts', { SNAPMERGE_SEEDS: '2', SNAPMERGE_OPERATIONS: '30' }),
       onQemu('cuts', 'test/kernel/cuts.test.ts', { SNAPMERGE_CUTS: '8' }),
       onQemu('depth', 'test/kernel/depth.test.ts'),
+    ],
+  },
+  {
+    name: 'uml',
+    summary: 'a short run on User Mode Linux, where guests run on something else',
+    guests: 'uml',
+    parts: [
+      onUml('contract', 'test/kernel/contract.test.ts', {}, '--testNamePattern', `^(${SHORT_CONTRACT})`),
+      onUml('guests', 'test/kernel/guests.test.ts'),
+      onUml('cuts', 'test/kernel/cuts.test.ts', { SNAPMERGE_CUTS: '4' }),
     ],
   },
 ];

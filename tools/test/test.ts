@@ -1,19 +1,21 @@
 // `./dev test [suite...]`: all suites, a few commands side by side, one closing line with the sum of all tests.
 
 import { mkdir } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { messageOf } from '../../src/errors.ts';
 import { prepareGuests } from '../../vm/guest.ts';
 import { say } from '../progress.ts';
 import type { PartResult } from './part.ts';
 import { add, runPart } from './part.ts';
-import type { GuestsOn, Part } from './suites.ts';
+import type { BedKind } from '../../vm/state.ts';
+import type { Part, Suite } from './suites.ts';
 import { SUITES } from './suites.ts';
 
+/** The suite that is a repetition where guests are of User Mode Linux anyway. */
+const UML = 'uml';
 /** The whole output of each part of the last run. */
 const LOGS = 'dist/test';
-/** A guest keeps a processor busy, and two that share one take longer than one after the other. Each is a GiB of memory. */
-const LANES = Math.min(4, Math.max(2, availableParallelism()));
+/** Guests wait for disks and timers a good part of their time; three lanes keep two cores busy. */
+const LANES = 3;
 
 /** Parts that take minutes, the longest first: by processor time, of which `random` uses that of two guests at once. */
 const LONGEST: readonly string[] = [
@@ -54,8 +56,14 @@ export const test = async (names: readonly string[]): Promise<number> => {
   }
   const suites = names.length === 0 ? SUITES : SUITES.filter(({ name }) => names.includes(name));
   await mkdir(LOGS, { recursive: true });
-  const kinds = new Set(suites.flatMap(({ guests }) => guests ?? []));
-  const [results, beds] = await Promise.all([runAll(suites.flatMap(({ parts }) => parts)), bedsOf(kinds)]);
+  const beds = bedsOf(suites, names.includes(UML));
+  // What there is no need to try on this machine is known only then.
+  const most = suites.flatMap(({ name, parts }) => (name === UML ? [] : parts));
+  const uml = suites.flatMap(({ name, parts }) => (name === UML ? parts : []));
+  const results = await runAll(
+    most,
+    beds.then(({ alsoUml }) => (alsoUml ? uml : [])),
+  );
   for (const { name, passed, failed, skipped, seconds, cpuSeconds, logPath } of results) {
     const where = failed > 0 ? `   see ${logPath}` : '';
     process.stdout.write(
@@ -64,37 +72,60 @@ export const test = async (names: readonly string[]): Promise<number> => {
   }
   const cpuSeconds = results.reduce((sum, one) => sum + one.cpuSeconds, 0);
   process.stdout.write(`${cpuSeconds} s of processor time in all\n`);
-  for (const about of beds) process.stdout.write(`${about}\n`);
+  for (const about of (await beds).about) process.stdout.write(`${about}\n`);
   const { passed, failed, skipped } = results.reduce(add, { passed: 0, failed: 0, skipped: 0 });
   process.stdout.write(`${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}\n`);
   return failed === 0 ? 0 : 1;
 };
 
+interface Beds {
+  /** What guests run on, a sentence each. */
+  readonly about: readonly string[];
+  /** Is the short run on User Mode Linux something that the others are not? */
+  readonly alsoUml: boolean;
+}
+
 /** What guests run on, said as soon as it is known, beside what needs none. */
-async function bedsOf(kinds: ReadonlySet<GuestsOn>): Promise<readonly string[]> {
+async function bedsOf(suites: readonly Suite[], askedForUml: boolean): Promise<Beds> {
+  const kinds = new Set(suites.flatMap(({ guests }) => guests ?? []));
+  const about: string[] = [];
+  const prepare = async (bed?: BedKind): Promise<BedKind> => {
+    const { kind, about: sentence } = await prepareGuests(bed);
+    say(sentence);
+    about.push(sentence);
+    return kind;
+  };
   try {
-    const beds = [
-      ...(kinds.has('chosen') ? [await prepareGuests()] : []),
-      ...(kinds.has('qemu') ? [await prepareGuests('qemu')] : []),
-    ];
-    beds.forEach(say);
-    return beds;
+    const chosen = kinds.has('chosen') ? await prepare() : undefined;
+    if (kinds.has('qemu')) await prepare('qemu');
+    if (!kinds.has('uml') || chosen === 'uml') return { about, alsoUml: false };
+    const alsoUml = askedForUml || (await prepare('uml').catch(leftOut)) !== undefined;
+    return { about, alsoUml };
   } catch (error) {
     // Every part that needs a guest fails for the same reason.
     say(messageOf(error));
-    return [];
+    return { about, alsoUml: askedForUml };
   }
 }
 
+function leftOut(error: unknown): undefined {
+  say(`suite '${UML}' is left out: ${messageOf(error)}`);
+}
+
 /** The longest parts begin, so that no long one runs alone at the end; whoever is free takes the next one. */
-async function runAll(parts: readonly Part[]): Promise<readonly PartResult[]> {
+async function runAll(parts: readonly Part[], later: Promise<readonly Part[]>): Promise<readonly PartResult[]> {
   const rank = ({ name }: Part): number => (LONGEST.includes(name) ? LONGEST.indexOf(name) : LONGEST.length);
   const queue = [...parts].sort((a, b) => rank(a) - rank(b));
+  const added = later.then((more) => void queue.push(...more));
   const results: PartResult[] = [];
   const ending = new AbortController();
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) process.once(signal, () => ending.abort());
+  const next = async (): Promise<Part | undefined> => {
+    if (queue.length === 0) await added;
+    return queue.shift();
+  };
   const lane = async (): Promise<void> => {
-    for (let part = queue.shift(); part !== undefined; part = queue.shift()) {
+    for (let part = await next(); part !== undefined; part = await next()) {
       const say = (line: string): void => void process.stdout.write(`${line}\n`);
       results.push(await runPart(part, { dir: LOGS, say, ending: ending.signal }));
     }
