@@ -16,12 +16,13 @@ const slow = { timeout: LIMIT_MS };
 
 /**
  * A database that commits one row after the other, fifty a second where it can, and counts what failed, until it is told to
- * stop: one process, because starting one for each row takes the guest's processor from everybody.
+ * stop: one process, because starting one for each row takes the guest's processor from everybody. Its pipe holds 4 KiB
+ * (1031 is F_SETPIPE_SZ), so that few rows are still to be written when it is told to stop.
  */
 const writer = (home: string): string => `
   sqlite3 ${home}/db 'create table if not exists t (n integer primary key, x text);'
   rm -f ${home}/stop; echo 0 > /run/use/failed
-  ( perl -e '$| = 1; until (-e "${home}/stop") {
+  ( perl -e '$| = 1; fcntl STDOUT, 1031, 4096; until (-e "${home}/stop") {
       print "insert into t (x) values (hex(randomblob(2000)));\\n"; select undef, undef, undef, 0.02 }' |
     sqlite3 -bail -cmd '.timeout 60000' ${home}/db || echo 1 > /run/use/failed
     touch ${home}/stopped ) < /dev/null > /dev/null 2>&1 &`;

@@ -23,9 +23,10 @@ export function demoNode(guest: Guest): DemoNode {
     sh,
     sql: async (path, statement) => (await guest.output(['sqlite3', '-cmd', '.timeout 60000', path, statement])).trim(),
     startWriter: async (path) => {
-      // One process, because starting one for each row takes the guest's processor from everybody.
+      // One process, because starting one for each row takes the guest's processor from everybody. Its pipe holds 4 KiB (1031
+      // is F_SETPIPE_SZ), so that few rows are still to be written when it is stopped.
       const lines = `until (-e "/run/demo/stop") { print "insert into log(line) values('entry \${\\++$n}');\n"; select undef, undef, undef, 0.02 }`;
-      const loop = `perl -e '$| = 1; ${lines.replaceAll("'", "'\\''")}' | sqlite3 -cmd '.timeout 60000' ${path}; touch /run/demo/stopped`;
+      const loop = `perl -e '$| = 1; fcntl STDOUT, 1031, 4096; ${lines.replaceAll("'", "'\\''")}' | sqlite3 -cmd '.timeout 60000' ${path}; touch /run/demo/stopped`;
       await guest.push({ 'writer.sh': loop }, '/run/demo');
       await sh('rm -f /run/demo/stop /run/demo/stopped; setsid sh /run/demo/writer.sh </dev/null >/dev/null 2>&1 &');
       const writes = await waitFor(WAIT_LIMIT_MS, async () =>
