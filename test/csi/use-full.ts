@@ -1,5 +1,5 @@
 // What happens when there is no room for what a volume overwrites: its writers wait, and nothing is lost. Part of
-// use.test.ts, in its guest; the pool is filled by a logical volume that is none of ours.
+// restores.test.ts, in its guest; the pool is filled by a logical volume that is none of ours.
 
 import { expect, test } from 'vitest';
 import { z } from 'zod';

@@ -1,5 +1,5 @@
 // Restores as operators ask for them, of volumes with real file systems and a database at work: in place, on activation, and
-// the promotion of a fork that stays mounted. Part of use.test.ts, in its guest.
+// the promotion of a fork that stays mounted. Part of restores.test.ts, in its guest.
 
 import { expect, test } from 'vitest';
 import { z } from 'zod';

@@ -1,60 +1,29 @@
 // Volumes as workloads use them, through CSI, with real file systems in a guest: what a mock of a mount would not tell.
 
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { driverListens, driverTars } from '../../tools/driver.ts';
-import { CSI_SOCKET } from '../../tools/forwarding.ts';
-import type { Guest } from '../../vm/guest.ts';
-import { removeGuest, startGuest } from '../../vm/guest.ts';
-import type { Forward } from '../../vm/forward.ts';
 import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import type { Caller } from './caller.ts';
-import { Refused, createCaller } from './caller.ts';
+import { Refused } from './caller.ts';
 import type { Workload } from './workload.ts';
-import { fullStoreTests } from './use-full.ts';
+import { driverInGuest } from './use-guest.ts';
 import { ownerTests } from './use-owner.ts';
-import { restoreTests } from './use-restore.ts';
-import { LIMIT_MS, capabilityOf, createWorkload, stagingOf, targetOf } from './workload.ts';
+import { LIMIT_MS, capabilityOf, stagingOf, targetOf } from './workload.ts';
 
-const NAME = 'csi-use';
 const MIB = 1024 ** 2;
 
-let guest: Guest;
-let socket: Forward;
 let csi: Caller;
 let w: Workload;
 
-beforeAll(async () => {
-  guest = await startGuest({ name: NAME, diskSizeBytes: 1024 * MIB, driver: true, tars: await driverTars(NAME) });
-  await driverListens(guest);
-  socket = await guest.forward(CSI_SOCKET);
-  csi = createCaller(socket.path);
-  w = createWorkload(guest, csi);
-}, LIMIT_MS);
-
-/** What a person would look at when a test has failed. */
-const LOOK =
-  'vgs; lvs -a -o name,size,lv_active,tags; dmsetup table; dmsetup status; tail -n 60 /var/log/snapmerge.log';
-
-afterEach(async ({ task }) => {
-  if (task.result?.state === 'fail') process.stdout.write(await w.sh(LOOK));
-  await w.clear();
-}, LIMIT_MS);
-
-afterAll(async () => {
-  csi.close();
-  await socket.close();
-  await guest.stop();
-  await removeGuest(NAME);
-}, LIMIT_MS);
+driverInGuest('csi-use', (scene) => {
+  ({ csi, w } = scene);
+});
 
 const slow = { timeout: LIMIT_MS };
 const rawSum = (path: string): Promise<string> => w.rawSum(path);
 const filesOf = (home: string): Promise<string> => w.filesOf(home);
 const random = (path: string, mib: number): Promise<string> => w.random(path, mib);
 
-restoreTests(() => ({ csi, w }));
-fullStoreTests(() => ({ csi, w }));
 ownerTests(() => ({ w }));
 
 test('ext4: grows while mounted and snapshotted, and tells its usage', slow, async () => {

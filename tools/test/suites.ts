@@ -121,6 +121,7 @@ export const SUITES: readonly Suite[] = [
     guests: 'chosen',
     parts: [
       vitest('csi-use', 'test/csi/use.test.ts'),
+      vitest('csi-restores', 'test/csi/restores.test.ts'),
       vitest('csi-cli', 'test/csi/cli.test.ts'),
       vitest('csi-costs', 'test/csi/costs.test.ts'),
       sanity('mount'),

@@ -20,6 +20,7 @@ const LANES = 3;
 /** Parts that take minutes, the longest first: by processor time, of which `random` uses that of two guests at once. */
 const LONGEST: readonly string[] = [
   'random',
+  'csi-restores',
   'csi-use',
   'qemu-contract',
   'cuts',
