@@ -8,7 +8,7 @@ import { messageOf } from '../src/errors.ts';
 import type { Place } from './place.ts';
 import { generated, withGenerated } from './page.ts';
 import { svgOf } from './plot.ts';
-import { quietOf } from './quiet.ts';
+import { lookForQuiet, quietOf } from './quiet.ts';
 import type { RowRecord } from './record.ts';
 import { record } from './record.ts';
 import type { Rounds } from './rounds.ts';
@@ -46,8 +46,8 @@ const load = (): number => loadavg()[0] ?? NaN;
 async function runRow(row: Row, lane: number, { open, quick, rounds, say }: RunOptions): Promise<RowRecord> {
   const place = await open(lane);
   try {
-    const [startMs, before] = [performance.now(), load()];
-    const quiet = await quietOf(place);
+    const [startMs, loadBefore] = [performance.now(), load()];
+    const before = await lookForQuiet(place);
     const found = await row.run({ place, quick, rounds, say: (line) => say(`row ${row.row}: ${line}`) });
     return {
       row: row.row,
@@ -56,10 +56,10 @@ async function runRow(row: Row, lane: number, { open, quick, rounds, say }: RunO
       quick,
       day: new Date().toISOString().slice(0, 10),
       seconds: (performance.now() - startMs) / 1000,
-      load: [before, load()],
+      load: [loadBefore, load()],
       cores: cpus().length,
       about: place.about,
-      quiet,
+      quiet: quietOf([before, await lookForQuiet(place)]),
       figures: [...found.figures],
       notes: [...found.notes],
       plots: [...(found.plots ?? [])],

@@ -3,6 +3,7 @@
 
 import { createCaller } from '../test/csi/caller.ts';
 import { createWorkload } from '../test/csi/workload.ts';
+import { roomForMemory } from '../vm/bed.ts';
 import { removeGuest, startGuest } from '../vm/guest.ts';
 import type { BedKind } from '../vm/state.ts';
 import { driverListens, driverTars } from '../tools/driver.ts';
@@ -18,30 +19,30 @@ const DISKS = 2;
 const DISK_BYTES = 32 * GIB;
 const MEMORY_BYTES = 2 * GIB;
 
-/** A machine without enough would not fail but crawl, and whatever runs beside with it. */
-function needsMemory(bytes: number): void {
-  const freeBytes = process.availableMemory();
-  if (freeBytes >= bytes) return;
+const memoryOf = (needBytes: number): number => MEMORY_BYTES + needBytes;
+
+/** A machine without enough would not fail but crawl, and whatever runs beside with it. Asked once, before the first guest. */
+export async function needsMemory(bed: BedKind, needBytes: number, guests: number): Promise<void> {
+  const wantedBytes = guests * memoryOf(needBytes);
+  const freeBytes = Math.min(process.availableMemory(), await roomForMemory(bed));
+  if (freeBytes >= wantedBytes) return;
   throw new ToolError(
-    `Cannot put the disks in memory: ${Math.floor(freeBytes / GIB)} GiB are free, and this run takes up to ${Math.ceil(bytes / GIB)} GiB`,
+    `Cannot put the disks in memory: ${Math.floor(freeBytes / GIB)} GiB are free, and this run takes up to ${Math.ceil(wantedBytes / GIB)} GiB`,
   );
 }
 
-/** Guests with other names run beside each other, `guests` in all; `needBytes` is what a row has on its disks at most. */
+/** Guests with other names run beside each other; `needBytes` is what a row has on its disks at most. */
 export async function guestPlace(
   { name, bed }: { readonly name: string; readonly bed: BedKind },
   needBytes: number,
-  guests: number,
 ): Promise<Place> {
-  const memoryBytes = MEMORY_BYTES + needBytes;
-  needsMemory(guests * memoryBytes);
   const guest = await startGuest({
     name,
     bed,
     disks: DISKS,
     diskSizeBytes: DISK_BYTES,
     inMemory: true,
-    memoryMiB: memoryBytes / MIB,
+    memoryMiB: memoryOf(needBytes) / MIB,
     driver: true,
     tars: await driverTars(name),
   });

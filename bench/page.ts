@@ -26,7 +26,7 @@ export function generated(
         ? ' **The processor was emulated**, one core of it: code costs many times more, compared with data that is moved, than on any real machine. Only ratios of code with code mean something.'
         : ''),
     '',
-    'A cell is the median of at least five rounds and, in brackets, the lowest and the highest. All sides were measured in turn in each round, and ratios were taken round by round. Rounds went on until the median was on one side of what is wanted with 99 % certainty (all rounds, where there were fewer than eight), or up to a limit. **yes**: it reaches it; **no**: it does not; **unclear**: it may lie on either side. *wide*: rounds differ by more than half of the median, so believe the order of magnitude only.',
+    'A cell is the median of at least five rounds and, in brackets, the lowest and the highest. All sides were measured in turn in each round, and ratios were taken round by round. Where something is wanted, rounds went on until all of the first five, or the median of more with 99 % certainty, lay on one side of it, or up to a limit. **yes**: it is reached; **no**: it is missed; **unclear**: it may lie on either side. *wide*: the median is not known better than to half of itself, so believe the order of magnitude only.',
     '',
     ...records.toSorted((a, b) => a.row - b.row).flatMap((record) => [section(record), '']),
     missing.length === 0

@@ -5,7 +5,7 @@ import type { Place } from './place.ts';
 
 const RECLAIMED = 'bench_reclaimed';
 
-/** Discards what nobody uses: the disks are sparse files in memory. */
+/** Discards what nobody uses: the disks take memory for what is written. */
 async function reclaim({ lvm, output, vg }: Place): Promise<void> {
   await lvm('lvcreate', '-qq', '--yes', '-Wn', '-Zn', '--extents', '100%FREE', '--name', RECLAIMED, vg);
   await output(['blkdiscard', `/dev/${vg}/${RECLAIMED}`]);

@@ -1,11 +1,11 @@
-// How quiet the machine is beside a row: the same job measured against itself, where nothing but the machine can make a
-// difference, and how late an idle process wakes up.
+// How quiet the machine is before and after a row: the same job measured against itself, where nothing but the machine can make
+// a difference, and how late an idle process wakes up.
 
 import { fioArgv, parseFio, resultOf } from './fio.ts';
 import type { Place } from './place.ts';
 import type { Quiet } from './record.ts';
 import { inTurn, of } from './rounds.ts';
-import { isWide, ratiosOf } from './spread.ts';
+import { isWide, spreadOf } from './spread.ts';
 
 const ROUNDS = { least: 5, most: 5 };
 const RUN_MS = 200;
@@ -46,26 +46,42 @@ async function iopsOf({ output }: Place, device: string): Promise<number> {
   return resultOf(parseFio(await output(fioArgv([{ name: 'null', options }]))), 'null').iops;
 }
 
-async function againstItself(place: Place, device: string): Promise<Quiet['nulls'][number]['ratio']> {
+/** Round by round. */
+async function againstItself(place: Place, device: string): Promise<readonly number[]> {
   const measure = (): Promise<number> => iopsOf(place, device);
   const found = await inTurn(ROUNDS, [
     ['one', measure],
     ['other', measure],
   ]);
-  return ratiosOf(of(found, 'one'), of(found, 'other'));
+  return of(found, 'one').map((iops, round) => iops / (of(found, 'other')[round] ?? NaN));
 }
 
-export async function quietOf(place: Place): Promise<Quiet> {
+interface Look {
+  readonly bare: readonly number[];
+  readonly zero: readonly number[];
+  readonly gapMs: number;
+}
+
+export async function lookForQuiet(place: Place): Promise<Look> {
   const { lvm, output, vg } = place;
   await lvm('lvcreate', '-qq', '--yes', '-Wn', '-Zn', '--size', `${MIB}m`, '--name', BARE, vg);
   await output(['dmsetup', 'create', ZERO, '--table', `0 ${MIB * SECTORS_A_MIB} zero`]);
-  const nulls = [
-    { what: 'a bare device', ratio: await againstItself(place, `/dev/${vg}/${BARE}`) },
-    { what: 'dm-zero', ratio: await againstItself(place, `/dev/mapper/${ZERO}`) },
-  ];
+  const bare = await againstItself(place, `/dev/${vg}/${BARE}`);
+  const zero = await againstItself(place, `/dev/mapper/${ZERO}`);
   await output(['dmsetup', 'remove', ZERO]);
   await lvm('lvremove', '-qq', '--yes', `${vg}/${BARE}`);
-  return { nulls, gapMs: await longestGap(place) };
+  return { bare, zero, gapMs: await longestGap(place) };
+}
+
+/** Of looks before and after. */
+export function quietOf(looks: readonly Look[]): Quiet {
+  return {
+    nulls: [
+      { what: 'a bare device', ratio: spreadOf(looks.flatMap(({ bare }) => bare)) },
+      { what: 'dm-zero', ratio: spreadOf(looks.flatMap(({ zero }) => zero)) },
+    ],
+    gapMs: Math.max(...looks.map(({ gapMs }) => gapMs)),
+  };
 }
 
 /** Where the same differs from itself as much, no difference of anything else can be believed. */

@@ -19,7 +19,9 @@ const figure = z.object({
   /** Ours divided by theirs, or a value by itself where `unit` says in what. */
   ratio: spread,
   unit: z.string().optional(),
-  wanted: z.object({ atLeast: z.number().optional(), atMost: z.number().optional() }).optional(),
+  wanted: z
+    .object({ atLeast: z.number().optional(), atMost: z.number().optional(), always: z.boolean().optional() })
+    .optional(),
 });
 
 const plot = z.object({
@@ -42,7 +44,7 @@ const about = z.object({
   versions: z.array(z.string()),
 });
 
-/** How quiet it was beside a row. */
+/** How quiet it was before and after a row. */
 const quiet = z.object({
   /** The same job against itself, on devices where nothing happens. */
   nulls: z.array(z.object({ what: z.string(), ratio: spread })),

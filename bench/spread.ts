@@ -13,6 +13,8 @@ export interface Spread {
 export interface Wanted {
   readonly atLeast?: number | undefined;
   readonly atMost?: number | undefined;
+  /** Of every round, and not of the median: for what must never happen. */
+  readonly always?: boolean | undefined;
 }
 
 /** `unclear`: the median may lie on either side. */
@@ -24,7 +26,7 @@ export type Verdict = 'yes' | 'no' | 'unclear';
  */
 const ERROR = 0.01;
 
-/** Rounds that differ by more than half of their median tell an order of magnitude and no more. */
+/** A median that is not known better than to half of itself tells an order of magnitude and no more. */
 const WIDEST = 0.5;
 
 export function spreadOf(values: readonly number[]): Spread {
@@ -45,14 +47,17 @@ export function ratiosOf(ours: readonly number[], theirs: readonly number[]): Sp
   return spreadOf(ours.map((value, round) => quotient(value, theirs[round])));
 }
 
-export function isWide({ median, low, high }: Spread): boolean {
-  return high - low > WIDEST * Math.abs(median);
+export function isWide({ median, low, high, sure }: Spread): boolean {
+  const { from, to } = sure ?? { from: low, to: high };
+  return to - from > WIDEST * Math.abs(median);
 }
 
-export function verdictOf({ low, high, sure }: Spread, { atLeast = -Infinity, atMost = Infinity }: Wanted): Verdict {
-  const { from, to } = sure ?? { from: low, to: high };
+export function verdictOf(spread: Spread, wanted: Wanted): Verdict {
+  const { low, high, sure } = spread;
+  const { atLeast = -Infinity, atMost = Infinity, always = false } = wanted;
+  const { from, to } = sure === undefined || always ? { from: low, to: high } : sure;
   if (from >= atLeast && to <= atMost) return 'yes';
-  return to < atLeast || from > atMost ? 'no' : 'unclear';
+  return always || to < atLeast || from > atMost ? 'no' : 'unclear';
 }
 
 /**

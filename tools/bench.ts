@@ -66,7 +66,8 @@ export const bench = async (args: readonly string[]): Promise<number> => {
     bed === undefined
       ? async () => (await import('../bench/host-place.ts')).hostPlace(needBytes)
       : async (lane: number) =>
-          (await import('../bench/guest-place.ts')).guestPlace({ name: `bench-${lane}`, bed }, needBytes, lanes);
+          (await import('../bench/guest-place.ts')).guestPlace({ name: `bench-${lane}`, bed }, needBytes);
+  if (bed !== undefined) await (await import('../bench/guest-place.ts')).needsMemory(bed, needBytes, lanes);
   const { records, failures } = await runRows({
     open,
     lanes,

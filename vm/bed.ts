@@ -1,7 +1,7 @@
 // The machine that guests are. User Mode Linux runs them at this machine's own speed and needs no KVM; QEMU runs the kernel
 // that Debian ships, with KVM or emulated. Everything else of a guest is the same on both.
 
-import { rm } from 'node:fs/promises';
+import { rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { initramfs } from '../tools/image/initramfs.ts';
 import { qemu } from '../tools/image/qemu.ts';
@@ -54,6 +54,15 @@ export const chooseNativeBed = (): Promise<Decision> => decided(process.env['SNA
 /** For guests that User Mode Linux would not do for, whoever does not ask for it by name. */
 export const qemuUnlessAsked = (): BedKind | undefined =>
   process.env['SNAPMERGE_GUEST'] === undefined ? 'qemu' : undefined;
+
+/** Bytes that there are for the memory of guests beside what this machine has in all. */
+export const roomForMemory = async (kind: BedKind): Promise<number> => {
+  if (kind === 'qemu') return Infinity;
+  const means = await umlMeans(await initramfs(await rootImage()));
+  if (typeof means === 'string') return 0;
+  const { bavail, bsize } = await statfs(means.memoryDir);
+  return bavail * bsize;
+};
 
 const umlBed = async (): Promise<Bed> => {
   const [image, kit] = await Promise.all([rootImage(), uml()]);

@@ -29,15 +29,15 @@ interface Pattern {
 }
 
 const PATTERNS: readonly Pattern[] = [
-  { name: 'random 4k', rw: 'randwrite', bytes: 4096, writes: 128, fewWrites: 32 },
-  { name: 'random 64k', rw: 'randwrite', bytes: 65536, writes: 64, fewWrites: 32 },
+  { name: 'random 4k', rw: 'randwrite', bytes: 4096, writes: 64, fewWrites: 16 },
+  { name: 'random 64k', rw: 'randwrite', bytes: 65536, writes: 32, fewWrites: 16 },
   { name: 'sequential 1M', rw: 'write', bytes: MIB, writes: 8, fewWrites: 4 },
 ];
 /** The pattern of the short form. */
 const QUICK_PATTERNS = PATTERNS.slice(0, 1);
 const MANY_SNAPSHOTS = 64;
 /** Each round has a part of the volumes of its own, of which LVM keeps a copy for each snapshot: memory sets the limit. */
-const MOST_TIMES = 2;
+const MOST_ROUNDS = 15;
 
 type Measured = ReadonlyMap<string, JobResult>;
 
@@ -95,7 +95,7 @@ const COMPARED: readonly Exclude<SideName, 'linear' | 'snapmerge'>[] = ['LVM thi
 async function run({ place, quick, rounds, say }: Bench): Promise<Findings> {
   const patterns = quick ? QUICK_PATTERNS : PATTERNS;
   const { least } = rounds;
-  const most = Math.min(rounds.most, MOST_TIMES * least);
+  const most = Math.max(least, Math.min(rounds.most, MOST_ROUNDS));
   const counts = quick ? [0, 1, 16] : [0, 1, 4, 16, MANY_SNAPSHOTS];
   const contenders: Contender[] = [];
   const make = async (side: SideName, snapshots: number): Promise<void> => {

@@ -45,6 +45,45 @@ test('disks are what they are called', { timeout: LIMIT_MS }, async () => {
   }
 });
 
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+
+test(
+  'a command is what it is anywhere, and a limit ends it and all that it has started',
+  { timeout: LIMIT_MS },
+  async () => {
+    const [guest] = guests;
+    if (guest === undefined) throw new Error('Cannot run without a guest');
+    const said = 'echo before >&2; kill -SEGV $$';
+    const hurt = await guest.exec(['sh', '-c', said]);
+    expect([hurt.code, hurt.signal, text(hurt.stderr)]).toEqual([null, 'SIGSEGV', 'before\n']);
+    const words = ['a b', '', '$x', '"', "'", 'ü\n\n'];
+    expect(await guest.output(['printf', '[%s]', ...words])).toBe(words.map((word) => `[${word}]`).join(''));
+    const env = { 'a.b': 'odd', FOO: "it's" };
+    expect((await guest.output(['env'], { env })).split('\n')).toEqual(expect.arrayContaining(['a.b=odd', "FOO=it's"]));
+    await expect(guest.exec(['no-such-program'])).rejects.toThrow(
+      "Cannot start 'no-such-program' in the guest: ENOENT",
+    );
+    await expect(guest.exec(['true'], { cwd: '/none' })).rejects.toThrow('ENOENT');
+    // In a folder that nobody holds afterwards.
+    await guest.output(['sh', '-c', 'mkdir -p /tmp/mnt && mount -t tmpfs none /tmp/mnt']);
+    expect(await guest.output(['pwd'], { cwd: '/tmp/mnt' })).toBe('/tmp/mnt\n');
+    await guest.output(['umount', '/tmp/mnt']);
+
+    await guest.output(['sh', '-c', '(while :; do sleep 0.01; done) > /dev/null 2>&1 & echo $! > /tmp/left']);
+    // It makes a process group of its own.
+    const late = await guest.exec(['timeout', '1000', 'sleep', '999'], { timeoutMs: 500 });
+    expect([late.code, late.signal, late.timedOut]).toEqual([null, 'SIGKILL', true]);
+    expect((await guest.exec(['pgrep', '-f', 'sleep 999'])).code).toBe(1);
+    expect((await guest.exec(['sh', '-c', 'kill -0 $(cat /tmp/left) && kill $(cat /tmp/left)'])).code).toBe(0);
+    const none = new AbortController();
+    none.abort();
+    expect((await guest.exec(['sleep', '999'], { signal: none.signal })).signal).toBe('SIGKILL');
+
+    await guest.output(['pkill', '-KILL', '-f', '/proc/self/fd/0']).catch(() => undefined);
+    expect(await guest.output(['echo', 'still there'])).toBe('still there\n');
+  },
+);
+
 /** Of processes that do more than wait for their parent to notice that they have ended. */
 const inGroup = async (group: number): Promise<readonly string[]> => {
   const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry));

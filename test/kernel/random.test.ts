@@ -11,7 +11,7 @@ import { kib, mib } from '../../src/units.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
 import { guestRig, makePool } from './rig.ts';
 
-const SEEDS = Number(process.env['SNAPMERGE_SEEDS'] ?? 8);
+const SEEDS = Number(process.env['SNAPMERGE_SEEDS'] ?? 6);
 const OPERATIONS = Number(process.env['SNAPMERGE_OPERATIONS'] ?? 40);
 const FIRST = Number(process.env['SNAPMERGE_SEED'] ?? 1);
 /** Showing and reading every image costs more than most operations; a wrong block stays wrong until the next look. */

@@ -10,8 +10,6 @@ import type { BedKind } from '../../vm/state.ts';
 import type { Part, Suite } from './suites.ts';
 import { SUITES } from './suites.ts';
 
-/** The suite that is a repetition where guests are of User Mode Linux anyway. */
-const UML = 'uml';
 /** The whole output of each part of the last run. */
 const LOGS = 'dist/test';
 /** Guests wait for disks and timers a good part of their time; three lanes keep two cores busy. */
@@ -22,19 +20,19 @@ const LONGEST: readonly string[] = [
   'random',
   'csi-restores',
   'csi-use',
-  'qemu-contract',
   'cuts',
-  'qemu-random',
-  'qemu-adapters',
-  'qemu-cuts',
-  'tails',
   'contract',
+  'qemu-contract',
+  'uml-contract',
+  'tails',
   'csi-mount',
   'csi-block',
   'csi-costs',
   'faults',
-  'csi-cli',
   'adapters',
+  'depth',
+  'sim',
+  'csi-cli',
 ];
 
 const USAGE = `usage: ./dev test [SUITE...]
@@ -57,13 +55,12 @@ export const test = async (names: readonly string[]): Promise<number> => {
   }
   const suites = names.length === 0 ? SUITES : SUITES.filter(({ name }) => names.includes(name));
   await mkdir(LOGS, { recursive: true });
-  const beds = bedsOf(suites, names.includes(UML));
-  // What there is no need to try on this machine is known only then.
-  const most = suites.flatMap(({ name, parts }) => (name === UML ? [] : parts));
-  const uml = suites.flatMap(({ name, parts }) => (name === UML ? parts : []));
+  const parts = suites.flatMap((suite) => suite.parts);
+  const beds = bedsOf(suites, names);
   const results = await runAll(
-    most,
-    beds.then(({ alsoUml }) => (alsoUml ? uml : [])),
+    parts.filter(({ notOn }) => notOn === undefined),
+    // Of these it is known only when it is known what guests run on.
+    beds.then(({ others }) => parts.filter(({ notOn }) => notOn !== undefined && others.has(notOn))),
   );
   for (const { name, passed, failed, skipped, seconds, cpuSeconds, logPath } of results) {
     const where = failed > 0 ? `   see ${logPath}` : '';
@@ -82,14 +79,15 @@ export const test = async (names: readonly string[]): Promise<number> => {
 interface Beds {
   /** What guests run on, a sentence each. */
   readonly about: readonly string[];
-  /** Is the short run on User Mode Linux something that the others are not? */
-  readonly alsoUml: boolean;
+  /** Those for which a suite of their own runs: others than this machine's guests have, or those whose suites are named. */
+  readonly others: ReadonlySet<BedKind>;
 }
 
 /** What guests run on, said as soon as it is known, beside what needs none. */
-async function bedsOf(suites: readonly Suite[], askedForUml: boolean): Promise<Beds> {
+async function bedsOf(suites: readonly Suite[], names: readonly string[]): Promise<Beds> {
   const kinds = new Set(suites.flatMap(({ guests }) => guests ?? []));
   const about: string[] = [];
+  const others = new Set<BedKind>();
   const prepare = async (bed?: BedKind): Promise<BedKind> => {
     const { kind, about: sentence } = await prepareGuests(bed);
     say(sentence);
@@ -98,26 +96,42 @@ async function bedsOf(suites: readonly Suite[], askedForUml: boolean): Promise<B
   };
   try {
     const chosen = kinds.has('chosen') ? await prepare() : undefined;
-    if (kinds.has('qemu')) await prepare('qemu');
-    if (!kinds.has('uml') || chosen === 'uml') return { about, alsoUml: false };
-    const alsoUml = askedForUml || (await prepare('uml').catch(leftOut)) !== undefined;
-    return { about, alsoUml };
+    for (const bed of ['qemu', 'uml'] as const) {
+      if (!kinds.has(bed)) continue;
+      if (names.includes(bed)) {
+        others.add(bed);
+        await prepare(bed);
+      } else if (bed !== chosen && (await isThere(prepare(bed)))) {
+        others.add(bed);
+      }
+    }
   } catch (error) {
     // Every part that needs a guest fails for the same reason.
     say(messageOf(error));
-    return { about, alsoUml: askedForUml };
   }
+  return { about, others };
 }
 
-function leftOut(error: unknown): undefined {
-  say(`suite '${UML}' is left out: ${messageOf(error)}`);
+/** A machine without one of the beds is none that all tests fail on. */
+async function isThere(prepared: Promise<BedKind>): Promise<boolean> {
+  try {
+    await prepared;
+    return true;
+  } catch (error) {
+    say(`a suite is left out: ${messageOf(error)}`);
+    return false;
+  }
 }
 
 /** The longest parts begin, so that no long one runs alone at the end; whoever is free takes the next one. */
 async function runAll(parts: readonly Part[], later: Promise<readonly Part[]>): Promise<readonly PartResult[]> {
   const rank = ({ name }: Part): number => (LONGEST.includes(name) ? LONGEST.indexOf(name) : LONGEST.length);
   const queue = [...parts].sort((a, b) => rank(a) - rank(b));
-  const added = later.then((more) => void queue.push(...more));
+  const enqueue = (more: readonly Part[]): void => {
+    queue.push(...more);
+    queue.sort((a, b) => rank(a) - rank(b));
+  };
+  const added = later.then(enqueue);
   const results: PartResult[] = [];
   const ending = new AbortController();
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGINT'] as const) process.once(signal, () => ending.abort());

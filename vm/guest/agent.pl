@@ -6,7 +6,8 @@
 # Commands are started by a shell, one for each connection, that reads its lines from here: dash starts a program by vfork,
 # where perl has to copy its memory first, which is more than the whole of a short command costs in a guest. The line names
 # pipes of this process as /proc/PID/fd/N, so each command has its own, and a daemon that is left behind writes into none that
-# another reads. A shell tells a signal as 128 and its number: a command that ends with such a code counts as ended by it.
+# another reads. A shell tells a signal as 128 and its number: a command that ends with such a code counts as ended by it. What a
+# shell itself says of that, into the command's standard error, is taken out again.
 #
 # A frame is: type (1 byte), length (4 bytes, big endian), payload.
 #   from the host   R run, C connect to a unix socket, I input, E end of input, K kill (payload: signal number)
@@ -24,13 +25,15 @@ use constant FRAME_MAX_BYTES => 16 << 20;
 use constant WORD_MAX_BYTES  => 131071;
 use constant WORDS_MAX_BYTES => 2 << 20;
 use constant SIGNAL_MAX      => 64;
-use constant USER_HZ         => 100;
 
 my $port = shift // die "Cannot start the agent: no port given\n";
 my $received = '';    # bytes of this connection that are not yet a whole frame
 
-# The shell of this connection: pid, where its lines go, where it says how a command ended, and the folder that it is in.
+# The shell of this connection: pid, where its lines go, and where it says how a command ended.
 my $shell;
+
+# What a shell says of a command that a signal has ended.
+my $ENDED_BY = qr/(?:Hangup|Quit|Illegal instruction|Trace\/breakpoint trap|Aborted|Bus error|Floating point exception|Killed|User defined signal [12]|Segmentation fault|Alarm clock|Terminated|Bad system call)(?: \(core dumped\))?\n\z/;
 
 sub write_all {
     my ($handle, $bytes) = @_;
@@ -74,18 +77,17 @@ sub start_shell {
     my $pid = fork;
     die "fork: $!\n" if !defined $pid;
     if ($pid == 0) {
-        # A group of its own, for a kill; none of the signals ignored, for that would be inherited.
+        # None of the signals ignored, for that would be inherited, and a group of its own for those that come from a terminal.
         setpgrp 0, 0;
+        chdir '/';
         open STDIN,  '<&', $line_reader;
         open STDOUT, '>&', $status_writer;
         $SIG{$_} = 'DEFAULT' for qw(CHLD PIPE INT QUIT);
         # Of a file a shell reads as much as there is, of its own input byte by byte.
         exec 'sh', '/proc/self/fd/0' or kill 'KILL', $$;
     }
-    # Here too: a kill that is already under way must find the group.
-    setpgrp $pid, 0;
     make_nonblocking($status_reader);
-    return { pid => $pid, lines => $line_writer, status => $status_reader, cwd => '', said => '' };
+    return { pid => $pid, lines => $line_writer, status => $status_reader, said => '' };
 }
 
 sub quoted { my ($word) = @_; $word =~ s/'/'\\''/g; return "'$word'" }
@@ -102,30 +104,34 @@ sub find_program {
     return (undef, $failure);
 }
 
-# Ticks since boot, in which the kernel counts when a process was started.
-sub ticks {
-    open my $file, '<', '/proc/uptime' or return 0;
-    my ($seconds) = split / /, readline $file;
-    return int($seconds * USER_HZ);
+# All that the shell has started and that has not been orphaned since: the command under way, and not what earlier ones left.
+sub started_by_shell {
+    my %children;
+    for my $file (glob '/proc/[0-9]*/stat') {
+        open my $handle, '<', $file or next;
+        my $stat = readline $handle // next;
+        my ($pid) = $stat =~ /^(\d+)/;
+        my (undef, $parent) = split / /, substr $stat, rindex($stat, ')') + 2;
+        push @{ $children{$parent} }, $pid;
+    }
+    my @found = @{ $children{ $shell->{pid} } // [] };
+    for (my $index = 0; $index < @found; $index++) { push @found, @{ $children{ $found[$index] } // [] } }
+    return @found;
 }
 
-# Signals what the command under way has started, and not what an earlier one has left: true when there was anything.
+# Signals the command under way and what it has started: true when there was anything.
 sub kill_command {
-    my ($signal, $since) = @_;
-    my %done;
+    my ($signal) = @_;
+    my %stopped;
+    # What stands still starts nothing that would be missed.
     while (1) {
-        my $before = keys %done;
-        for my $file (glob '/proc/[0-9]*/stat') {
-            open my $handle, '<', $file or next;
-            my $stat = readline $handle // next;
-            my ($pid) = $stat =~ /^(\d+)/;
-            my @fields = split / /, substr $stat, rindex($stat, ')') + 2;
-            next if $pid == $shell->{pid} || $done{$pid} || $fields[2] != $shell->{pid} || $fields[19] < $since;
-            $done{$pid} = 1 if kill $signal, $pid;
-        }
-        # What is being started meanwhile is found in the next round.
-        return $before > 0 if keys %done == $before;
+        my @new = grep { !$stopped{$_} } started_by_shell();
+        last if !@new;
+        for my $pid (@new) { kill 'STOP', $pid; $stopped{$pid} = 1 }
     }
+    kill $signal, keys %stopped;
+    kill 'CONT', keys %stopped;
+    return scalar %stopped;
 }
 
 sub start_command {
@@ -140,25 +146,28 @@ sub start_command {
     return { failure => 'E2BIG' } if $bytes > WORDS_MAX_BYTES;
     my ($path) = ((map { /^PATH=(.*)/s ? $1 : () } @env), $ENV{PATH});
     my ($program, $failure) = find_program(shift @words, $cwd, $path);
-    $failure = 'ENOENT' if !-d $cwd;
+    $failure = 'ENOENT' if $cwd !~ m{^/} || !-d $cwd;
     return { failure => $failure } if defined $failure;
+    # Somebody may have ended it.
+    $shell = undef if $shell && waitpid($shell->{pid}, 1) == $shell->{pid};    # 1 is WNOHANG
     $shell //= start_shell();
     pipe my $out_reader, my $out_writer;
     pipe my $err_reader, my $err_writer;
     my ($in_reader, $in_writer);
     pipe $in_reader, $in_writer if $has_input;
     make_nonblocking($_) for grep { $_ } $in_writer, $out_reader, $err_reader;
-    my $line = $shell->{cwd} eq $cwd ? '' : 'cd ' . quoted($cwd) . "\n";
-    $shell->{cwd} = $cwd;
-    for my $pair (@env) { my ($name, $value) = split /=/, $pair, 2; $line .= "$name=" . quoted($value) . ' ' }
-    $line .= join ' ', map { quoted($_) } $program, @words;
+    my $line = $cwd eq '/' ? '' : 'cd ' . quoted($cwd) . ' && ';
+    # A shell takes an assignment only of a name that its own variables could have.
+    my @odd = grep { !/^[A-Za-z_][A-Za-z0-9_]*=/ } @env;
+    for my $pair (@env) { $line .= "$1=" . quoted($2) . ' ' if $pair =~ /^([A-Za-z_][A-Za-z0-9_]*)=(.*)/s }
+    $line .= join ' ', map { quoted($_) } (@odd ? ('/usr/bin/env', @odd) : ()), $program, @words;
     my $ends = "/proc/$$/fd";
     $line .= ' <' . ($has_input ? "$ends/" . fileno $in_reader : '/dev/null');
     $line .= " >$ends/" . fileno($out_writer) . " 2>$ends/" . fileno($err_writer) . "\necho \$?\n";
-    my $since = ticks();
+    $line .= "cd /\n" if $cwd ne '/';
     write_all($shell->{lines}, $line);
     return {
-        in => $in_writer, out => $out_reader, err => $err_reader, since => $since,
+        in => $in_writer, out => $out_reader, err => $err_reader, held => '',
         # The shell opens them anew, at some time.
         kept => [$in_reader, $out_writer, $err_writer],
     };
@@ -177,13 +186,19 @@ sub ended {
     return $1 > 128 && $1 <= 128 + SIGNAL_MAX ? $1 - 128 : $1 << 8;
 }
 
-# Passes on a piece of what a pipe holds: its size, 0 when the pipe has ended, -1 when nothing is there now.
+# Passes on a piece of what the command has written: its size, 0 when the pipe has ended, -1 when nothing is there now. What
+# may be the shell's own word waits for what comes next.
 sub pass_on {
-    my ($socket, $type, $pipe) = @_;
+    my ($socket, $type, $command) = @_;
+    my $pipe = $type eq 'o' ? $command->{out} : $command->{err};
     while (1) {
         my $count = sysread $pipe, my $bytes, CHUNK_BYTES;
         if (!defined $count) { next if $! == EINTR; return -1 }
-        write_all($socket, frame($type, $bytes)) if $count > 0;
+        if ($type eq 'e' && $count > 0) {
+            $bytes = $command->{held} . $bytes;
+            $command->{held} = $bytes =~ s/($ENDED_BY)// ? $1 : '';
+        }
+        write_all($socket, frame($type, $bytes)) if $bytes ne '';
         return $count;
     }
 }
@@ -206,15 +221,16 @@ sub run_command {
         $close_input->() if $input_ended && $input eq '' && $command->{in};
         my $status = ended();
         if (defined $status) {
-            for my $stream (['o', 'out'], ['e', 'err']) {
-                my ($type, $name) = @$stream;
+            for my $type ('o', 'e') {
                 # At most what the pipe could hold: a daemon left behind may go on writing.
-                for (1 .. 32) { last if pass_on($socket, $type, $command->{$name}) <= 0 }
+                for (1 .. 32) { last if pass_on($socket, $type, $command) <= 0 }
             }
+            my $by_signal = ($status & 127) != 0;
+            write_all($socket, frame('e', $command->{held})) if !$by_signal && $command->{held} ne '';
             return $gone ? 0 : write_all($socket, frame('x', pack 'N', $status));
         }
         # A kill may come before the shell has started anything.
-        $signal = undef if defined $signal && kill_command($signal, $command->{since});
+        $signal = undef if defined $signal && kill_command($signal);
         my ($readable, $writable) = ('', '');
         vec($readable, fileno $shell->{status}, 1) = 1;
         vec($readable, fileno $socket, 1) = 1 if !$gone && length $input < INPUT_MAX_BYTES;
@@ -224,7 +240,7 @@ sub run_command {
         next if $count <= 0;
         for my $stream (['o', 'out'], ['e', 'err']) {
             my ($type, $name) = @$stream;
-            pass_on($socket, $type, $command->{$name}) if vec $readable, fileno $command->{$name}, 1;
+            pass_on($socket, $type, $command) if vec $readable, fileno $command->{$name}, 1;
         }
         if ($command->{in} && vec $writable, fileno $command->{in}, 1) {
             my $written = syswrite $command->{in}, $input, CHUNK_BYTES;

@@ -56,3 +56,10 @@ test('what an older run wrote down is judged by its extremes', () => {
   expect(verdictOf(old, { atMost: 1.3 })).toBe('unclear');
   expect(verdictOf(old, { atMost: 1.5 })).toBe('yes');
 });
+
+test('what must never happen is judged by every round', () => {
+  const lost = [...Array.from({ length: 19 }, () => 0), 1];
+  expect(verdictOf(spreadOf(lost), { atMost: 0 })).toBe('yes');
+  expect(verdictOf(spreadOf(lost), { atMost: 0, always: true })).toBe('no');
+  expect(verdictOf(spreadOf(lost.slice(0, 19)), { atMost: 0, always: true })).toBe('yes');
+});
