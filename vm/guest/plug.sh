@@ -23,10 +23,19 @@ in-nbd*)
 out-vd*) echo 1 >"$(readlink -f "/sys/block/$name/device")/../remove" ;;
 in-vd*)
   echo 1 >/sys/bus/pci/rescan
-  for block in /sys/block/vd*; do
-    read -r serial <"$block/serial"
-    [ "$serial" != "pool$2" ] || ln -sfn "/dev/${block##*/}" "$link"
+  # Its driver may take a moment, and the one that is gone, where it is still held, has no serial to tell.
+  found=
+  tries=0
+  while [ "$found" = '' ]; do
+    for block in /sys/block/vd*; do
+      serial=$(cat "$block/serial" 2>/dev/null) || continue
+      [ "$serial" != "pool$2" ] || found=/dev/${block##*/}
+    done
+    tries=$((tries + 1))
+    [ "$tries" -le 300 ] || { echo "Cannot put pool$2 in: no disk comes up" >&2; exit 1; }
+    [ "$found" != '' ] || sleep 0.1
   done
+  ln -sfn "$found" "$link"
   ;;
 *)
   echo "Cannot put $device $1: it is a file" >&2
