@@ -27,7 +27,7 @@ export interface Bed {
 
 /** The pool disks of a guest, as the guest calls them. */
 export const diskNames = (shape: GuestShape): readonly string[] => {
-  if (shape.inMemory) return Array.from({ length: shape.disks }, (_, index) => `/dev/ram${index}`);
+  if (shape.inMemory) return Array.from({ length: shape.disks }, (_, index) => `/dev/mapper/disk${index}`);
   return shape.bed === 'uml' ? umlDisks(shape) : qemuDisks(shape);
 };
 

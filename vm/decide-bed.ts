@@ -28,6 +28,9 @@ const onQemu = (accelerator: Accelerator, release: string): string =>
 
 const onUml = (release: string): string => `guests run Linux ${release} as a program (User Mode Linux)`;
 
+/** Both were measured on a machine that may have been busy, and a mistake here costs more than it could gain. */
+const CLEARLY = 0.75;
+
 const inMs = (ms: number): string => `${ms.toFixed(1)} ms`;
 
 /** Or why there is nothing of what is asked for. */
@@ -56,7 +59,7 @@ export const decideBed = async ({
         return { kind: 'qemu', about: `${onQemu('tcg', release)}, which is slow: ${reasons}` };
       }
       const emulated = await emulatedMs();
-      if (typeof emulated === 'string' || found.processMs <= emulated)
+      if (typeof emulated === 'string' || found.processMs <= CLEARLY * emulated)
         return { kind: 'uml', about: `${onUml(found.release)}: ${noKvm}` };
       const reasons = `${noKvm}, and User Mode Linux takes ${inMs(found.processMs)} here to start a process, an emulated kernel ${inMs(emulated)}`;
       return { kind: 'qemu', about: `${onQemu('tcg', release)}, which is slow: ${reasons}` };

@@ -39,10 +39,12 @@ while [ "$index" -lt "$nbd" ]; do
   index=$((index + 1))
 done
 
+# The driver takes no disk in memory for one of a pool, by its name. A MiB further on, or LVM would find its label twice.
 [ "$ram" = 0 ] || modprobe brd rd_nr="$ram" rd_size="$ram_kib" max_part=0
 index=0
 while [ "$index" -lt "$ram" ]; do
-  ln -sfn "/dev/ram$index" "/run/guest/disks/pool$index"
+  dmsetup create "disk$index" --table "0 $((2 * ram_kib - 2048)) linear /dev/ram$index 2048" || say "pool disk $index cannot be made"
+  ln -sfn "/dev/mapper/disk$index" "/run/guest/disks/pool$index"
   index=$((index + 1))
 done
 

@@ -30,7 +30,12 @@ const sockets = ['/a.sock', '/b.sock'];
 test.each([
   ['files', {}, ['/dev/ubdc', '/dev/ubdd'], ['/dev/vdc', '/dev/vdd']],
   ['files after a disk with data', { data: '/data' }, ['/dev/ubdd', '/dev/ubde'], ['/dev/vdd', '/dev/vde']],
-  ['in memory', { inMemory: true }, ['/dev/ram0', '/dev/ram1'], ['/dev/ram0', '/dev/ram1']],
+  [
+    'in memory',
+    { inMemory: true },
+    ['/dev/mapper/disk0', '/dev/mapper/disk1'],
+    ['/dev/mapper/disk0', '/dev/mapper/disk1'],
+  ],
   ['what servers have', { disks: 0, sockets }, ['/dev/nbd0', '/dev/nbd1'], ['/dev/vdc', '/dev/vdd']],
   [
     'that, after a disk with data',
