@@ -53,6 +53,10 @@ test.each([
   expect(await decide(asked, hasKvm, uml)).toEqual({ kind, about: expect.stringMatching(about) });
 });
 
+test('emulation where User Mode Linux is not clearly faster', async () => {
+  expect(await decide(undefined, false, { ...WORKS, processMs: 5 })).toMatchObject({ kind: 'qemu' });
+});
+
 test('User Mode Linux where emulation does not work', async () => {
   expect(await decide(undefined, false, SLOWER, 'it does not come up')).toMatchObject({ kind: 'uml' });
 });
