@@ -5,7 +5,7 @@ import { fioArgv, parseFio, resultOf } from './fio.ts';
 import type { Place } from './place.ts';
 import type { Quiet } from './record.ts';
 import { inTurn, of } from './rounds.ts';
-import { isWide, spreadOf } from './spread.ts';
+import { spreadOf } from './spread.ts';
 
 const ROUNDS = { least: 5, most: 5 };
 const RUN_MS = 200;
@@ -82,9 +82,4 @@ export function quietOf(looks: readonly Look[]): Quiet {
     ],
     gapMs: Math.max(...looks.map(({ gapMs }) => gapMs)),
   };
-}
-
-/** Where the same differs from itself as much, no difference of anything else can be believed. */
-export function isNoisy({ nulls }: Quiet): boolean {
-  return nulls.some(({ ratio }) => isWide(ratio));
 }

@@ -1,6 +1,5 @@
 // Records as Markdown, pure: a section for each row, a line for each figure; ratios first, then what has a unit.
 
-import { isNoisy } from './quiet.ts';
 import type { Figure, Quiet, RowRecord } from './record.ts';
 import type { Spread, Wanted } from './spread.ts';
 import { isWide, verdictOf } from './spread.ts';
@@ -39,6 +38,9 @@ const valueTable = (figures: readonly Figure[]): readonly string[] => [
   ...head('', 'whose', 'value', 'wanted'),
   ...figures.map((figure) => line([figure.what, figure.ours, valueOf(figure), judged(figure)])),
 ];
+
+/** Where the same differs from itself as much, no difference of anything else can be believed. */
+const isNoisy = ({ nulls }: Quiet): boolean => nulls.some(({ ratio }) => isWide(ratio));
 
 const quietText = ({ nulls, gapMs }: Quiet): string => {
   const each = nulls.map(({ what, ratio }) => `${what} ${spreadText(ratio)}`);

@@ -117,7 +117,7 @@ export const SUITES: readonly Suite[] = [
       vitest('contract', 'test/kernel/contract.test.ts'),
       vitest('tails', 'test/kernel/tails.test.ts'),
       withTwo(vitest('adapters', 'test/kernel/adapters.test.ts', 'test/kernel/guests.test.ts')),
-      // It panics elsewhere, and no deeper.
+      // User Mode Linux panics with far fewer (docs/kernel-rules.md, Depth).
       { ...vitest('depth', 'test/kernel/depth.test.ts'), env: { SNAPMERGE_GUEST: 'qemu', ...TWO_PROCESSORS } },
     ],
   },
