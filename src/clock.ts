@@ -5,6 +5,7 @@ import type { Clock } from './ports.ts';
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
   sleep: async (ms, signal) => {
     await sleep(ms, undefined, { signal }).catch(() => undefined);
   },

@@ -12,8 +12,10 @@ export interface Log {
 }
 
 export interface Clock {
-  /** Unix time in milliseconds. */
+  /** Unix time in milliseconds: for people and records. It can be set back or forward at any moment. */
   readonly nowMs: () => number;
+  /** Milliseconds since some moment: for all that takes time. It only goes up. */
+  readonly monotonicMs: () => number;
   /** Resolves after `ms`, or at once when the signal fires. */
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }

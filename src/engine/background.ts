@@ -36,6 +36,12 @@ const RETRY_MS = 30_000;
 const AT_ONCE = 8;
 /** After a look that failed. */
 const LOOK_AGAIN_MS = 5_000;
+/** A look that takes longer is not waited for: it may be held up by one store, and the next one goes past that. */
+const LOOK_PATIENCE_MS = 2_000;
+/** So many hung looks at most: where they cannot even be asked for, it is not one store that hangs. */
+const MOST_LOOKS = 4;
+/** A family that takes longer than this takes no place of others: it may hang in the kernel. */
+const HUNG_MS = 60_000;
 
 export function createBackground(ports: BackgroundPorts): Background {
   const { clock, log } = ports;
@@ -44,7 +50,8 @@ export function createBackground(ports: BackgroundPorts): Background {
   let nudge = new AbortController();
   let lookNow = new AbortController();
   let ended: Promise<unknown> | undefined;
-  const running = new Map<VolumeId, Promise<void>>();
+  const running = new Map<VolumeId, { readonly done: Promise<void>; readonly sinceMs: number }>();
+  let looks = 0;
   let waiters: AbortController[] = [];
 
   const advanceOne = async (family: VolumeId): Promise<void> => {
@@ -66,35 +73,57 @@ export function createBackground(ports: BackgroundPorts): Background {
       if (isQuiet()) tellQuiet();
       nudge.abort();
     });
-    running.set(family, done);
+    running.set(family, { done, sinceMs: clock.monotonicMs() });
+  };
+  const isFull = (): boolean => {
+    const nowMs = clock.monotonicMs();
+    return [...running.values()].filter(({ sinceMs }) => nowMs - sinceMs < HUNG_MS).length >= AT_ONCE;
   };
   const advancing = async (): Promise<void> => {
-    let retriedMs = clock.nowMs();
+    let retriedMs = clock.monotonicMs();
     while (!ending.signal.aborted) {
       nudge = new AbortController();
-      for (const family of due) if (running.size < AT_ONCE && !running.has(family)) begin(family);
+      for (const family of due) if (!running.has(family) && !isFull()) begin(family);
       await clock.sleep(RETRY_MS, nudge.signal);
-      if (clock.nowMs() - retriedMs >= RETRY_MS) {
-        retriedMs = clock.nowMs();
+      if (clock.monotonicMs() - retriedMs >= RETRY_MS) {
+        retriedMs = clock.monotonicMs();
         for (const family of ports.retried()) due.add(family);
       }
     }
-    await Promise.all(running.values());
+    await Promise.all([...running.values()].map(({ done }) => done));
     tellQuiet();
+  };
+  const look = async (): Promise<number> => {
+    const begunMs = clock.monotonicMs();
+    const tell = (ok: boolean): void => ports.looked?.(ok, (clock.monotonicMs() - begunMs) / 1000);
+    looks += 1;
+    try {
+      const delayMs = await ports.look();
+      tell(true);
+      return delayMs;
+    } catch (error) {
+      log.error({ error: messageOf(error) }, 'monitor failed');
+      tell(false);
+      return LOOK_AGAIN_MS;
+    } finally {
+      looks -= 1;
+      if (looks === MOST_LOOKS - 1) lookNow.abort();
+    }
+  };
+  const lookForAWhile = async (): Promise<number> => {
+    const inTime = new AbortController();
+    const late = clock.sleep(LOOK_PATIENCE_MS, AbortSignal.any([inTime.signal, ending.signal])).then(() => {
+      if (!inTime.signal.aborted && !ending.signal.aborted) log.warn({ underWay: looks }, 'monitor is held up');
+      return 0;
+    });
+    const delayMs = await Promise.race([look(), late]);
+    inTime.abort();
+    return delayMs;
   };
   const watching = async (): Promise<void> => {
     while (!ending.signal.aborted) {
       lookNow = new AbortController();
-      let delayMs = LOOK_AGAIN_MS;
-      const begunMs = clock.nowMs();
-      const tell = (ok: boolean): void => ports.looked?.(ok, (clock.nowMs() - begunMs) / 1000);
-      try {
-        delayMs = await ports.look();
-        tell(true);
-      } catch (error) {
-        log.error({ error: messageOf(error) }, 'monitor failed');
-        tell(false);
-      }
+      const delayMs = looks < MOST_LOOKS ? await lookForAWhile() : LOOK_AGAIN_MS;
       if (!ending.signal.aborted) await clock.sleep(delayMs, lookNow.signal);
     }
   };

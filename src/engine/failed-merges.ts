@@ -18,7 +18,7 @@ const LONGEST_MS = 300_000;
 
 /** The monitor saw one. */
 export function noteFailed(ctx: Context, family: VolumeId): void {
-  const nowMs = ctx.clock.nowMs();
+  const nowMs = ctx.clock.monotonicMs();
   const retry = ctx.failedMerges.get(family) ?? { atMs: nowMs, thenMs: FIRST_MS, whole: new Set() };
   ctx.failedMerges.set(family, retry);
   if (nowMs >= retry.atMs) ctx.goOn(family);
@@ -30,7 +30,7 @@ export function noteFailed(ctx: Context, family: VolumeId): void {
  */
 export async function beginFailedAnew(ctx: Context, family: Family): Promise<void> {
   const retry = ctx.failedMerges.get(family.id);
-  const nowMs = ctx.clock.nowMs();
+  const nowMs = ctx.clock.monotonicMs();
   if (retry === undefined || nowMs < retry.atMs) return;
   const { devices } = ofFamily(await ctx.kernel.observe(), family);
   const failed = [...devices.values()].filter(({ status }) => status?.state === 'merge-failed');

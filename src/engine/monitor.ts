@@ -1,6 +1,6 @@
 // Watches all stores of exceptions with one call a round: extends what would fill before the next look, hears of finished
-// merges, and looks the more often the sooner something could be full. It takes no family's lock, so that an extension
-// never waits for anybody.
+// merges, and looks the more often the sooner something could be full. It takes no family's lock, and stores are dealt with
+// side by side, so that an extension never waits for anybody.
 
 import { fittingSize } from '../dm/cow.ts';
 import { relieve } from '../dm/plan.ts';
@@ -28,6 +28,10 @@ const RATE_MS = 5000;
 const NO_ROOM_MS = 2000;
 /** An extension lasts for so many seconds of what was written since the last look. */
 const AHEAD_SECONDS = 20n;
+/** Nor is it larger than twice this, however fast the last look makes a writer: it lasts for a second of any. */
+const MOST_AHEAD = mib(512);
+/** Growth between two looks that lie closer together says little about the next seconds. */
+const LEAST_ELAPSED_MS = 50;
 
 export interface Monitor {
   /** One look. Returns how long to wait until the next, in milliseconds. */
@@ -38,51 +42,79 @@ export interface Monitor {
   readonly last: () => ReadonlyMap<DeviceKey, SnapshotStatus>;
 }
 
+/** What a store used, and when that was read. */
 interface Seen {
   readonly used: Bytes;
   readonly atMs: number;
 }
 
+type OfFamily = WatchedStore & { readonly family: VolumeId };
+
+/** Statuses, and when they were read. */
+interface Look {
+  readonly statuses: ReadonlyMap<DeviceKey, SnapshotStatus>;
+  readonly atMs: number;
+}
+
 export function createMonitor(ctx: Context): Monitor {
   const seen = new Map<StoreName, Seen>();
-  let last: ReadonlyMap<DeviceKey, SnapshotStatus> = new Map();
+  let last: Look['statuses'] = new Map();
+  const underWay = new Map<StoreName, Promise<number>>();
+
+  const lookNow = async (): Promise<Look> => {
+    const statuses = await ctx.kernel.statuses();
+    return { statuses, atMs: ctx.clock.monotonicMs() };
+  };
+  /** No store is dealt with twice at once, and what fails with one is no other's failure. */
+  const deal = async (one: OfFamily, status: SnapshotStatus, atMs: number): Promise<number> => {
+    const dealing = guarded(ctx, one, () => consider(ctx, seen, one, { status, atMs }));
+    underWay.set(one.store, dealing);
+    return dealing.finally(() => underWay.delete(one.store));
+  };
+
   return {
     last: () => last,
     lookAt: async (family) => {
       // Only what may grow: this may be asked for by what goes on in the family, which must not set itself going again.
       const watched = (ctx.watched.get(family) ?? []).filter(({ kind, fed }) => kind === 'volume' || fed);
       if (watched.length === 0) return;
-      const statuses = await ctx.kernel.statuses();
-      for (const one of watched) {
-        const status = statuses.get(one.device);
-        if (status !== undefined) await consider(ctx, seen, { family, ...one }, status);
-      }
+      const { statuses, atMs } = await lookNow();
+      await Promise.all(
+        watched.map(async (one) => {
+          const status = statuses.get(one.device);
+          if (status !== undefined) await (underWay.get(one.store) ?? deal({ family, ...one }, status, atMs));
+        }),
+      );
     },
     look: async () => {
       const watched = [...ctx.watched].flatMap(([family, stores]) => stores.map((store) => ({ family, ...store })));
       if (watched.length === 0) return LONGEST_MS;
-      last = await ctx.kernel.statuses();
-      const merging = familiesMerging(watched, last);
-      let delayMs = LONGEST_MS;
-      for (const one of watched) {
-        const status = last.get(one.device);
-        if (status === undefined) {
-          delayMs = Math.min(delayMs, MERGING_MS);
-          continue;
-        }
+      const { statuses, atMs } = await lookNow();
+      last = statuses;
+      const merging = familiesMerging(watched, statuses);
+      const dealt = watched.map(async (one) => {
+        const status = statuses.get(one.device);
+        if (status === undefined) return MERGING_MS;
         if (one.kind === 'merge' && mergeFinished(status) && !merging.has(one.family)) ctx.goOn(one.family);
-        delayMs = Math.min(delayMs, await consider(ctx, seen, one, status));
-      }
-      return Math.max(SHORTEST_MS, delayMs);
+        // One that an earlier look is still at, because a disk hangs, holds up no look at the others.
+        return underWay.has(one.store) ? NO_ROOM_MS : deal(one, status, atMs);
+      });
+      return Math.max(SHORTEST_MS, Math.min(LONGEST_MS, ...(await Promise.all(dealt))));
     },
   };
 }
 
+async function guarded(ctx: Context, { store, family }: OfFamily, work: () => Promise<number>): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    ctx.log.error({ family, store, error: messageOf(error) }, 'cannot look after a store');
+    return NO_ROOM_MS;
+  }
+}
+
 /** All merges of a family belong to one operation, which ends with the last of them: until then none of them is news. */
-function familiesMerging(
-  watched: readonly (WatchedStore & { readonly family: VolumeId })[],
-  statuses: ReadonlyMap<DeviceKey, SnapshotStatus>,
-): ReadonlySet<VolumeId> {
+function familiesMerging(watched: readonly OfFamily[], statuses: Look['statuses']): ReadonlySet<VolumeId> {
   const unfinished = watched.filter(({ kind, device }) => {
     const status = statuses.get(device);
     return kind === 'merge' && status !== undefined && !mergeFinished(status);
@@ -94,8 +126,8 @@ function familiesMerging(
 async function consider(
   ctx: Context,
   seen: Map<StoreName, Seen>,
-  watched: WatchedStore & { readonly family: VolumeId },
-  status: SnapshotStatus,
+  watched: OfFamily,
+  { status, atMs }: { readonly status: SnapshotStatus; readonly atMs: number },
 ): Promise<number> {
   const { family, store, kind, fed } = watched;
   if (status.state !== 'counts') {
@@ -111,7 +143,7 @@ async function consider(
     return LONGEST_MS;
   }
   if (kind === 'merge') {
-    noteRate(ctx, watched.device, toBytes(sectors(status.used - status.metadata)));
+    noteRate(ctx, watched.device, toBytes(sectors(status.used - status.metadata)), atMs);
     return mergeFinished(status) ? SHORTEST_MS : MERGING_MS;
   }
   const used = toBytes(status.used);
@@ -121,12 +153,11 @@ async function consider(
     if (fittingSize(used, ctx.extent.size) < size) ctx.goOn(family);
     return LONGEST_MS;
   }
-  return keepAhead(ctx, seen, watched, used, size);
+  return keepAhead(ctx, seen, watched, { used, atMs }, size);
 }
 
 /** Over some five seconds, so that it does not jump with every look. */
-function noteRate(ctx: Context, device: DeviceKey, left: Bytes): void {
-  const atMs = ctx.clock.nowMs();
+function noteRate(ctx: Context, device: DeviceKey, left: Bytes, atMs: number): void {
   const before = ctx.mergeRates.get(device);
   const elapsedMs = atMs - (before?.atMs ?? atMs);
   if (before === undefined || before.left < left) {
@@ -149,22 +180,20 @@ async function sizeNow(ctx: Context, store: StoreName): Promise<Bytes | undefine
 async function keepAhead(
   ctx: Context,
   seen: Map<StoreName, Seen>,
-  watched: WatchedStore & { readonly family: VolumeId },
-  used: Bytes,
+  watched: OfFamily,
+  now: Seen,
   size: Bytes,
 ): Promise<number> {
   const { store, most } = watched;
-  const nowMs = ctx.clock.nowMs();
+  const { used } = now;
   const before = seen.get(store);
-  seen.set(store, { used, atMs: nowMs });
+  seen.set(store, now);
   if (ctx.unrelieved.has(store)) await relieveStore(ctx, watched, size);
   if (size >= most) {
     noteRoom(ctx, watched);
     return LONGEST_MS;
   }
-  const elapsedMs = BigInt(Math.max(1, nowMs - (before?.atMs ?? nowMs)));
-  const grown = before === undefined || used < before.used ? 0n : used - before.used;
-  const ahead = maxBytes(ctx.headroom.size, bytes((grown * 1000n * AHEAD_SECONDS) / elapsedMs));
+  const ahead = maxBytes(ctx.headroom.size, minBytes(MOST_AHEAD, writtenSoon(before, now)));
   const left = size > used ? size - used : 0n;
   if (left >= ahead) {
     noteRoom(ctx, watched);
@@ -177,14 +206,15 @@ async function keepAhead(
   return timeToFill(reached > used ? reached - used : 0n);
 }
 
+/** What comes in the next seconds if it goes on as between two looks. */
+function writtenSoon(before: Seen | undefined, now: Seen): Bytes {
+  if (before === undefined || now.used < before.used) return bytes(0);
+  const elapsedMs = BigInt(Math.ceil(Math.max(LEAST_ELAPSED_MS, now.atMs - before.atMs)));
+  return bytes(((now.used - before.used) * 1000n * AHEAD_SECONDS) / elapsedMs);
+}
+
 /** Writers wait: said once when it begins and when it ends. */
-function noteFull(
-  ctx: Context,
-  watched: WatchedStore & { readonly family: VolumeId },
-  used: Bytes,
-  size: Bytes,
-  wanted: Bytes,
-): void {
+function noteFull(ctx: Context, watched: OfFamily, used: Bytes, size: Bytes, wanted: Bytes): void {
   const { family, store, writer, waits, copies } = watched;
   // The kernel counts what was asked for, so exactly then something may have reached the tail.
   if (!waits || used <= size) return noteRoom(ctx, watched);
@@ -196,18 +226,14 @@ function noteFull(
   ctx.full.set(store, { family, volume: writer, missing, sinceMs: before?.sinceMs ?? ctx.clock.nowMs() });
 }
 
-function noteRoom(ctx: Context, { family, store, writer }: WatchedStore & { readonly family: VolumeId }): void {
+function noteRoom(ctx: Context, { family, store, writer }: OfFamily): void {
   if (!ctx.full.delete(store)) return;
   ctx.log.info({ family, store, volume: writer }, 'there is room again');
   ctx.goOn(family);
 }
 
 /** What waits at the end of a store's cow goes on, in the part that has been added. */
-async function relieveStore(
-  ctx: Context,
-  { family, store, most, waits }: WatchedStore & { readonly family: VolumeId },
-  size: Bytes,
-): Promise<void> {
+async function relieveStore(ctx: Context, { family, store, most, waits }: OfFamily, size: Bytes): Promise<void> {
   if (!waits) return;
   ctx.unrelieved.add(store);
   await aloneOrAnyway(ctx, family, async () => {
@@ -233,12 +259,7 @@ function timeToFill(left: bigint): number {
 }
 
 /** As far as there is room; returns the size reached. */
-async function extend(
-  ctx: Context,
-  watched: WatchedStore & { readonly family: VolumeId },
-  wanted: Bytes,
-  size: Bytes,
-): Promise<Bytes> {
+async function extend(ctx: Context, watched: OfFamily, wanted: Bytes, size: Bytes): Promise<Bytes> {
   const { store } = watched;
   try {
     const reached = await extendTo(ctx, watched, roundUp(wanted, ctx.extent.size), size);

@@ -79,7 +79,7 @@ const CAPACITY_LIMIT_MS = 5_000;
 
 export function createPoolEngine(ports: PoolPorts): PoolEngine {
   const { lvm: owing, flushOwed } = oweFlushes(ports.lvm);
-  const { lvm, kernel, recent, forget } = shareReports(owing, ports.kernel, () => ports.clock.nowMs());
+  const { lvm, kernel, recent, forget } = shareReports(owing, ports.kernel, () => ports.clock.monotonicMs());
   const ctx: Context = {
     ...ports,
     lvm,
@@ -212,9 +212,10 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       await background.advanceDue();
     },
     look: monitor.look,
+    // What families have to do goes on behind it: one that hangs in the kernel keeps no other from being served, nor stores
+    // from being extended, for which it may hang.
     start: async () => {
       await begin(ctx);
-      await background.advanceDue();
       background.start();
     },
     stop: async () => {
@@ -270,14 +271,25 @@ async function begin(ctx: Context): Promise<void> {
     },
     'pool read',
   );
-  for (const family of forest.families.values()) {
+  for (const family of forest.families.values()) beginFamily(ctx, family, observed);
+}
+
+/** Whoever comes before the background puts right what a driver that died has left. */
+function beginFamily(ctx: Context, family: Family, observed: Observed): void {
+  try {
     if (nested(ofFamily(observed, family)).length > 0) ctx.nested.add(family.id);
-    if (hasWork(ctx, family, observed)) ctx.goOn(family.id);
+    if (hasWork(ctx, family, observed)) {
+      ctx.unsettled.add(family.id);
+      ctx.goOn(family.id);
+    }
     for (const id of inUseOf(ctx, family).volumes) {
       const depth = stagedDepth(ctx, family, id);
       if (depth > MOST_NESTED)
         ctx.log.warn({ volume: id, depth, most: MOST_NESTED }, 'volume lies too deep and is left so');
     }
+  } catch (error) {
+    ctx.stuck.set(family.id, messageOf(error));
+    ctx.log.error({ family: family.id, error: messageOf(error) }, 'family cannot be begun');
   }
 }
 
@@ -361,9 +373,9 @@ function byAge(
 
 async function getSnapshot(ctx: Context, id: SnapshotId): Promise<Snapshot | undefined> {
   const { forest } = await readPool(ctx);
-  const { entity } = livingNode(forest, id)?.node.record ?? {};
-  if (entity === undefined) refuseTroubled(forest, id);
-  return entity?.kind === 'snapshot' ? presentSnapshot(entity) : undefined;
+  const record = livingNode(forest, id)?.node.record;
+  if (record === undefined) refuseTroubled(forest, id);
+  return record?.entity.kind === 'snapshot' ? presentSnapshot(record.entity, isLost(record)) : undefined;
 }
 
 async function capacity(ctx: Context, layout: Layout): Promise<Capacity> {

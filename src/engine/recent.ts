@@ -26,7 +26,7 @@ interface Beginning {
   readonly atMs: number;
 }
 
-export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): SharedReports {
+export function shareReports(lvm: Lvm, kernel: Kernel, monotonicMs: () => number): SharedReports {
   let changes = 0;
   let reports = 0;
   let last: (Beginning & { readonly report: PoolReport; readonly stamp: string | undefined }) | undefined;
@@ -43,7 +43,7 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
   };
 
   const ageOf = ({ atMs }: Beginning): number => {
-    const ageMs = nowMs() - atMs;
+    const ageMs = monotonicMs() - atMs;
     return ageMs < 0 ? Number.POSITIVE_INFINITY : ageMs;
   };
 
@@ -60,7 +60,7 @@ export function shareReports(lvm: Lvm, kernel: Kernel, nowMs: () => number): Sha
   };
   const report = shareNext(() => {
     reports += 1;
-    const beginning = { number: reports, changes, atMs: nowMs() };
+    const beginning = { number: reports, changes, atMs: monotonicMs() };
     const reading = read(beginning);
     underWay = { ...beginning, report: reading };
     return reading;

@@ -11,7 +11,7 @@ export interface Queue {
 }
 
 export interface QueueOptions {
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, 'monotonicMs' | 'sleep'>;
   /** When the key is due again, in milliseconds; undefined: when it is added again. */
   readonly work: (key: string) => Promise<number | undefined>;
   readonly failed: (key: string, error: unknown, againMs: number) => void;
@@ -30,7 +30,7 @@ export function createQueue({ clock, work, failed, workers, firstRetryMs, mostRe
   let wake = new AbortController();
 
   const add = (key: string, delayMs: number): void => {
-    const at = clock.nowMs() + delayMs;
+    const at = clock.monotonicMs() + delayMs;
     due.set(key, Math.min(at, due.get(key) ?? Infinity));
     wake.abort();
   };
@@ -52,7 +52,7 @@ export function createQueue({ clock, work, failed, workers, firstRetryMs, mostRe
   };
   /** How long until the next one could begin. */
   const begin = (): number => {
-    const now = clock.nowMs();
+    const now = clock.monotonicMs();
     let pauseMs = LONGEST_MS;
     for (const [key, at] of [...due].toSorted(([, a], [, b]) => a - b)) {
       if (busy.size >= workers) return LONGEST_MS;

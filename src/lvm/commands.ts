@@ -19,7 +19,7 @@ import { hasFsOption } from './version.ts';
 export interface LvmOptions {
   readonly exec: Exec;
   readonly vgName: string;
-  readonly nowMs?: () => number;
+  readonly monotonicMs?: () => number;
   /** Of the machine that the commands run on. Without it nothing tells that the metadata has not changed. */
   readonly readDisk?: ReadDisk;
 }
@@ -59,7 +59,7 @@ const LOOK_AGAIN_MS = 30_000;
 /** Does not need the group to be there yet: each call that finds no group looks for it and is `unavailable` meanwhile. */
 export function createLvm(options: LvmOptions): LvmCommands {
   const { exec, vgName } = options;
-  const nowMs = options.nowMs ?? Date.now;
+  const monotonicMs = options.monotonicMs ?? (() => performance.now());
   const stamp = options.readDisk === undefined ? undefined : createStamp(options.readDisk);
   let known: readonly string[] | undefined;
   let lookedMs = 0;
@@ -74,7 +74,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
   }
 
   async function look(): Promise<readonly string[]> {
-    lookedMs = nowMs();
+    lookedMs = monotonicMs();
     return pickGroup(await findGroups(exec), vgName).disks;
   }
 
@@ -101,7 +101,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
     // A disk that was added elsewhere is a missing one to us until we look again; one that stays missing has failed.
     const again =
       typeof first === 'string' ||
-      (missingIn(first) > 0 && (missingIn(first) !== missing || nowMs() - lookedMs >= LOOK_AGAIN_MS));
+      (missingIn(first) > 0 && (missingIn(first) !== missing || monotonicMs() - lookedMs >= LOOK_AGAIN_MS));
     const last = again && (await looksDifferent()) ? await reportOnce() : first;
     if (typeof last === 'string') return fail('unavailable', `Cannot read volume group '${vgName}': ${last}`);
     missing = missingIn(last);

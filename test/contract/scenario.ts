@@ -1,6 +1,7 @@
 // Random operations against a model, on any rig: the same seed gives the same story. After each operation every byte of
 // every living volume and snapshot is compared.
 
+import { steppingClock } from '../clock.ts';
 import type { Restore, RestoreMode } from '../../src/engine/engine.ts';
 import { SnapmergeError } from '../../src/errors.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
@@ -106,7 +107,7 @@ export function newEngine(scenario: Background): PoolEngine {
     },
     kernel: { ...rig.kernel, apply: inTurn(apply) },
     host: { ...host, zero: (...args) => effect(host.zero(...args)) },
-    clock: { nowMs: () => (scenario.clockMs += 1), sleep: () => Promise.resolve() },
+    clock: steppingClock(() => (scenario.clockMs += 1)),
     drawId: () => idOf(scenario.nextId++),
     log: options.log ?? silentLog,
     reservePercent: 0,

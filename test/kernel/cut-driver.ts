@@ -1,6 +1,7 @@
 // The driver of one boot, as a cut test wants it: an engine whose effects are counted and can be stopped after any of them,
 // and that never reaches the guest again once the power has gone, although its promises still end.
 
+import type { Clock } from '../../src/ports.ts';
 import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import { stepText } from '../../src/dm/step.ts';
@@ -39,7 +40,7 @@ export interface Driver {
 export interface DriverOptions {
   readonly guest: Guest;
   readonly leastHeadroom: Bytes;
-  readonly nowMs: () => number;
+  readonly clock: Clock;
   readonly drawId: () => string;
 }
 
@@ -53,7 +54,7 @@ const MERGE_LIMIT_MS = 120_000;
 const MERGE_PAUSE_MS = 200;
 
 /** Reads the pool; the engine has not been opened. */
-export async function startDriver({ guest, leastHeadroom, nowMs, drawId }: DriverOptions): Promise<Driver> {
+export async function startDriver({ guest, leastHeadroom, clock, drawId }: DriverOptions): Promise<Driver> {
   let ended = false;
   let effects = 0;
   let left = Number.POSITIVE_INFINITY;
@@ -147,7 +148,7 @@ export async function startDriver({ guest, leastHeadroom, nowMs, drawId }: Drive
     lvm,
     kernel,
     host,
-    clock: { nowMs, sleep: () => Promise.resolve() },
+    clock,
     drawId,
     log: silentLog,
     reservePercent: 0,

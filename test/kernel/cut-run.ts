@@ -1,6 +1,7 @@
 // A random family on a real kernel whose power fails in its operations: the story of the simulation's crash test, a point
 // each instead of all, because a boot takes seconds. Afterwards every block of every image is compared.
 
+import { steppingClock } from '../clock.ts';
 import { setTimeout as wait } from 'node:timers/promises';
 import { messageOf } from '../../src/errors.ts';
 import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
@@ -128,7 +129,7 @@ function newDriver({ machine, leastHeadroom, given }: Pick<Run, 'machine' | 'lea
   return startDriver({
     guest: machine.guest,
     leastHeadroom,
-    nowMs: () => (given.clockMs += 1),
+    clock: steppingClock(() => (given.clockMs += 1)),
     drawId: () => idOf(given.id++),
   });
 }

@@ -1,6 +1,7 @@
 // Why images may lie only so deep: at the bound a real kernel does all that it should, and beyond it, some way off, it is
 // down, and the node with it.
 
+import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
 import { MOST_NESTED } from '../../src/dm/depth.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
@@ -41,7 +42,7 @@ test('at the bound all is read, written, cut off, staged again and merged', { ti
         lvm,
         kernel,
         host,
-        clock: { nowMs: Date.now, sleep: () => Promise.resolve() },
+        clock: clockOf(Date.now),
         drawId: () => idOf(next++),
         log: silentLog,
         reservePercent: 0,

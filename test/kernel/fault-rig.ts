@@ -1,6 +1,7 @@
 // Two families on a real kernel, each on a disk of its own, one to be hurt and one that must not notice; disks that return
 // errors where they are told to; and a driver that is turned by hand, with a clock that can jump.
 
+import { clockOf } from '../clock.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
@@ -74,7 +75,7 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
   let nextId = 1;
   let untilKill = Number.POSITIVE_INFINITY;
   let killAfterMs = 0;
-  const nowMs = (): number => Date.now() + jumpedMs;
+  const monotonicMs = (): number => performance.now() + jumpedMs;
   const inGuest = guestExec(guest);
 
   const killing = async (argv: Argv): Promise<Awaited<ReturnType<Exec>>> => {
@@ -86,11 +87,11 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
     return untilKill === -1 ? killing(argv) : inGuest(argv, options);
   };
   const open = async () => {
-    const ports = await openPorts(exec, nowMs);
+    const ports = await openPorts(exec, monotonicMs);
     const engine = createPoolEngine({
       pool: poolName('test'),
       ...ports,
-      clock: { nowMs, sleep: () => Promise.resolve() },
+      clock: { ...clockOf(monotonicMs), nowMs: Date.now },
       drawId: () => idOf(nextId++),
       log: silentLog,
       reservePercent: 0,

@@ -27,8 +27,8 @@ const WAIT_LIMIT_MS = 3000;
 const END_LIMIT_MS = 120_000;
 
 /** The ports of a driver that has just started, over this way to run commands. */
-export async function openPorts(exec: Exec, nowMs: () => number = Date.now) {
-  const lvm = createLvm({ exec, vgName: VG, nowMs });
+export async function openPorts(exec: Exec, monotonicMs = (): number => performance.now()) {
+  const lvm = createLvm({ exec, vgName: VG, monotonicMs });
   const { vgUuid } = await lvm.report();
   const udev = await udevRuns(exec);
   if (udev) await installUdevRules(exec, [vgUuid]);

@@ -2,6 +2,7 @@
 // the driver or of the node, a start (some of them cut short by another crash), and a look at everything. The operation runs
 // once; the moment before each of its effects is kept, and every crash begins at one of them.
 
+import { steppingClock } from '../clock.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { SnapmergeError, messageOf } from '../../src/errors.ts';
@@ -222,7 +223,7 @@ function newEngine(run: Run): PoolEngine {
     host,
     pool: poolName('test'),
     vg: run.vg,
-    clock: { nowMs: () => (run.clockMs += 1), sleep: () => Promise.resolve() },
+    clock: steppingClock(() => (run.clockMs += 1)),
     drawId: () => idOf(run.nextId++),
     log: silentLog,
     reservePercent: 0,

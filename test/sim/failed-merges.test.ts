@@ -1,6 +1,7 @@
 // Merges that the kernel gives up because a disk does not answer for a while: nothing is lost, users go on where the disk
 // lets them, and when it answers again the merges begin anew and come to their end.
 
+import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
@@ -42,7 +43,7 @@ async function begin(seed: number, { log = silentLog, looks = false }: Begin = {
   // The volume's own store fills the first disk: stores of exceptions lie on the second one.
   const world = createWorld({ seed, extent: kib(64), disks: [mib(4), mib(64)], mergeOnResume: 1, mergePerEffect: 0 });
   let nowMs = 0;
-  const clock = { nowMs: () => (nowMs += 1), sleep: () => Promise.resolve() };
+  const clock = clockOf(() => (nowMs += 1));
   let looking = !looks;
   const apply: Kernel['apply'] = async (steps) => {
     await world.kernel.apply(steps);

@@ -1,6 +1,7 @@
 // What the monitor sets going: a merge that is over is news once all merges of its restore are, and not before. A restore
 // with a safety snapshot has such a merge from the beginning, because nothing has been written over that one yet.
 
+import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { deviceKey, poolName } from '../../src/ids.ts';
@@ -27,7 +28,7 @@ test('the first of two merges that ends sets nothing going', async () => {
     kernel: world.kernel,
     host: world.host,
     // Time passes, so that no report is shared.
-    clock: { nowMs: () => (drawn += 1000), sleep: async () => undefined },
+    clock: clockOf(() => (drawn += 1000)),
     drawId: () => idOf((drawn += 1)),
     log: silentLog,
     reservePercent: 0,

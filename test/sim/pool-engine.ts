@@ -1,6 +1,7 @@
 // An engine over the simulated node for tests that tell one story: it draws its ids in order, and its clock goes on by a
 // millisecond a look.
 
+import { clockOf } from '../clock.ts';
 import type { PoolEngine, PoolPorts } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { poolName } from '../../src/ids.ts';
@@ -19,7 +20,7 @@ export async function poolEngine(world: World, own: Partial<PoolPorts> = {}): Pr
     kernel: world.kernel,
     lvm: world.lvm,
     host: world.host,
-    clock: { nowMs: () => (nowMs += 1), sleep: () => Promise.resolve() },
+    clock: clockOf(() => (nowMs += 1)),
     drawId: () => idOf(next++),
     log: silentLog,
     reservePercent: 0,

@@ -58,7 +58,7 @@ test('nobody is refused by what was read before somebody else gave room back', a
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(27)] });
   // Time passes when it is told to: all that follows is done in no time, as on a machine that is quick enough.
   const now = { ms: 0 };
-  const engine = await poolEngine(world, { clock: { ...systemClock, nowMs: () => now.ms } });
+  const engine = await poolEngine(world, { clock: { ...systemClock, monotonicMs: () => now.ms } });
   await engine.start();
   now.ms += 60_000;
   const others = storeName('sm_0000000001');

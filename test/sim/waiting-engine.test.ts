@@ -1,6 +1,7 @@
 // The engine on the simulated node with writers that are faster than its monitor, and pools that run full: they wait, go on
 // when there is room, and nothing is ever lost.
 
+import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
@@ -52,10 +53,7 @@ async function newEngine(run: Omit<Run, 'engine'>, lvm: Lvm = run.world.lvm): Pr
     pool: poolName('test'),
     log: silentLog,
     vg: (await world.lvm.report()).vgUuid,
-    clock: {
-      nowMs: () => (run.next += 1),
-      sleep: () => Promise.resolve(),
-    },
+    clock: clockOf(() => (run.next += 1)),
     drawId: () => idOf((run.next += 1)),
     reservePercent: 0,
     leastHeadroom: kib(128),

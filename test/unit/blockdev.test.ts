@@ -24,7 +24,7 @@ function rig(
   });
   return {
     script,
-    host: createHost({ exec: script.exec, vgName: 'pool', vgUuid: vgUuid(VG), nowMs: () => now }),
+    host: createHost({ exec: script.exec, vgName: 'pool', vgUuid: vgUuid(VG), monotonicMs: () => now }),
   };
 }
 

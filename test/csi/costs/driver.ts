@@ -34,6 +34,7 @@ export function createStoppedClock(): StoppedClock {
   let nowMs = Date.now();
   return {
     nowMs: () => nowMs,
+    monotonicMs: () => nowMs,
     // Of a look at something that has not come yet: a moment, which is none to the driver.
     sleep: (_ms, signal) =>
       new Promise((resolve) => {

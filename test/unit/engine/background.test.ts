@@ -3,6 +3,7 @@ import type { Background } from '../../../src/engine/background.ts';
 import { createBackground } from '../../../src/engine/background.ts';
 import { volumeId } from '../../../src/ids.ts';
 import { systemClock } from '../../../src/clock.ts';
+import type { Clock } from '../../../src/ports.ts';
 import { silentLog } from '../../../src/ports.ts';
 
 const FAMILY = volumeId('v-0000000001');
@@ -90,4 +91,62 @@ test('a family does not wait for another that is held up', async () => {
   const stopped = background.stop();
   end();
   await stopped;
+});
+
+/** A hundred times as fast as the system's. */
+const fastClock: Clock = {
+  nowMs: () => systemClock.nowMs(),
+  monotonicMs: () => systemClock.monotonicMs() * 100,
+  sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
+};
+
+test('a look that hangs is gone past, and so are not more than a few', async () => {
+  let looks = 0;
+  const hung: (() => void)[] = [];
+  const background = createBackground({
+    clock: fastClock,
+    log: silentLog,
+    advance: async () => true,
+    retried: () => [],
+    look: async () => {
+      looks += 1;
+      await new Promise<void>((resolve) => hung.push(resolve));
+      return 0;
+    },
+    looked: undefined,
+  });
+  background.start();
+  await expect.poll(() => looks).toBe(4);
+  // So long as all of these hang, nobody asks again.
+  await systemClock.sleep(200, new AbortController().signal);
+  expect(looks).toBe(4);
+  hung.shift()?.();
+  await expect.poll(() => looks).toBe(5);
+  for (const end of hung) end();
+  await background.stop();
+});
+
+test('families that hang take the places of others for a minute only', async () => {
+  const families = Array.from({ length: 12 }, (_, index) => volumeId(`v-00000000${index + 10}`));
+  const advanced: string[] = [];
+  const hung: (() => void)[] = [];
+  const background = createBackground({
+    clock: fastClock,
+    log: silentLog,
+    advance: async (family) => {
+      advanced.push(family);
+      if (family !== OTHER) await new Promise<void>((resolve) => hung.push(resolve));
+      return true;
+    },
+    retried: () => [],
+    look: () => Promise.resolve(LONG_MS),
+    looked: undefined,
+  });
+  background.start();
+  for (const family of families) background.goOn(family);
+  background.goOn(OTHER);
+  await expect.poll(() => advanced.length).toBe(8);
+  await expect.poll(() => advanced.includes(OTHER), { timeout: 10_000 }).toBe(true);
+  for (const end of hung) end();
+  await background.stop();
 });

@@ -9,7 +9,7 @@ function setUp(work: QueueOptions['work'], workers = 2) {
   const ending = new AbortController();
   const queue = createQueue({
     clock: {
-      nowMs: () => now,
+      monotonicMs: () => now,
       sleep: async (ms, signal) => {
         // Whatever is under way gets on first.
         for (let turn = 0; turn < 50; turn += 1) await Promise.resolve();

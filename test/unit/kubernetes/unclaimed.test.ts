@@ -1,3 +1,4 @@
+import { clockOf } from '../../clock.ts';
 import { expect, test } from 'vitest';
 import { SnapmergeError } from '../../../src/errors.ts';
 import { handleText, poolName, vgUuid, volumeId } from '../../../src/ids.ts';
@@ -69,7 +70,7 @@ async function looks(...answers: readonly Answer[]) {
     cluster: { tell: async (subject: Subject, event: EventText) => void told.push([subject, event]) },
     pools: readyPools(new Map([[engine.pool, engine]])),
     node: 'worker-1',
-    clock: { nowMs: () => NOW, sleep: async () => undefined },
+    clock: clockOf(() => NOW),
     log,
     random: () => 0,
   };

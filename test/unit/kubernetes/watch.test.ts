@@ -1,3 +1,4 @@
+import { clockOf } from '../../clock.ts';
 import { expect, test } from 'vitest';
 import { SnapmergeError } from '../../../src/errors.ts';
 import type { ApiServer, WatchEvent } from '../../../src/kubernetes/http.ts';
@@ -38,7 +39,7 @@ async function play(turns: readonly Turn[]) {
       if ('watch' in turn) turn.watch.forEach(take);
     },
   };
-  const clock = { nowMs: () => 0, sleep: async (ms: number) => void pauses.push(ms) };
+  const clock = { ...clockOf(() => 0), sleep: async (ms: number) => void pauses.push(ms) };
   const restores = watchRestores({ api, clock, log: silentLog, changed: (key) => changed.push(key) });
   await restores.run(ending.signal);
   return { asked, pauses, changed, names: restores.all().map(({ metadata: { name } }) => name) };

@@ -40,7 +40,7 @@ function rig(answer: (command: string, line: string) => Answer): Rig {
   });
   const looks = /^(dmsetup|cat|lvm (pvs|version|fullreport)) /;
   return {
-    lvm: createLvm({ exec: script.exec, vgName: 'pool-a', nowMs: () => now }),
+    lvm: createLvm({ exec: script.exec, vgName: 'pool-a', monotonicMs: () => now }),
     script,
     changes: () => script.lines().filter((line) => !looks.test(`${line} `)),
     pass: (ms) => void (now += ms),
