@@ -3,10 +3,10 @@
 import { z } from 'zod';
 import { optionalName, optionalText, requiredText, timestamp } from '../csi/fields.ts';
 import {
+  enginesNamed,
   locateRestore,
   locateSnapshot,
   locateVolume,
-  requireAllPools,
   requireHere,
   restoreHandle,
   restoreToken,
@@ -59,7 +59,8 @@ export function restoreService(pools: Pools): Service {
       return { restore: restoreReply(engine, restore) };
     }),
     ListRestores: unary(listRequest, async ({ volume_id: volume }) => {
-      const lists = await Promise.all(requireAllPools(pools).map(listOf));
+      const found = locateVolume(pools, volume);
+      const lists = await Promise.all(enginesNamed(pools, [{ found, what: 'volume', text: volume }]).map(listOf));
       const restores = lists.flat().filter((reply) => volume === '' || reply['volume_id'] === volume);
       return { restores };
     }),

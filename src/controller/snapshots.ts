@@ -2,7 +2,7 @@
 
 import { z } from 'zod';
 import { maxEntries, optionalText, requiredName, requiredText, stringMap } from '../csi/fields.ts';
-import { hereOrGone, locateSnapshot, locateVolume, requireAllPools, requireHere } from '../csi/handles.ts';
+import { enginesNamed, hereOrGone, locateSnapshot, locateVolume, requireHere } from '../csi/handles.ts';
 import { createKeyed } from '../csi/keyed.ts';
 import { requireThisNode, topologyRequirement } from '../csi/topology.ts';
 import type { Engine, Snapshot } from '../engine/engine.ts';
@@ -49,11 +49,15 @@ export function snapshotCalls(pools: Pools, nodeName: string): Service {
       return { snapshot: snapshotReply(engine, snapshot) };
     }),
     ListSnapshots: unary(listRequest, async (request) => {
-      const listed = await listSnapshots(pools);
+      const { snapshot_id: snapshot, source_volume_id: volume } = request;
+      const named = [
+        { found: locateSnapshot(pools, snapshot), what: 'snapshot', text: snapshot },
+        { found: locateVolume(pools, volume), what: 'volume', text: volume },
+      ];
+      const listed = await listSnapshots(enginesNamed(pools, named));
       const wanted = listed.filter(
         ({ handle, volumeHandle }) =>
-          (request.snapshot_id === '' || request.snapshot_id === handle) &&
-          (request.source_volume_id === '' || request.source_volume_id === volumeHandle),
+          (snapshot === '' || snapshot === handle) && (volume === '' || volume === volumeHandle),
       );
       const { items, nextToken } = page(wanted, request.starting_token, request.max_entries);
       const entries = items.map(({ engine, snapshot }) => ({ snapshot: snapshotReply(engine, snapshot) }));
@@ -82,9 +86,9 @@ interface ListedSnapshot {
   readonly volumeHandle: string;
 }
 
-async function listSnapshots(pools: Pools): Promise<readonly ListedSnapshot[]> {
+async function listSnapshots(engines: readonly Engine[]): Promise<readonly ListedSnapshot[]> {
   const lists = await Promise.all(
-    requireAllPools(pools).map(async (engine) =>
+    engines.map(async (engine) =>
       (await engine.listSnapshots()).map((snapshot) => ({
         engine,
         snapshot,

@@ -103,3 +103,22 @@ export function requireAllPools(pools: Pools): readonly Engine[] {
   const [pool, why] = first;
   return fail('unavailable', `Cannot list: pool '${pool}' does not answer: ${why ?? 'it is being started'}`);
 }
+
+/** What a list is asked for: `text` is empty where anything will do. */
+interface Named {
+  readonly found: Found<unknown>;
+  readonly what: string;
+  readonly text: string;
+}
+
+/**
+ * Engines, for lists of what hangs together with these: an id says which pool, and the others need not be there. One of
+ * another node, or of nobody, has nothing here.
+ */
+export function enginesNamed(pools: Pools, named: readonly Named[]): readonly Engine[] {
+  const asked = named.filter(({ text }) => text !== '');
+  const [first] = asked;
+  if (first === undefined) return requireAllPools(pools);
+  if (asked.some(({ found: { at } }) => at === 'nowhere' || at === 'elsewhere')) return [];
+  return [requireHere(first.found, first.what, first.text).engine];
+}

@@ -18,7 +18,7 @@ export function presentVolume(entity: VolumeEntity, active: boolean, health: Hea
   return { id, name: textOf(entity.name), size, createdMs, parameters, source, active, health };
 }
 
-export function presentSnapshot(entity: SnapshotEntity, lost = false): Snapshot {
+export function presentSnapshot(entity: SnapshotEntity, lost: boolean): Snapshot {
   const { id, volume, size, createdMs } = entity;
   return { id, name: textOf(entity.name), volume, size, createdMs, lost };
 }

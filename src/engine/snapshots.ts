@@ -8,7 +8,7 @@ import { fail } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { snapshotId } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import { UNMARKED } from '../lvm/record.ts';
+import { UNMARKED, isLost } from '../lvm/record.ts';
 import type { Entity, StoreRecord } from '../lvm/record.ts';
 import { nameOf, sameName } from '../lvm/tags.ts';
 import type { Bytes } from '../units.ts';
@@ -26,7 +26,7 @@ import {
   storeReport,
   withToken,
 } from './stores.ts';
-import { livingNodes, readFamily, readPool, refuseTroubledName, withFamilyOf } from './context.ts';
+import { livingNode, livingNodes, readFamily, readPool, refuseTroubledName, withFamilyOf } from './context.ts';
 import { LESS_BELOW, refuseTooDeep, withRecords } from './depth.ts';
 import type { Snapshot } from './engine.ts';
 import { presentSnapshot } from './present.ts';
@@ -42,9 +42,10 @@ export async function createSnapshot(ctx: Context, volume: VolumeId, name: strin
     if (existing !== undefined) {
       const same = sameSnapshot(existing, volume, name);
       await putRightFor(ctx, pool, same.id);
-      return presentSnapshot(same);
+      const record = livingNode((await readPool(ctx)).forest, same.id)?.node.record;
+      return presentSnapshot(same, record !== undefined && isLost(record));
     }
-    return withFamilyOf(ctx, volume, async (state) => presentSnapshot(await takeSnapshot(ctx, state, name)));
+    return withFamilyOf(ctx, volume, async (state) => presentSnapshot(await takeSnapshot(ctx, state, name), false));
   });
 }
 
