@@ -147,16 +147,21 @@ export function isTail(key: DeviceKey): boolean {
   return storeOf(key) !== undefined && !key.endsWith('-cow');
 }
 
-/** All device UUIDs of ours begin so; the udev rule and the scan of the kernel's devices match on it. */
+/** What a user gets, and the lock's device, begin so; the udev rule and the scan of the kernel's devices match on it. */
 export const DM_UUID_PREFIX = 'SNAPMERGE-';
+/**
+ * What lies below begins so. LVM, its udev rules and util-linux take `LVM-<64 characters>-<word>` for a private part of a
+ * logical volume, and leave it alone. The first half, where LVM has the UUID of a volume group, is no group's.
+ */
+export const HIDDEN_UUID_PREFIX = `LVM-${'SNAPMERGE'.padEnd(32, '0')}`;
+/** The UUID in the kernel of a pool's device. At most 128 bytes, as the kernel has room for. */
 export function dmUuid(vg: VgUuid, key: DeviceKey): string {
-  return `${DM_UUID_PREFIX}${vg}-${key}`;
+  return `${isTop(key) ? DM_UUID_PREFIX : HIDDEN_UUID_PREFIX}${vg}-${key}`;
 }
-/** Undefined for a device that is not ours or of another pool. */
+/** Undefined for a device that is not ours or of another pool. Both beginnings count: a device keeps the UUID it was made with. */
 export function keyOfDmUuid(vg: VgUuid, uuid: string): DeviceKey | undefined {
-  const prefix = `${DM_UUID_PREFIX}${vg}-`;
-  if (!uuid.startsWith(prefix)) return undefined;
-  const key = uuid.slice(prefix.length);
+  const prefix = [DM_UUID_PREFIX, HIDDEN_UUID_PREFIX].map((one) => `${one}${vg}-`).find((one) => uuid.startsWith(one));
+  const key = prefix === undefined ? '' : uuid.slice(prefix.length);
   return isDeviceKey(key) ? key : undefined;
 }
 export function dmName(pool: PoolName, key: DeviceKey): string {

@@ -4,7 +4,7 @@
 import type { Exec } from '../exec.ts';
 import { output } from '../exec.ts';
 import type { VgUuid } from '../ids.ts';
-import { DM_UUID_PREFIX } from '../ids.ts';
+import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX } from '../ids.ts';
 
 /** /run is empty after a boot, and so is the list of our devices: the driver writes the rule before it makes the first. */
 export const UDEV_RULES_DIR = '/run/udev/rules.d';
@@ -28,6 +28,7 @@ export function udevRules(groups: readonly VgUuid[]): string {
     'SUBSYSTEM!="block", GOTO="snapmerge_end"',
     'KERNEL!="dm-[0-9]*", GOTO="snapmerge_end"',
     `ATTR{dm/uuid}=="${DM_UUID_PREFIX}*", GOTO="snapmerge_hide"`,
+    `ATTR{dm/uuid}=="${HIDDEN_UUID_PREFIX}*", GOTO="snapmerge_hide"`,
     ...stores,
     'GOTO="snapmerge_end"',
     'LABEL="snapmerge_hide"',

@@ -8,7 +8,7 @@ import type { PoolReport } from '../lvm/lvm.ts';
 import { targetLine } from '../dm/table.ts';
 import { fail, unreachable } from '../errors.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
-import { deviceKey, dmName, dmUuid, lockUuid, volumeId } from '../ids.ts';
+import { deviceKey, dmName, dmUuid, isTop, lockUuid, volumeId } from '../ids.ts';
 
 export interface Names {
   readonly pool: PoolName;
@@ -19,7 +19,7 @@ export interface Names {
 /**
  * What the commands below begin with: while a driver owns the group, none of them is carried out, because it would take away
  * what that has staged, or make what it knows nothing of.
- * `$n` and `$u` begin the names and UUIDs of this pool's devices, `dm NAME` is the number of a device, `shown LABEL NAME`
+ * `$n` begins the names of this pool's devices, `$u` and `$h` (below what is mounted) their UUIDs, `dm NAME` is the number of a device, `shown LABEL NAME`
  * says where to find it. Once LVM has committed anything since `seqno`, a store may
  * be longer than these tables know, and what lies there would be lost: `dm` then gives nothing, so that no table is taken.
  */
@@ -35,7 +35,7 @@ export function preamble({ pool, vgName, vgUuid }: Names, { seqno, physicalVolum
     `quiet='--devices ${disks.join(',')}'`,
     `seqno=$(vgs $quiet --noheadings -o vg_seqno ${vgName} | tr -d ' ')`,
     `[ "$seqno" = ${seqno} ] || echo "${stale}"`,
-    `n=${before(dmName(pool, ANY))} u=${before(dmUuid(vgUuid, ANY))}`,
+    `n=${before(dmName(pool, ANY), ANY)} u=${before(dmUuid(vgUuid, ANY), ANY)} h=${before(dmUuid(vgUuid, HIDDEN), HIDDEN)}`,
     `dm() { [ "$seqno" = ${seqno} ] && dmsetup info -c --noheadings --separator : -o major,minor "$1"; }`,
     `shown() { echo "$1: /dev/dm-$(dmsetup info -c --noheadings -o minor "$2")"; }`,
   ];
@@ -43,10 +43,13 @@ export function preamble({ pool, vgName, vgUuid }: Names, { seqno, physicalVolum
 
 /** Stands for any device where only what is before it matters. */
 const ANY = deviceKey(volumeId('v-0000000000'), 'top');
-const before = (text: string): string => text.slice(0, -`-${ANY}`.length);
+const HIDDEN = deviceKey(volumeId('v-0000000000'), 'view');
+const before = (text: string, key: DeviceKey): string => text.slice(0, -`-${key}`.length);
 
 /** The name of a device in these commands. */
 export const nameOf = (device: DeviceKey): string => `$n-${device}`;
+
+const uuidOf = (device: DeviceKey): string => `${isTop(device) ? '$u' : '$h'}-${device}`;
 
 /** The name of a store's own device. */
 export function storeDevice(vgName: string, store: StoreName): string {
@@ -128,13 +131,13 @@ type TableStep = Extract<Step, { readonly table: Table }>;
 
 function loadCommands(step: TableStep, names: Names, isNew: boolean, isResumed: boolean): readonly string[] {
   if (isNew && isResumed) return [createCommand(step, names)];
-  const create = `dmsetup create ${nameOf(step.device)} --uuid $u-${step.device} --noudevsync --notable`;
+  const create = `dmsetup create ${nameOf(step.device)} --uuid ${uuidOf(step.device)} --noudevsync --notable`;
   return [...(isNew ? [create] : []), `dmsetup load ${nameOf(step.device)}${tableOptions(step, names)}`];
 }
 
 /** Made with its table, live at once. */
 function createCommand(step: TableStep, names: Names): string {
-  return `dmsetup create ${nameOf(step.device)} --uuid $u-${step.device} --noudevsync${tableOptions(step, names)}`;
+  return `dmsetup create ${nameOf(step.device)} --uuid ${uuidOf(step.device)} --noudevsync${tableOptions(step, names)}`;
 }
 
 function tableOptions({ table, readOnly }: TableStep, names: Names): string {

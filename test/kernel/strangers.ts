@@ -25,7 +25,7 @@ my %known;
 while (1) {
   for my $dir (glob '/sys/block/dm-*') {
     my $uuid = text("$dir/dm/uuid");
-    next if $uuid !~ /^SNAPMERGE-.*-(view|pad|level[0-9]+)$/ || $known{"$dir $uuid"}++;
+    next if $uuid !~ /SNAPMERGE.*-(view|pad|level[0-9]+)$/ || $known{"$dir $uuid"}++;
     next if fork;
     print "$uuid\n";
     my $node = $dir =~ s{^/sys/block/}{/dev/}r;

@@ -40,6 +40,9 @@ const PACKAGES = [
   'iproute2',
   'strace',
   'busybox-static',
+  // They read every device of a node that they find.
+  'mdadm',
+  'parted',
 ];
 
 /** Sparse: what the packages do not fill is room for a test's own files, gone after the next boot. */

@@ -21,7 +21,8 @@ const top = deviceKey(volumeId('v-0000000001'), 'top');
 const VIEW_NAME = `snapmerge-fast-${view}`;
 const TOP_NAME = `snapmerge-fast-${top}`;
 const STORE_ROW = `pool--a-sm_0000000001|LVM-${VG}${LV}|253|0|1|L--w\n`;
-const VIEW_ROW = `${VIEW_NAME}|SNAPMERGE-${VG}-${view}|253|1|1|L--w\n`;
+const HIDDEN = 'LVM-SNAPMERGE00000000000000000000000';
+const VIEW_ROW = `${VIEW_NAME}|${HIDDEN}${VG}-${view}|253|1|1|L--w\n`;
 const TOP_ROW = `${TOP_NAME}|SNAPMERGE-${VG}-${top}|253|2|0|L--w\n`;
 
 interface Rig {
@@ -78,15 +79,15 @@ describe('steps', () => {
     [{ do: 'remove', device: view }, `dmsetup remove --noudevsync ${VIEW_NAME}`],
     [
       { do: 'create', device: view },
-      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} -v --notable --noudevsync`,
+      `dmsetup create ${VIEW_NAME} --uuid ${HIDDEN}${VG}-${view} -v --notable --noudevsync`,
     ],
     [
       { ...linear(view), do: 'make' },
-      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} -v --noudevsync --table 0 8 linear 253:0 16`,
+      `dmsetup create ${VIEW_NAME} --uuid ${HIDDEN}${VG}-${view} -v --noudevsync --table 0 8 linear 253:0 16`,
     ],
     [
       { ...linear(view), do: 'make', readOnly: true },
-      `dmsetup create ${VIEW_NAME} --uuid SNAPMERGE-${VG}-${view} -v --readonly --noudevsync --table 0 8 linear 253:0 16`,
+      `dmsetup create ${VIEW_NAME} --uuid ${HIDDEN}${VG}-${view} -v --readonly --noudevsync --table 0 8 linear 253:0 16`,
     ],
     [linear(view), `dmsetup load ${VIEW_NAME} --table 0 8 linear 253:0 16`],
   ])('%o', async (step, line) => {

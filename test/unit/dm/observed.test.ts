@@ -15,7 +15,8 @@ const top = deviceKey(volumeId('v-0000000001'), 'top');
 const store = storeName('sm_0000000001');
 
 const STORE_ROW = `pool--a-sm_0000000001|LVM-${VG}${LV}|253|0|1|L--w`;
-const VIEW_ROW = `snapmerge-fast-${view}|SNAPMERGE-${VG}-${view}|253|1|1|L--w`;
+const HIDDEN = 'LVM-SNAPMERGE00000000000000000000000';
+const VIEW_ROW = `snapmerge-fast-${view}|${HIDDEN}${VG}-${view}|253|1|1|L--w`;
 const TOP_ROW = `snapmerge-fast-${top}|SNAPMERGE-${VG}-${top}|253|2|0|L--w`;
 
 const listings = (rows: readonly string[], tables: readonly string[], rest: Partial<Listings> = {}): Listings => ({
@@ -40,6 +41,8 @@ describe('what is ours', () => {
 
   test.each([
     ['of another pool', `snapmerge-fast-${view}|SNAPMERGE-${OTHER_VG}-${view}|253|1|1|L--w`],
+    ['of another pool, hidden', `snapmerge-fast-${view}|${HIDDEN}${OTHER_VG}-${view}|253|1|1|L--w`],
+    ['of a volume group that is called so', `x|LVM-${VG}${VG}-${view}|253|1|1|L--w`],
     ['by its name alone', `snapmerge-fast-${view}|CRYPT-x|253|1|1|L--w`],
     ['of an unknown kind', `snapmerge-fast-x|SNAPMERGE-${VG}-v-0000000001-cow|253|1|1|L--w`],
   ])('no device: %s', (_, row) => {

@@ -11,8 +11,9 @@ describe('rules', () => {
   test('match our devices everywhere and stores in our groups only', () => {
     const text = udevRules([group]);
     expect(text).toContain('ATTR{dm/uuid}=="SNAPMERGE-*", GOTO="snapmerge_hide"');
+    expect(text).toContain('ATTR{dm/uuid}=="LVM-SNAPMERGE00000000000000000000000*", GOTO="snapmerge_hide"');
     expect(text).toContain(`ATTR{dm/uuid}=="LVM-${group}*", ATTR{dm/name}=="*-sm_??????????*", GOTO="snapmerge_hide"`);
-    expect(udevRules([])).not.toContain('LVM-');
+    expect(udevRules([])).not.toContain('dm/name');
   });
 
   test('hide before the end and let everything else pass', () => {

@@ -15,14 +15,14 @@ test('a device that is made, loaded and resumed is one command', () => {
   const steps: readonly Step[] = [{ do: 'create', device: view }, load, { do: 'resume', device: view }];
   expect(told(steps)).toEqual([
     '# why',
-    `dmsetup create $n-${view} --uuid $u-${view} --noudevsync --table "0 8 error"`,
+    `dmsetup create $n-${view} --uuid $h-${view} --noudevsync --table "0 8 error"`,
   ]);
 });
 
 test('a device that is not resumed at once, or was there, is not', () => {
   expect(told([{ do: 'create', device: view }, load, { do: 'suspend', device: view }])).toEqual([
     '# why',
-    `dmsetup create $n-${view} --uuid $u-${view} --noudevsync --notable`,
+    `dmsetup create $n-${view} --uuid $h-${view} --noudevsync --notable`,
     `dmsetup load $n-${view} --table "0 8 error"`,
     `dmsetup suspend $n-${view}`,
   ]);
@@ -45,7 +45,7 @@ test('the devices of a store: made and swapped at once, open and closed', () => 
     ]),
   ).toEqual([
     '# why',
-    `dmsetup create $n-${tail} --uuid $u-${tail} --noudevsync --table "0 8 error"`,
+    `dmsetup create $n-${tail} --uuid $h-${tail} --noudevsync --table "0 8 error"`,
     `dmsetup suspend --nolockfs --noflush $n-${tail}`,
     `dmsetup resume --noudevsync $n-${tail}`,
     '# why',
