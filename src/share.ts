@@ -1,41 +1,99 @@
 // Reads and flushes, which cost as much for one as for many who ask: who asks while one is under way waits for the next,
 // with all others who do. What they get was begun after they asked, so every change that they know of is in it.
+//
+// A disk may hang, or LVM's lock be held by somebody: then no more than two are under way, however often it is asked, and
+// who asks is told so in place of waiting for ever.
 
-/** One that takes longer is waited for by those who asked for it, and by nobody else: a disk may hang. */
+import { SnapmergeError } from './errors.ts';
+
+export interface Sharing {
+  /** What cannot be done then, as the beginning of an error: 'Cannot list devices'. */
+  readonly what: string;
+  /** One that takes longer is waited for by those who asked for it, and by nobody else. */
+  readonly patienceMs?: number;
+  /** Who has waited so long gets `unavailable`. Infinity: waits on, for what must come to its end. */
+  readonly limitMs?: number;
+}
+
 const PATIENCE_MS = 10_000;
+const LIMIT_MS = 60_000;
+const MOST_UNDER_WAY = 2;
 
-export function shareNext<T>(work: () => Promise<T>, patienceMs = PATIENCE_MS): () => Promise<T> {
+interface UnderWay {
+  readonly sinceMs: number;
+  /** Resolves when it has ended, however. */
+  readonly end: Promise<void>;
+}
+
+export function shareNext<T>(
+  work: () => Promise<T>,
+  { what, patienceMs = PATIENCE_MS, limitMs = LIMIT_MS }: Sharing,
+): () => Promise<T> {
   /** Until the last one that was begun has ended, or has had its time. */
-  let underWay: Promise<void> | undefined;
+  let last: Promise<void> | undefined;
   let next: Promise<T> | undefined;
+  const underWay = new Set<UnderWay>();
 
   const begin = (): Promise<T> => {
     next = undefined;
     const result = work();
-    const mine = endOrLimit(result, patienceMs);
-    underWay = mine;
+    const one = { sinceMs: performance.now(), end: result.then(nothing, nothing) };
+    underWay.add(one);
+    void one.end.finally(() => underWay.delete(one));
+    const mine = inTime(one.end, patienceMs).then(nothing);
+    last = mine;
     void mine.finally(() => {
-      if (underWay === mine) underWay = undefined;
+      if (last === mine) last = undefined;
     });
-    return result;
+    return limited(result, { what, limitMs });
+  };
+
+  /** Resolves when another may begin. */
+  const turn = async (): Promise<void> => {
+    await last;
+    while (underWay.size >= MOST_UNDER_WAY) {
+      const hungMs = performance.now() - Math.min(...[...underWay].map(({ sinceMs }) => sinceMs));
+      const end = Promise.race([...underWay].map((one) => one.end));
+      if (!(await inTime(end, Math.max(0, limitMs - hungMs)))) {
+        next = undefined;
+        throw noAnswer(what, hungMs);
+      }
+    }
   };
 
   return () => {
     if (next !== undefined) return next;
-    if (underWay === undefined) return begin();
-    next = underWay.then(begin);
+    if (last === undefined && underWay.size < MOST_UNDER_WAY) return begin();
+    next = turn().then(begin);
     return next;
   };
 }
 
-function endOrLimit(result: Promise<unknown>, limitMs: number): Promise<void> {
+/** `unavailable` for who has waited so long; the work itself goes on. */
+export async function limited<T>(
+  result: Promise<T>,
+  { what, limitMs = LIMIT_MS }: Pick<Sharing, 'what' | 'limitMs'>,
+): Promise<T> {
+  if (!(await inTime(result.then(nothing, nothing), limitMs))) throw noAnswer(what, limitMs);
+  return result;
+}
+
+function noAnswer(what: string, sinceMs: number): SnapmergeError {
+  const reason = `no answer for ${Math.round(sinceMs / 1000)} s: a disk hangs, or somebody holds LVM's lock`;
+  return new SnapmergeError('unavailable', `${what}: ${reason}`);
+}
+
+const nothing = (): void => undefined;
+
+/** Whether it ends within so many milliseconds. */
+async function inTime(end: Promise<void>, limitMs: number): Promise<boolean> {
+  if (limitMs === Number.POSITIVE_INFINITY) return end.then(() => true);
   return new Promise((resolve) => {
-    const timer = setTimeout(resolve, limitMs);
+    const timer = setTimeout(() => resolve(false), limitMs);
     timer.unref();
-    const end = (): void => {
+    void end.finally(() => {
       clearTimeout(timer);
-      resolve();
-    };
-    result.then(end, end);
+      resolve(true);
+    });
   });
 }

@@ -250,7 +250,8 @@ function validate(request: z.output<typeof validateRequest>): Reply {
   if (Object.keys(request.mutable_parameters).length > 0) {
     return { message: 'not possible: parameters of a volume cannot be changed' };
   }
-  readVolumeParameters(request.parameters);
+  const parameters = notTaken(request.parameters);
+  if (parameters !== undefined) return { message: `not possible: ${parameters}` };
   return {
     confirmed: {
       volume_context: request.volume_context,
@@ -258,6 +259,17 @@ function validate(request: z.output<typeof validateRequest>): Reply {
       parameters: request.parameters,
     },
   };
+}
+
+/** Why no volume can have these parameters. */
+function notTaken(parameters: Readonly<Record<string, string>>): string | undefined {
+  try {
+    readVolumeParameters(parameters);
+    return undefined;
+  } catch (error) {
+    if (error instanceof SnapmergeError && error.kind === 'invalid') return error.message;
+    throw error;
+  }
 }
 
 async function capacity(pools: Pools, nodeName: string, request: z.output<typeof capacityRequest>): Promise<Reply> {

@@ -21,6 +21,7 @@ export type Capability =
 /** As it arrives: unset parts are null or absent, enums are strings (a number where the value is not known). */
 export const volumeCapability = z.object({
   access_type: z.enum(['block', 'mount']).optional(),
+  block: z.object({}).nullish(),
   mount: z.object({ fs_type: z.string(), mount_flags: z.array(z.string()), volume_mount_group: z.string() }).nullish(),
   access_mode: z.object({ mode: z.union([z.string(), z.number()]) }).nullable(),
 });

@@ -7,7 +7,7 @@ import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
-import { deviceKey, dmName, dmUuid, volumeId } from '../ids.ts';
+import { dmName, dmUuid, entityOf, isTop } from '../ids.ts';
 import { shareNext } from '../share.ts';
 import type { Call, Extent, Kernel, Observed } from './kernel.ts';
 import { HeldOpen, calls } from './kernel.ts';
@@ -46,14 +46,12 @@ const REMOVE_POLL_MS = 50;
 const REMOVE_POLLS = 40;
 /** Refusals of a device that nobody is seen to hold. */
 const REMOVE_ATTEMPTS = 5;
-
-/** Stands for any device where only the common beginning of the pool's device names matters. */
-const NO_DEVICE = deviceKey(volumeId('v-0000000000'), 'top');
+const STATUS_ATTEMPTS = 10;
 
 const LIST_TABLES: Argv = ['dmsetup', 'table'];
 const LIST_INACTIVE: Argv = ['dmsetup', 'table', '--inactive'];
-/** Without --noflush the status of a stranger's thin pool would commit its metadata. */
-const LIST_STATUSES: Argv = ['dmsetup', 'status', '--noflush'];
+/** Of named devices: a status is asked of a device's target, and a stranger's whose disk is dead would never answer. */
+const STATUS: Argv = ['dmsetup', 'status', '--noflush'];
 
 /** Device-mapper as one pool sees it. One value a pool and process: it remembers which device has which number. */
 export function createKernel(options: KernelOptions): Kernel {
@@ -69,8 +67,32 @@ export function createKernel(options: KernelOptions): Kernel {
   let removing = 0;
 
   const devicesNow = async (): Promise<readonly DeviceRow[]> => parseDevices(await listing(exec, LIST_DEVICES));
-  const sharedDevices = shareNext(devicesNow);
-  const listStatuses = shareNext(() => listing(exec, LIST_STATUSES));
+  /** Asked again where a device has gone meanwhile. */
+  async function statusesNow(): Promise<string> {
+    if (index.devices.size === 0) await listRows();
+    for (let attempt = 0; attempt < STATUS_ATTEMPTS; attempt += 1) {
+      const text = await statusesOf(index.devices);
+      if (text !== undefined) return text;
+      await listRows(devicesNow);
+    }
+    return fail('unavailable', `Cannot ask for statuses of pool '${pool}': its devices changed each time`);
+  }
+
+  /** Undefined when one of them has gone. */
+  async function statusesOf(devices: DeviceIndex['devices']): Promise<string | undefined> {
+    // Nothing else has a status of a snapshot.
+    const names = [...devices].flatMap(([key, { name }]) => (showsImage(key) ? [name] : []));
+    const [only, ...more] = names;
+    if (only === undefined) return '';
+    const result = await exec([...STATUS, ...names]);
+    if (result.code !== 0) return undefined;
+    // Of one alone dmsetup does not say the name.
+    return more.length > 0 ? result.stdout : result.stdout.replaceAll(/^(?=.)/gm, `${only}: `);
+  }
+
+  const LISTING = { what: `Cannot list the devices of pool '${pool}'` };
+  const sharedDevices = shareNext(devicesNow, LISTING);
+  const listStatuses = shareNext(statusesNow, LISTING);
 
   async function listRows(devices = sharedDevices): Promise<readonly DeviceRow[]> {
     const before = removals;
@@ -282,12 +304,10 @@ export function createKernel(options: KernelOptions): Kernel {
   }
 
   async function observeOnce(extent: Extent): Promise<Observed | undefined> {
-    const [rows, tables, statuses] = await Promise.all([
-      listRows(devicesNow),
-      listing(exec, LIST_TABLES),
-      extent === 'all' ? listing(exec, LIST_STATUSES) : undefined,
-    ]);
+    const [rows, tables] = await Promise.all([listRows(devicesNow), listing(exec, LIST_TABLES)]);
     const { devices } = indexOf(rows, scope);
+    const statuses = extent === 'all' ? await statusesOf(devices) : undefined;
+    if (extent === 'all' && statuses === undefined) return undefined;
     const loaded = [...devices.values()].some((row) => row.inactive);
     const inactive = loaded ? await listing(exec, LIST_INACTIVE) : '';
     return assemble({ rows, tables, inactive, statuses }, scope);
@@ -295,8 +315,8 @@ export function createKernel(options: KernelOptions): Kernel {
 
   // A whole one each time: listings that begin together agree more often.
   const look: Readonly<Record<Extent, () => Promise<Observed | undefined>>> = {
-    all: shareNext(() => observeOnce('all')),
-    'without-statuses': shareNext(() => observeOnce('without-statuses')),
+    all: shareNext(() => observeOnce('all'), LISTING),
+    'without-statuses': shareNext(() => observeOnce('without-statuses'), LISTING),
   };
 
   return {
@@ -323,14 +343,9 @@ export function createKernel(options: KernelOptions): Kernel {
     },
 
     statuses: async () => {
-      const text = await listStatuses();
-      const ours = dmName(pool, NO_DEVICE).slice(0, -NO_DEVICE.length);
-      const targets = parseTargets(text, (name) => name.startsWith(ours));
-      const keys = new Map([...index.devices].map(([key, row]) => [row.name, key]));
-      const unknown = [...targets.keys()].some((name) => !keys.has(name));
-      const fresh = unknown ? indexOf(await listRows(), scope) : index;
+      const targets = parseTargets(await listStatuses(), () => true);
       const statuses = new Map<DeviceKey, SnapshotStatus>();
-      for (const [key, row] of fresh.devices) {
+      for (const [key, row] of index.devices) {
         const [only, ...more] = targets.get(row.name) ?? [];
         if (only === undefined || more.length > 0) continue;
         if (only.type !== 'snapshot' && only.type !== 'snapshot-merge') continue;
@@ -339,4 +354,9 @@ export function createKernel(options: KernelOptions): Kernel {
       return statuses;
     },
   };
+}
+
+/** What may be a snapshot or a merge: no top, and nothing of a store. */
+function showsImage(key: DeviceKey): boolean {
+  return entityOf(key) !== undefined && !isTop(key);
 }

@@ -1,7 +1,7 @@
 // Records -> families: which images there are, what each hangs on, what is rubbish, and where the records contradict each
 // other. A contradiction stops its family alone. Pure.
 
-import { SnapmergeError, messageOf } from '../errors.ts';
+import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { EntityId, StoreName, VolumeId } from '../ids.ts';
 import { isVolumeId } from '../ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
@@ -64,6 +64,7 @@ export function buildForest(stores: readonly StoreReport[]): Forest {
   };
   for (const report of stores) {
     try {
+      if (report.trouble !== undefined) fail('contradiction', report.trouble);
       const record = readTags(report.store, report.tags);
       readable.set(record.family, [...(readable.get(record.family) ?? []), record]);
     } catch (error) {

@@ -61,7 +61,8 @@ async function oneTurn(ctx: Context, id: VolumeId): Promise<boolean> {
     return false;
   }
   if ((await confirmLosses(ctx, family)) || (await writeLosses(ctx, report, family))) return true;
-  await tidy(ctx, family);
+  // What was just settled or swept is read again before anything is built on it.
+  if (await tidy(ctx, family)) return true;
   return takeTurn(ctx, { report, forest, family });
 }
 
@@ -90,8 +91,6 @@ async function writeLosses(ctx: Context, report: PoolReport, family: Family): Pr
 
 /** True when something was committed, so that there may be more to do. */
 async function takeTurn(ctx: Context, { report, forest, family }: Omit<FamilyState, 'node'>): Promise<boolean> {
-  // What was just settled or swept is read again before anything is built on it.
-  if (family.settled.length > 0 || family.rubbish.length > 0) return true;
   const nodes = [...family.nodes.values()];
   for (const node of nodes) {
     const { restore, merging } = node.record;
@@ -335,7 +334,7 @@ async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Pr
     const status = statuses.get(device);
     if (status?.state !== 'counts') continue;
     const size = fittingSize(toBytes(status.used), report.extent);
-    if (size < storeReport(report, store).size) await shrinkStore(ctx, store, size);
+    if (size < storeReport(report, store).size) await shrinkStore(ctx, family.id, store, size);
   }
 }
 

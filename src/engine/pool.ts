@@ -9,6 +9,7 @@ import type { Kernel, Observed } from '../dm/kernel.ts';
 import { ofFamily } from '../dm/converge.ts';
 import { plan } from '../dm/plan.ts';
 import { nested } from '../dm/tails.ts';
+import type { ErrorKind } from '../errors.ts';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
@@ -76,6 +77,9 @@ export interface PoolEngine extends Engine {
 const ROOM_LIMIT_MS = 20_000;
 /** And one for what there is to be had, which is asked right after a deletion: what goes counts as gone. */
 const CAPACITY_LIMIT_MS = 5_000;
+
+/** What may go wrong after a commit; other kinds of error are found before it. */
+const FAILS_LATE: ReadonlySet<ErrorKind> = new Set(['internal', 'precondition', 'contradiction', 'exhausted']);
 
 export function createPoolEngine(ports: PoolPorts): PoolEngine {
   const { lvm: owing, flushOwed } = oweFlushes(ports.lvm);
@@ -153,10 +157,28 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     return result;
   };
 
+  /**
+   * Once a thing is decided, its making fails for good no more: whoever asked would believe that there is nothing, and nobody
+   * would ever delete it. Asked again, it is there.
+   */
+  const decided = async <T>(work: () => Promise<T>, isThere: (state: PoolState) => boolean): Promise<T> => {
+    try {
+      return await work();
+    } catch (error) {
+      const kind = error instanceof SnapmergeError ? error.kind : 'internal';
+      if (!FAILS_LATE.has(kind) || !(await readPool(ctx).then(isThere, () => true))) throw error;
+      throw new SnapmergeError('unavailable', messageOf(error), { cause: error });
+    }
+  };
+
   return {
     pool: ctx.pool,
     vg: ctx.vg,
-    createVolume: (request) => durable(() => withRoom(() => createVolume(ctx, request))),
+    createVolume: (request) =>
+      decided(
+        () => durable(() => withRoom(() => createVolume(ctx, request))),
+        (state) => volumeByName(state, request.name) !== undefined,
+      ),
     deleteVolume: (id) => durable(() => deleteVolume(ctx, id)),
     getVolume: (id) => getVolume(ctx, monitor, id),
     findVolume: async (name) => {
@@ -170,7 +192,11 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       await background.quiet(CAPACITY_LIMIT_MS);
       return capacity(ctx, layout);
     },
-    createSnapshot: (volume, name) => durable(() => withRoom(() => createSnapshot(ctx, volume, name))),
+    createSnapshot: (volume, name) =>
+      decided(
+        () => durable(() => withRoom(() => createSnapshot(ctx, volume, name))),
+        (state) => snapshotByName(state, name) !== undefined,
+      ),
     deleteSnapshot: (id) => durable(() => deleteSnapshot(ctx, id)),
     getSnapshot: (id) => getSnapshot(ctx, id),
     findSnapshot: async (name) => {

@@ -36,14 +36,15 @@ export async function putRightFor(ctx: Context, { forest }: PoolState, id: Entit
 
 /**
  * Under the family's lock: nothing is left of what was begun and not ended. What counts because of another is settled before
- * that other may be swept away.
+ * that other may be swept away. True when records have changed.
  */
-export async function tidy(ctx: Context, family: Family): Promise<void> {
+export async function tidy(ctx: Context, family: Family): Promise<boolean> {
   await settle(ctx, family);
   await convergeFamily(ctx, family);
   await beginFailedAnew(ctx, family);
-  await sweepFamily(ctx, family);
+  const isSwept = await sweepFamily(ctx, family);
   ctx.unsettled.delete(family.id);
+  return isSwept || family.settled.length > 0;
 }
 
 /** The family and the node as they are now. */

@@ -3,7 +3,7 @@
 
 import type { Kernel } from '../dm/kernel.ts';
 import type { Lvm, PoolReport } from '../lvm/lvm.ts';
-import { shareNext } from '../share.ts';
+import { limited, shareNext } from '../share.ts';
 
 export interface SharedReports {
   readonly lvm: Lvm;
@@ -58,13 +58,16 @@ export function shareReports(lvm: Lvm, kernel: Kernel, monotonicMs: () => number
       if (underWay?.number === beginning.number) underWay = undefined;
     }
   };
+  const REPORT = { what: 'Cannot read the records of LVM' };
   const report = shareNext(() => {
     reports += 1;
     const beginning = { number: reports, changes, atMs: monotonicMs() };
     const reading = read(beginning);
-    underWay = { ...beginning, report: reading };
+    underWay = { ...beginning, report: limited(reading, REPORT) };
+    // Whether anybody has joined or not.
+    underWay.report.catch(() => undefined);
     return reading;
-  });
+  }, REPORT);
 
   return {
     forget: () => {

@@ -5,7 +5,7 @@ import { waitsWhenFull } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
-import type { StoreName } from '../ids.ts';
+import type { StoreName, VolumeId } from '../ids.ts';
 import { STORE_PREFIX, storeName } from '../ids.ts';
 import type { PoolReport, StoreReport } from '../lvm/lvm.ts';
 import type { StoreRecord } from '../lvm/record.ts';
@@ -146,12 +146,22 @@ export async function extendStore(ctx: Context, store: StoreName, size: Bytes): 
   ctx.sizes.set(store, size);
 }
 
-/** Smaller, durably, before its extents are given to another: no cut may bring back a store that they belonged to. */
-export async function shrinkStore(ctx: Context, store: StoreName, size: Bytes): Promise<void> {
-  await ctx.lvm.shrink(store, size);
+/**
+ * Smaller, durably, before its extents are given to another: no cut may bring back a store that they belonged to. Where LVM
+ * refuses it is nobody's failure: false, and another time.
+ */
+export async function shrinkStore(ctx: Context, family: VolumeId, store: StoreName, size: Bytes): Promise<boolean> {
+  try {
+    await ctx.lvm.shrink(store, size);
+  } catch (error) {
+    ctx.left.add(family);
+    ctx.log.warn({ family, store, error: messageOf(error) }, 'cannot shrink a store yet');
+    return false;
+  }
   ctx.sizes.set(store, size);
   await ctx.lvm.flush();
   ctx.log.info({ store, to: size.toString() }, 'shrank a store');
+  return true;
 }
 
 /** Runs `work` with a fresh token whose stores no sweep takes for rubbish. */

@@ -2,19 +2,43 @@
 // reads. Never a store whose records are in doubt: those families are not even handed here.
 
 import type { Family } from '../dm/family.ts';
+import { messageOf } from '../errors.ts';
 import type { StoreName } from '../ids.ts';
+import { mergedTag } from '../lvm/tags.ts';
 import type { Context } from './context.ts';
+import { commit } from './stores.ts';
 
-/** After converge: nothing of ours lies on rubbish any more. Leaves first, so that a crash between two leaves a true tree. */
-export async function sweepFamily(ctx: Context, family: Family): Promise<void> {
+/**
+ * After converge: nothing of ours lies on rubbish any more. Leaves first, so that a crash between two leaves a true tree.
+ * A store that LVM does not remove, because somebody has it open, is nobody's failure: it is written down as nobody's home,
+ * hangs on nothing from then on, and goes another time. True when anything has changed.
+ */
+export async function sweepFamily(ctx: Context, family: Family): Promise<boolean> {
   const undecided = family.undecided.filter(({ token }) => !ctx.underWay.has(token)).map(({ store }) => store);
   const stores: readonly StoreName[] = [...undecided, ...family.rubbish];
-  if (stores.length === 0) return;
+  let removed = 0;
+  let renounced = 0;
   for (const store of stores) {
-    await ctx.lvm.remove(store);
-    ctx.measured.delete(store);
-    ctx.log.info({ store, family: family.id }, 'sweep');
+    try {
+      await ctx.lvm.remove(store);
+      removed += 1;
+      ctx.measured.delete(store);
+      ctx.log.info({ store, family: family.id }, 'sweep');
+    } catch (error) {
+      ctx.log.warn({ store, family: family.id, error: messageOf(error) }, 'cannot remove a store yet');
+      ctx.left.add(family.id);
+      if (!isNobodys(family, store)) {
+        await commit(ctx, store, [mergedTag], []);
+        renounced += 1;
+      }
+    }
   }
   // Their extents must not be given out again while a power cut could still bring the old metadata back.
-  await ctx.lvm.flush();
+  if (removed > 0) await ctx.lvm.flush();
+  return removed + renounced > 0;
+}
+
+/** Counts for nothing, whatever it hangs on. */
+function isNobodys({ records, undecided }: Family, store: StoreName): boolean {
+  return records.get(store)?.merged === true || undecided.some((one) => one.store === store);
 }

@@ -5,7 +5,7 @@ import { SnapmergeError, fail } from '../errors.ts';
 import type { Exec, ExecResult } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import type { StoreName } from '../ids.ts';
-import { shareNext } from '../share.ts';
+import { limited, shareNext } from '../share.ts';
 import { bytes, formatBytes } from '../units.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
 import { findGroups, pickGroup } from './disks.ts';
@@ -53,6 +53,8 @@ const NEW_STORE = [
 
 const MUCH_METADATA = 32n * 1024n * 1024n;
 
+/** The headers say no more than that nothing has changed: a disk that takes longer is asked by LVM itself. */
+const STAMP_MS = 2000;
 /** While disks stay missing, how often to look for them again. */
 const LOOK_AGAIN_MS = 30_000;
 
@@ -173,18 +175,28 @@ export function createLvm(options: LvmOptions): LvmCommands {
   }
 
   // One that begins after they asked is as good for many as for one.
-  const flush = shareNext(async () => {
-    try {
-      await output(exec, ['sync', ...(await disks())]);
-    } catch (cause) {
-      throw new SnapmergeError('internal', `Cannot flush the disks of volume group '${vgName}'`, { cause });
-    }
-  });
+  const what = `Cannot flush the disks of volume group '${vgName}'`;
+  const flush = shareNext(
+    async () => {
+      try {
+        await output(exec, ['sync', ...(await disks())]);
+      } catch (cause) {
+        throw new SnapmergeError('internal', what, { cause });
+      }
+    },
+    // What is written back may take a slow disk longer than any limit, and has to come to its end.
+    { what, limitMs: Number.POSITIVE_INFINITY },
+  );
 
   return {
     disks,
     report,
-    stamp: async () => stamp?.(await disks()),
+    stamp: async () =>
+      stamp === undefined
+        ? undefined
+        : limited(stamp(await disks()), { what: 'Cannot read metadata headers', limitMs: STAMP_MS }).catch(
+            () => undefined,
+          ),
 
     create: async (store, size, layout, tags) => {
       const args = (on: readonly string[]): readonly string[] => [

@@ -16,6 +16,8 @@ export interface StoreReport {
   readonly layout: Layout;
   /** A disk under it is missing or has failed. */
   readonly damaged: boolean;
+  /** Why nothing that its tags say can be relied on: somebody has made another thing of it. */
+  readonly trouble?: string;
 }
 
 export interface PhysicalVolume {

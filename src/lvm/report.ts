@@ -59,6 +59,10 @@ const REPORT = z.object({
 
 type Volume = z.infer<typeof VOLUME>;
 
+const LAYOUTS: readonly Layout[] = ['raid1', 'striped', 'linear'];
+/** Of what the driver makes: anything else beside them is somebody's conversion. */
+const OUR_WORDS: ReadonlySet<string> = new Set(['raid', ...LAYOUTS]);
+
 /** The tag of a store, decided or not: what LVM's own tools show of it begins so. */
 export function isOurTag(tag: string): boolean {
   return tag === 'snapmerge' || tag.startsWith('sm.');
@@ -71,7 +75,7 @@ export function parseReport(text: string, vgName: string): PoolReport | undefine
   const group = section?.vg?.[0];
   if (section === undefined || group === undefined) return undefined;
   const volumes = section.lv ?? [];
-  const stores = volumes.flatMap((volume) => storeOf(volume) ?? []);
+  const stores = onceEach(volumes.flatMap((volume) => storeOf(volume) ?? []));
   const disks = section.pv ?? [];
   // LVM counts them all, and gives out nothing on a disk that does not answer.
   const outOfReach = disks.reduce((sum, disk) => sum + (disk.pv_missing ? disk.pv_free : 0n), 0n);
@@ -116,24 +120,32 @@ function storeOf(volume: Volume): StoreReport | undefined {
     tags,
     size: volume.lv_size,
     active: isActive(volume.lv_active),
-    layout: layoutOf(volume),
+    ...layoutOf(volume),
     damaged: isDamaged(volume.lv_health_status),
   };
+}
+
+/** LVM lists one twice where two groups, or two copies of a disk, have one name: nobody knows which of them is meant. */
+function onceEach(stores: readonly StoreReport[]): readonly StoreReport[] {
+  const byName = Map.groupBy(stores, ({ store }) => store);
+  return [...byName.values()].flatMap(([first, ...others]) => {
+    if (first === undefined || others.length === 0) return first ?? [];
+    return { ...first, trouble: `Cannot use store '${first.store}': LVM lists it ${others.length + 1} times` };
+  });
 }
 
 function isActive(text: string): boolean {
   return text === '1' || text === 'active';
 }
 
-function layoutOf(volume: Volume): Layout {
-  const words = volume.lv_layout.split(',');
-  if (words.includes('raid1')) return 'raid1';
-  if (words.includes('striped')) return 'striped';
-  if (words.includes('linear')) return 'linear';
-  return fail(
-    'contradiction',
-    `Cannot use store '${volume.lv_name}': its layout is '${volume.lv_layout}', want linear, striped or raid1`,
-  );
+/** One that somebody has converted, for example to a cached one, is a trouble of its family and of no other. */
+function layoutOf({ lv_name: name, lv_layout: text }: Volume): Pick<StoreReport, 'layout' | 'trouble'> {
+  const words = text.split(',');
+  const known = LAYOUTS.find((layout) => words.includes(layout));
+  const isOurs = words.every((word) => OUR_WORDS.has(word));
+  if (known !== undefined && isOurs) return { layout: known };
+  const trouble = `Cannot use store '${name}': its layout is '${text}', want linear, striped or raid1`;
+  return { layout: known ?? 'linear', trouble };
 }
 
 /** A raid1 made without an initial copy may report mismatches in what was never written: no damage. */

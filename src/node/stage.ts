@@ -7,9 +7,8 @@ import type { Capability } from '../csi/capability.ts';
 import { requiredPath, requiredText, stringMap } from '../csi/fields.ts';
 import { DEFAULT_FS_TYPE, FS_TYPE_CONTEXT, isFsType } from '../csi/fstype.ts';
 import type { FsType } from '../csi/fstype.ts';
-import type { ActiveVolume } from '../engine/engine.ts';
+import type { ActiveVolume, Volume } from '../engine/engine.ts';
 import { fail } from '../errors.ts';
-import type { VolumeId } from '../ids.ts';
 import type { Reply } from '../rpc.ts';
 import { formatBytes } from '../units.ts';
 import { blockTargetsOf, isMountOf, mountsOf, requireVolume } from './context.ts';
@@ -51,9 +50,9 @@ export async function stage(context: NodeContext, request: z.output<typeof stage
     }
     if (staged === undefined) {
       await refuseOtherUse(context, active, path);
-      await stageMount(context, active, volume.id, path, capability, asked);
+      await stageMount(context, active, volume, path, capability, asked);
     } else {
-      requireSame(staged, active, path, capability, asked);
+      requireSame(staged, active, path, capability, required(volume, asked));
       if (!isReadOnly(staged)) await grow(context, active, path);
     }
     return {};
@@ -97,6 +96,11 @@ function requireSame(
   }
 }
 
+/** What was made from a snapshot or a volume has the file system of that, whatever its class says. */
+function required({ source }: Volume, asked: FsType | undefined): FsType | undefined {
+  return source === undefined ? asked : undefined;
+}
+
 function isReadOnlyMode({ mode }: MountCapability): boolean {
   return mode === 'reader';
 }
@@ -104,7 +108,7 @@ function isReadOnlyMode({ mode }: MountCapability): boolean {
 async function stageMount(
   context: NodeContext,
   active: ActiveVolume,
-  volume: VolumeId,
+  volume: Volume,
   path: string,
   capability: MountCapability,
   asked: FsType | undefined,
@@ -122,13 +126,13 @@ async function stageMount(
 async function ensureFilesystem(
   { exec, files }: NodeContext,
   { path, size }: ActiveVolume,
-  volume: VolumeId,
+  volume: Volume,
   asked: FsType | undefined,
 ): Promise<FsType> {
   const content = await probe(exec, files, path, size);
-  if (await mayFormat(files, path, size, volume, content)) {
+  if (await mayFormat(files, path, size, volume.id, content)) {
     const fsType = asked ?? DEFAULT_FS_TYPE;
-    await format(exec, files, path, size, volume, fsType);
+    await format(exec, files, path, size, volume.id, fsType);
     return fsType;
   }
   if (content.holds !== 'filesystem') {
@@ -137,13 +141,14 @@ async function ensureFilesystem(
       `Cannot stage as a file system: the volume holds ${describe(content)}, and is not formatted over it`,
     );
   }
-  if (asked !== undefined && asked !== content.fsType) {
+  const wanted = required(volume, asked);
+  if (wanted !== undefined && wanted !== content.fsType) {
     fail(
       'precondition',
-      `Cannot stage with ${asked}: the volume holds ${content.fsType}, and is not formatted over it`,
+      `Cannot stage with ${wanted}: the volume holds ${content.fsType}, and is not formatted over it`,
     );
   }
-  await takeMarkAway(files, path, size, volume);
+  await takeMarkAway(files, path, size, volume.id);
   return content.fsType;
 }
 

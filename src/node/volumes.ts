@@ -6,7 +6,7 @@ import { locateVolume, requireHere } from '../csi/handles.ts';
 import { capacityRange, lookedUpPath, requiredText, sizeRange } from '../csi/fields.ts';
 import { isFsType } from '../csi/fstype.ts';
 import type { ActiveVolume, Engine } from '../engine/engine.ts';
-import { fail } from '../errors.ts';
+import { SnapmergeError, fail } from '../errors.ts';
 import { deviceKey, dmUuid } from '../ids.ts';
 import type { VolumeId } from '../ids.ts';
 import { maxBytes } from '../units.ts';
@@ -96,14 +96,17 @@ export async function expand(context: NodeContext, request: z.output<typeof expa
     );
   }
   // Also for one that has the size in its records already: whether the kernel shows that, the engine sees to.
-  const size = await engine.expandVolume(
-    volume.id,
-    maxBytes(range?.required ?? volume.size, volume.size),
-    range?.limit,
-  );
+  const required = maxBytes(range?.required ?? volume.size, volume.size);
+  const size = await engine.expandVolume(volume.id, required, range?.limit).catch(askAgain);
   const active = await engine.active(volume.id);
   if (active !== undefined) await growWhereMounted(context, active);
   return { capacity_bytes: size.toString() };
+}
+
+/** What stands in the way now may go: after FAILED_PRECONDITION the kubelet would never ask again. */
+function askAgain(error: unknown): never {
+  const heals = error instanceof SnapmergeError && (error.kind === 'precondition' || error.kind === 'contradiction');
+  throw heals ? new SnapmergeError('busy', error.message, { cause: error }) : error;
 }
 
 // A file system that is mounted read-only grows when it is next staged for writing.

@@ -3,7 +3,7 @@
 
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { Host } from '../../src/host.ts';
-import type { DeviceKey, VgUuid } from '../../src/ids.ts';
+import type { DeviceKey, StoreName, VgUuid } from '../../src/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 
 export const BLOCK_BYTES = 4096;
@@ -34,8 +34,8 @@ export interface Rig {
 export interface Strangers {
   /** While `work` goes on, somebody opens every view, pad and level, again and again, reads a little and closes it. */
   readonly lookThroughout: <T>(work: () => Promise<T>) => Promise<T>;
-  /** Opens the device and keeps it open until that is called which it resolves with. */
-  readonly hold: (device: DeviceKey) => Promise<() => Promise<void>>;
+  /** Opens a device, or a store's own, and keeps it open until that is called which it resolves with. */
+  readonly hold: (device: DeviceKey | StoreName) => Promise<() => Promise<void>>;
 }
 
 /** What `lookThroughout` opens: what shows an image, and is not mounted. */

@@ -1,12 +1,13 @@
 // The contract where the node is full of other programs: they open every device that they find, read it, and hold it open as
 // long as they like. Nothing that a user or the driver asks for may fail or wait for that.
 
+import { heldStores } from '../../src/dm/table.ts';
 import { deviceKey } from '../../src/ids.ts';
-import type { DeviceKey } from '../../src/ids.ts';
+import type { DeviceKey, SnapshotId, StoreName } from '../../src/ids.ts';
 import type { Scenario } from './scenario.ts';
-import { finish } from './scenario.ts';
+import { finish, killDriver } from './scenario.ts';
 import type { ContractCase } from './suite.ts';
-import { fork, restore, right, scribble, snapshot, stage, tidy, unstage, volume } from './suite.ts';
+import { drop, fork, restore, right, scribble, snapshot, stage, tidy, unstage, volume } from './suite.ts';
 
 async function shown(s: Scenario, key: DeviceKey): Promise<string | undefined> {
   const device = (await s.rig.kernel.observe()).devices.get(key);
@@ -93,4 +94,53 @@ export const STRANGERS: readonly ContractCase[] = [
       same(await shown(s, view), undefined, 'the view that nobody holds open any more');
     },
   },
+  {
+    name: 'a store that somebody keeps open fails no deletion, snapshot, restore, staging or expansion, and goes when it is closed',
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const monday = await snapshot(s, id);
+      const first = await storeOf(s, monday);
+      const releases = [await s.rig.strangers.hold(first)];
+      await scribble(s, id, 5);
+      const tuesday = await snapshot(s, id);
+      await scribble(s, id, 9);
+      releases.push(await s.rig.strangers.hold(await storeOf(s, tuesday)));
+      // Nothing reads it: it goes, but for its store.
+      await drop(s, monday);
+      await right(s);
+      await scribble(s, id, 2);
+      const wednesday = await snapshot(s, id);
+      await scribble(s, id, 7);
+      // Merged away, and held open: the restore ends all the same.
+      await unstage(s, id);
+      await restore(s, id, tuesday);
+      await stage(s, id);
+      await finish(s);
+      await right(s);
+      const look = await fork(s, wednesday);
+      await scribble(s, look, 3);
+      await drop(s, look);
+      await right(s);
+      // What is left of them is nobody's, also for a driver that starts anew.
+      await killDriver(s);
+      await right(s);
+      for (const release of releases) await release();
+      await s.engine.retry();
+      same(await isThere(s, first), false, 'the store of what was deleted, when nobody holds it open any more');
+      await right(s);
+      await tidy(s, 3);
+    },
+  },
 ];
+
+/** Of a snapshot that is shown. */
+async function storeOf(s: Scenario, id: SnapshotId): Promise<StoreName> {
+  const [store] = heldStores((await s.rig.kernel.observe()).devices.get(deviceKey(id, 'view'))?.live);
+  if (store === undefined) throw new Error(`The view of '${id}' holds no store`);
+  return store;
+}
+
+async function isThere(s: Scenario, store: StoreName): Promise<boolean> {
+  return (await s.rig.lvm.report()).stores.some((one) => one.store === store);
+}

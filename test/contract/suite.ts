@@ -118,7 +118,7 @@ async function clone(s: Scenario, from: VolumeId): Promise<VolumeId> {
   return made.id;
 }
 
-async function drop(s: Scenario, id: EntityId): Promise<void> {
+export async function drop(s: Scenario, id: EntityId): Promise<void> {
   for (const model of s.model.volumes.values()) {
     if (model.id !== id) continue;
     if (model.active) await unstage(s, model.id);

@@ -133,7 +133,7 @@ export async function guestRig(guest: Guest): Promise<GuestRig> {
       await guest.boot();
       parts = await openPorts(exec);
     },
-    strangers: guestStrangers(guest, () => parts),
+    strangers: guestStrangers(guest, VG, () => parts),
     notices: () => [],
     empty: async () => {
       await emptyPool(guest);

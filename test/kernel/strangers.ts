@@ -1,7 +1,7 @@
 // Other programs of a guest, as the contract's cases want them: processes that open devices of the pool, in its kernel.
 
-import { dmUuid } from '../../src/ids.ts';
-import type { VgUuid } from '../../src/ids.ts';
+import { dmName, isDeviceKey, poolName } from '../../src/ids.ts';
+import type { DeviceKey, StoreName } from '../../src/ids.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import type { Rig, Strangers } from '../contract/rig.ts';
@@ -42,21 +42,28 @@ while (1) {
 `;
 
 const HOLDER = String.raw`
-my ($uuid) = @ARGV;
-for my $file (glob '/sys/block/dm-*/dm/uuid') {
+my ($name) = @ARGV;
+for my $file (glob '/sys/block/dm-*/dm/name') {
   open my $handle, '<', $file or next;
   chomp(my $found = <$handle> // '');
-  next if $found ne $uuid;
-  my $node = $file =~ s{^/sys/block/(.*)/dm/uuid$}{/dev/$1}r;
+  next if $found ne $name;
+  my $node = $file =~ s{^/sys/block/(.*)/dm/name$}{/dev/$1}r;
   open my $device, '<', $node or die "open $node: $!
 ";
   sleep 100000;
 }
-die "no device has the uuid $uuid
+die "no device has the name $name
 ";
 `;
 
-export function guestStrangers(guest: Guest, rig: () => Pick<Rig, 'kernel'> & { readonly vg: VgUuid }): Strangers {
+const POOL = poolName('test');
+
+/** In the kernel. */
+function nameOf(group: string, held: DeviceKey | StoreName): string {
+  return isDeviceKey(held) ? dmName(POOL, held) : `${group}-${held}`;
+}
+
+export function guestStrangers(guest: Guest, group: string, rig: () => Pick<Rig, 'kernel'>): Strangers {
   return {
     lookThroughout: async (work) => {
       const ending = new AbortController();
@@ -81,10 +88,13 @@ export function guestStrangers(guest: Guest, rig: () => Pick<Rig, 'kernel'> & { 
       }
     },
     hold: async (device) => {
-      const openers = async (): Promise<number> => (await rig().kernel.observe()).devices.get(device)?.openCount ?? 0;
+      const openers = async (): Promise<number> => {
+        const { devices, stores } = await rig().kernel.observe();
+        return (isDeviceKey(device) ? devices.get(device) : stores.get(device))?.openCount ?? 0;
+      };
       const before = await openers();
       const ending = new AbortController();
-      const holding = guest.exec(['perl', '-e', HOLDER, dmUuid(rig().vg, device)], { signal: ending.signal });
+      const holding = guest.exec(['perl', '-e', HOLDER, nameOf(group, device)], { signal: ending.signal });
       await until(`'${device}' is held open`, async () => (await openers()) > before);
       return async () => {
         ending.abort();

@@ -67,8 +67,8 @@ export function simRig(world: World, vg: Rig['vg']): Rig {
         }
       },
       hold: (device) => {
-        world.user.open(device);
-        return Promise.resolve(() => Promise.resolve(world.user.close(device)));
+        world.stranger.open(device);
+        return Promise.resolve(() => Promise.resolve(world.stranger.close(device)));
       },
     },
     notices: (living) =>

@@ -1,7 +1,8 @@
 // The other programs of the node: they open any device they find, read a little and close it again. Whoever's read waits has
 // the device open until it is answered, and nothing else ends that.
 
-import type { DeviceKey } from '../../src/ids.ts';
+import type { DeviceKey, StoreName } from '../../src/ids.ts';
+import { isDeviceKey } from '../../src/ids.ts';
 import { Stuck, refuse } from './errors.ts';
 import type { Io } from './io.ts';
 import type { Device, Machine, QueuedRead } from './machine.ts';
@@ -9,6 +10,9 @@ import type { Device, Machine, QueuedRead } from './machine.ts';
 export interface Stranger {
   /** Opens the device, reads one block of 4 KiB, and closes it; false when it waits in that. */
   readonly look: (device: DeviceKey, block: number) => boolean;
+  /** Has a device, or a store's own, open until it closes it. */
+  readonly open: (held: DeviceKey | StoreName) => void;
+  readonly close: (held: DeviceKey | StoreName) => void;
   /** How many wait. */
   readonly waiting: () => number;
 }
@@ -23,8 +27,16 @@ export function createStranger(m: Machine, io: Io): Stranger {
       m.readers.push(read);
       return false;
     },
+    open: (held) => void (find(m, held).openers += 1),
+    close: (held) => void (find(m, held).openers -= 1),
     waiting: () => m.readers.length,
   };
+}
+
+function find(m: Machine, held: DeviceKey | StoreName): Pick<Device, 'openers'> {
+  return (
+    (isDeviceKey(held) ? m.devices.get(held) : m.stores.get(held)) ?? refuse(`Cannot open ${held}: no such device`)
+  );
 }
 
 /** Those who are answered close the device. */

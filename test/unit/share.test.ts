@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
+import type { Sharing } from '../../src/share.ts';
 import { shareNext } from '../../src/share.ts';
 
 /** Reads that end when they are told to, each with the number of its beginning. */
-function reads(patienceMs?: number) {
+function reads(sharing: Partial<Sharing> = {}) {
   const ends: { readonly done: () => void; readonly fail: () => void }[] = [];
   const read = shareNext(
     () =>
@@ -10,7 +11,7 @@ function reads(patienceMs?: number) {
         const number = ends.length + 1;
         ends.push({ done: () => resolve(number), fail: () => reject(new Error(`read ${number}`)) });
       }),
-    patienceMs,
+    { what: 'Cannot read', ...sharing },
   );
   const begun = (count: number): Promise<void> => expect.poll(() => ends.length).toBe(count);
   return { begun, ends, read };
@@ -57,7 +58,7 @@ test('a failure is of those who shared it, and the next begins all the same', as
 });
 
 test('one that hangs is waited for by those who asked for it alone', async () => {
-  const { begun, ends, read } = reads(20);
+  const { begun, ends, read } = reads({ patienceMs: 20 });
   const hung = read();
   const second = read();
   await begun(2);
@@ -75,4 +76,39 @@ test('one that hangs is waited for by those who asked for it alone', async () =>
   await begun(4);
   ends[3]?.done();
   expect(await fourth).toBe(4);
+});
+
+test('of those that hang two are under way at most, and who asks is told', async () => {
+  const { begun, ends, read } = reads({ patienceMs: 5, limitMs: 50 });
+  const asked = Promise.allSettled([read(), read(), read(), read()]);
+  await begun(2);
+  for (const { status } of await asked) expect(status).toBe('rejected');
+  const again = read();
+  await expect(again).rejects.toMatchObject({ kind: 'unavailable' });
+  await expect(again).rejects.toThrow(/^Cannot read: no answer for \d+ s: a disk hangs, or somebody holds LVM's lock$/);
+  expect(ends).toHaveLength(2);
+  // One that has ended makes room for another.
+  ends[0]?.done();
+  await Promise.resolve();
+  const last = read();
+  await begun(3);
+  ends[2]?.done();
+  expect(await last).toBe(3);
+});
+
+test('what must come to its end is waited for, and begun no more often either', async () => {
+  const { begun, ends, read } = reads({ patienceMs: 5, limitMs: Number.POSITIVE_INFINITY });
+  const first = read();
+  const second = read();
+  await begun(2);
+  const third = read();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(ends).toHaveLength(2);
+  ends[0]?.done();
+  expect(await first).toBe(1);
+  await begun(3);
+  ends[1]?.done();
+  ends[2]?.done();
+  expect(await second).toBe(2);
+  expect(await third).toBe(3);
 });

@@ -256,6 +256,11 @@ describe('the other calls on volumes', () => {
     expect(at(multi, 'confirmed')).toBeNull();
     expect(at(multi, 'message')).toContain('MULTI_NODE_MULTI_WRITER');
     expect(at(await ask({ volume_capabilities: [MOUNT, BLOCK] }), 'confirmed')).toBeNull();
+    const raw = await ask({ volume_capabilities: [BLOCK] });
+    expect(at(raw, 'confirmed', 'volume_capabilities', 0, 'block')).toEqual({});
+    const unknown = await ask({ parameters: { colour: 'red' } });
+    expect(at(unknown, 'confirmed')).toBeNull();
+    expect(at(unknown, 'message')).toContain('colour');
     expect((await refusal(ask({ volume_capabilities: [] }))).kind).toBe('invalid');
     expect((await refusal(ask({ volume_id: 'nonsense' }))).kind).toBe('not-found');
   });

@@ -8,7 +8,7 @@ import { HeldOpen } from '../../../src/dm/kernel.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { onDevice, onStore } from '../../../src/dm/table.ts';
 import { SnapmergeError } from '../../../src/errors.ts';
-import { deviceKey, poolName, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
+import { deviceKey, poolName, snapshotId, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
 import { sectors } from '../../../src/units.ts';
 import type { Answer, ScriptedExec } from '../scripted-exec.ts';
 import { scriptedExec } from '../scripted-exec.ts';
@@ -330,7 +330,7 @@ describe('observe', () => {
     const plain = rig(answers);
     await plain.kernel.observe();
     expect(plain.script.calls).toHaveLength(3);
-    expect(plain.script.lines()).toContain('dmsetup status --noflush');
+    expect(plain.script.lines()).toContain(`dmsetup status --noflush ${VIEW_NAME}`);
 
     const loaded = rig((line) => {
       if (isInfo(line)) return VIEW_ROW.replace('L--w', '-I-w');
@@ -374,13 +374,40 @@ describe('observe', () => {
 });
 
 describe('statuses', () => {
-  test('are one command once the devices are known', async () => {
-    const text = `${VIEW_NAME}: 0 8 snapshot 16/64 16\n${TOP_NAME}: 0 8 linear\npool--a-sm_0000000001: 0 8 linear\n`;
-    const one = rig((line) => (isInfo(line) ? STORE_ROW + VIEW_ROW + TOP_ROW : text));
-    const expected = new Map([[view, { state: 'counts', used: 16n, total: 64n, metadata: 16n }]]);
-    expect(await one.kernel.statuses()).toEqual(expected);
+  const snapshot = snapshotId('s-0000000001');
+  const OTHER_NAME = `snapmerge-fast-${snapshot}-view`;
+  const OTHER_ROW = `${OTHER_NAME}|${HIDDEN}${VG}-${snapshot}-view|253|3|1|L--w\n`;
+  const THEIRS = 'theirs-pool|LVM-somebody|253|9|1|L--w\n';
+  const counts = { state: 'counts', used: 16n, total: 64n, metadata: 16n };
+
+  test('are one command once the devices are known, and ask no other devices', async () => {
+    const text = `${VIEW_NAME}: 0 8 snapshot 16/64 16\n${OTHER_NAME}: 0 8 linear\n`;
+    const one = rig((line) => (isInfo(line) ? THEIRS + STORE_ROW + VIEW_ROW + TOP_ROW + OTHER_ROW : text));
+    expect(await one.kernel.statuses()).toEqual(new Map([[view, counts]]));
     const before = one.script.calls.length;
-    expect(await one.kernel.statuses()).toEqual(expected);
-    expect(one.script.lines().slice(before)).toEqual(['dmsetup status --noflush']);
+    expect(await one.kernel.statuses()).toEqual(new Map([[view, counts]]));
+    expect(one.script.lines().slice(before)).toEqual([`dmsetup status --noflush ${VIEW_NAME} ${OTHER_NAME}`]);
+  });
+
+  test('of one device alone come without its name', async () => {
+    const one = rig((line) => (isInfo(line) ? VIEW_ROW + TOP_ROW : '0 8 snapshot 16/64 16\n'));
+    expect(await one.kernel.statuses()).toEqual(new Map([[view, counts]]));
+  });
+
+  test('need no command where no image is shown', async () => {
+    const one = rig((line) => (isInfo(line) ? STORE_ROW : 'asked'));
+    expect(await one.kernel.statuses()).toEqual(new Map());
+    expect(one.script.lines().every(isInfo)).toBe(true);
+  });
+
+  test('are asked for again where a device has gone meanwhile', async () => {
+    let rows = VIEW_ROW + OTHER_ROW;
+    const one = rig((line) => {
+      if (isInfo(line)) return rows;
+      if (!line.includes(OTHER_NAME)) return '0 8 snapshot 16/64 16\n';
+      rows = VIEW_ROW;
+      return 1;
+    });
+    expect(await one.kernel.statuses()).toEqual(new Map([[view, counts]]));
   });
 });

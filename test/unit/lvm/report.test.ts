@@ -63,13 +63,28 @@ describe('a report', () => {
     expect(parseReport(reportJson({ lv: [lv] }), 'pool-a')).toMatchObject({ stores: [], strangers: 1 });
   });
 
-  test('lets a stranger have any layout, and a store only ours', () => {
+  test('lets a stranger have any layout', () => {
     const cache = { lv_name: 'data', lv_tags: '', lv_layout: 'cache' };
     expect(parseReport(reportJson({ lv: [cache] }), 'pool-a')?.strangers).toBe(1);
-    const store = { lv_name: 'sm_0000000001', lv_tags: 'snapmerge', lv_layout: 'thin,sparse' };
-    expect(() => parseReport(reportJson({ lv: [store] }), 'pool-a')).toThrow(
-      "Cannot use store 'sm_0000000001': its layout is 'thin,sparse', want linear, striped or raid1",
-    );
+  });
+
+  test.each(['thin,sparse', 'cache', 'raid,raid5,raid5_ls', 'raid,raid1,integrity'])(
+    'says of a store that somebody has made %s that it cannot be used, and reads the others',
+    (lv_layout) => {
+      const converted = { lv_name: 'sm_0000000001', lv_tags: 'snapmerge', lv_layout };
+      const other = { lv_name: 'sm_0000000002', lv_tags: 'snapmerge' };
+      const stores = parseReport(reportJson({ lv: [converted, other] }), 'pool-a')?.stores ?? [];
+      expect(stores.map(({ trouble }) => trouble)).toEqual([
+        `Cannot use store 'sm_0000000001': its layout is '${lv_layout}', want linear, striped or raid1`,
+        undefined,
+      ]);
+    },
+  );
+
+  test('says the same of one that is listed twice', () => {
+    const lv = { lv_name: 'sm_0000000001', lv_tags: 'snapmerge' };
+    const stores = parseReport(reportJson({ lv: [lv, lv] }), 'pool-a')?.stores ?? [];
+    expect(stores.map(({ trouble }) => trouble)).toEqual(["Cannot use store 'sm_0000000001': LVM lists it 2 times"]);
   });
 
   test.each([

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import type { CreateVolume } from '../../../src/engine/engine.ts';
+import { fail } from '../../../src/errors.ts';
 import type { VolumeId } from '../../../src/ids.ts';
 import { deviceKey, dmUuid, handleText, volumeId } from '../../../src/ids.ts';
 import { nodeService } from '../../../src/node/node.ts';
@@ -12,6 +14,14 @@ import { Killed, createFakeNode } from './fake-node.ts';
 const STAGING = '/kubelet/staging';
 const TARGET = '/kubelet/pods/a/mount';
 const OTHER = volumeId('v-9999999999');
+
+const REQUEST: CreateVolume = {
+  name: 'v',
+  requiredBytes: gib(1),
+  limitBytes: undefined,
+  parameters: { layout: 'linear', chunk: kib(64), snapshotReservePercent: 10, onFull: 'wait', scratch: false },
+  source: undefined,
+};
 
 /** One volume of 1 GiB on a node in memory. */
 async function setUp() {
@@ -31,13 +41,7 @@ async function setUp() {
     },
   };
   const engine = createFakeEngine({ devices });
-  const { id } = await engine.createVolume({
-    name: 'v',
-    requiredBytes: gib(1),
-    limitBytes: undefined,
-    parameters: { layout: 'linear', chunk: kib(64), snapshotReservePercent: 10, onFull: 'wait', scratch: false },
-    source: undefined,
-  });
+  const { id } = await engine.createVolume(REQUEST);
   const service = nodeService({
     pools: readyPools(new Map([[engine.pool, engine]])),
     nodeName: 'node-1',
@@ -176,6 +180,30 @@ describe('a mount volume', () => {
     Object.assign(await device(), { signature: 'ext4', filesystemBytes: gib(1) });
     expect((await refusal(stage({ fs: 'xfs' }))).message).toContain('holds ext4');
     expect(node.ran.join('\n')).not.toContain('mkfs');
+  });
+
+  test('what was made from a snapshot is staged as what it is, whatever its class says', async () => {
+    const { node, engine, id, stage } = await setUp();
+    const { id: snapshot } = await engine.createSnapshot(id, 'friday');
+    const fork = await engine.createVolume({ ...REQUEST, name: 'fork', source: { from: 'snapshot', snapshot } });
+    const shown = node.attach(await engine.activate(fork.id));
+    Object.assign(shown, { signature: 'xfs', filesystemBytes: gib(1) });
+    const at = { volume_id: handleText(engine.pool, engine.vg, fork.id) };
+    await stage({ fs: 'ext4' }, at);
+    expect(node.ran.join('\n')).toContain('mount -t xfs');
+    expect(node.ran.join('\n')).not.toContain('mkfs');
+    await stage({ fs: 'ext4' }, at);
+  });
+
+  test('an expansion that something stands in the way of is asked for again', async () => {
+    const { engine, stage, publish, expand } = await setUp();
+    await stage();
+    await publish();
+    Object.assign(engine, { expandVolume: async () => fail('precondition', 'another time') });
+    expect(await refusal(expand({ capacity_range: { required_bytes: '4294967296' } }))).toMatchObject({
+      kind: 'busy',
+      message: 'another time',
+    });
   });
 
   test('staged otherwise is ALREADY_EXISTS', async () => {

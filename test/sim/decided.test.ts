@@ -1,0 +1,63 @@
+// What fails once a thing has been decided is no final answer: whoever asked must ask again, or nobody deletes it.
+
+import { expect, test } from 'vitest';
+import { fail } from '../../src/errors.ts';
+import type { Kernel } from '../../src/dm/kernel.ts';
+import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { Lvm } from '../../src/lvm/lvm.ts';
+import { kib, mib } from '../../src/units.ts';
+import { blank } from '../contract/blank.ts';
+import { poolEngine } from './pool-engine.ts';
+import { createWorld } from './world.ts';
+
+interface Story {
+  readonly engine: PoolEngine;
+  /** What goes wrong from now on. */
+  readonly wrong: { flush: boolean; resume: boolean; create: boolean };
+}
+
+async function begin(): Promise<Story> {
+  const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(128)] });
+  const wrong: Story['wrong'] = { flush: false, resume: false, create: false };
+  const lvm: Lvm = {
+    ...world.lvm,
+    create: async (...args) => (wrong.create ? fail('internal', 'no store') : world.lvm.create(...args)),
+    flush: async () => (wrong.flush ? fail('internal', 'no flush') : world.lvm.flush()),
+  };
+  const apply: Kernel['apply'] = async (steps) => {
+    if (wrong.resume && steps.some((step) => step.do === 'load')) fail('internal', 'no table');
+    await world.kernel.apply(steps);
+  };
+  const engine = await poolEngine(world, { lvm, kernel: { ...world.kernel, apply } });
+  await engine.open();
+  return { engine, wrong };
+}
+
+test('a volume that is decided and not flushed is asked for again, and there', async () => {
+  const { engine, wrong } = await begin();
+  wrong.flush = true;
+  await expect(engine.createVolume(blank('shop', mib(4)))).rejects.toMatchObject({ kind: 'unavailable' });
+  wrong.flush = false;
+  const { id } = await engine.createVolume(blank('shop', mib(4)));
+  expect((await engine.listVolumes()).map((volume) => volume.id)).toEqual([id]);
+});
+
+test('a snapshot that is decided and not shown is asked for again, and there', async () => {
+  const { engine, wrong } = await begin();
+  const { id } = await engine.createVolume(blank('shop', mib(4)));
+  await engine.activate(id);
+  wrong.resume = true;
+  await expect(engine.createSnapshot(id, 'friday')).rejects.toMatchObject({ kind: 'unavailable' });
+  wrong.resume = false;
+  const { id: snapshot } = await engine.createSnapshot(id, 'friday');
+  expect((await engine.listSnapshots()).map((one) => one.id)).toEqual([snapshot]);
+});
+
+test('what has failed before it was decided has failed, and so has a name that is taken', async () => {
+  const { engine, wrong } = await begin();
+  wrong.create = true;
+  await expect(engine.createVolume(blank('shop', mib(4)))).rejects.toMatchObject({ kind: 'internal' });
+  wrong.create = false;
+  await engine.createVolume(blank('shop', mib(4)));
+  await expect(engine.createVolume(blank('shop', mib(8)))).rejects.toMatchObject({ kind: 'exists' });
+});
