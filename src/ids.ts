@@ -164,6 +164,10 @@ export function keyOfDmUuid(vg: VgUuid, uuid: string): DeviceKey | undefined {
   const key = prefix === undefined ? '' : uuid.slice(prefix.length);
   return isDeviceKey(key) ? key : undefined;
 }
+/** Whether a UUID is that of what is mounted of a volume, in a group whose UUID begins so. */
+export function isTopUuid(uuid: string, vg: string, id: VolumeId): boolean {
+  return uuid.startsWith(`${DM_UUID_PREFIX}${vg}`) && uuid.endsWith(`-${deviceKey(id, 'top')}`);
+}
 export function dmName(pool: PoolName, key: DeviceKey): string {
   return `snapmerge-${pool}-${key}`;
 }

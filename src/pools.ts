@@ -14,6 +14,8 @@ export interface Pools {
   readonly engines: () => Engines;
   /** Pools that are not started: why not, or undefined while the first attempt is under way. */
   readonly waiting: () => ReadonlyMap<PoolName, string | undefined>;
+  /** Those of them that another process owns. */
+  readonly others: () => ReadonlySet<PoolName>;
 }
 
 export interface PoolOpener {
@@ -79,6 +81,7 @@ export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs:
       ),
     waiting: () =>
       new Map(openers.filter(({ name }) => !started.has(name)).map(({ name }) => [name, reasons.get(name)] as const)),
+    others: () => new Set(held.keys()),
     tried,
     held: () => (held.size === openers.length ? [...held.values()].join('; ') : undefined),
     stop: async () => {
@@ -92,7 +95,12 @@ export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs:
 
 /** Pools that are all there: for tests and for tools with one engine. */
 export function readyPools(engines: Engines): Pools {
-  return { names: () => [...engines.keys()], engines: () => engines, waiting: () => new Map() };
+  return {
+    names: () => [...engines.keys()],
+    engines: () => engines,
+    waiting: () => new Map(),
+    others: () => new Set(),
+  };
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -2,7 +2,8 @@
 // whatever nothing else needs.
 
 import { MOST_NESTED } from '../dm/depth.ts';
-import { fail } from '../errors.ts';
+import type { ErrorKind } from '../errors.ts';
+import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import { bytes } from '../units.ts';
@@ -10,7 +11,7 @@ import type { Bytes } from '../units.ts';
 import type { Context } from './context.ts';
 import { LESS_BELOW, refuseTooDeep } from './depth.ts';
 import { convergeFamily } from './shown.ts';
-import { readFamily, readPool, refuseTroubled, withFamily, withFamilyOf } from './context.ts';
+import { readFamily, readPool, withFamily, withFamilyOf } from './context.ts';
 import { isStaged, openersOf } from './in-use.ts';
 import { restoreOnActivate } from './restore.ts';
 import type { ActiveVolume } from './engine.ts';
@@ -67,23 +68,65 @@ async function shownAs(ctx: Context, id: VolumeId, size: Bytes): Promise<ActiveV
 
 /** A volume that is not active, or not there, is no error; one whose device somebody holds open is `precondition`. */
 export async function deactivate(ctx: Context, id: VolumeId): Promise<void> {
-  // Also of one that the records call deleted: nothing else takes its device away.
-  const { forest } = await readPool(ctx);
-  const found = [...forest.families.values()].find(({ nodes }) => nodes.has(id));
-  if (found === undefined) return refuseTroubled(forest, id);
-  await withFamily(ctx, found.id, async () => {
-    const { family } = await readFamily(ctx, found.id);
+  try {
+    const { forest } = await readPool(ctx);
+    // Also of one that the records call deleted: nothing else takes its device away.
+    const family = [...forest.families.values()].find(({ nodes }) => nodes.has(id));
+    if (family !== undefined) return await deactivateIn(ctx, family.id, id);
+  } catch (error) {
+    // LVM does not answer, or the family is in trouble.
+    const isOfRecords = error instanceof SnapmergeError && OF_RECORDS.has(error.kind);
+    if (!isOfRecords) throw error;
+    ctx.log.warn({ volume: id, error: messageOf(error) }, 'only the device of a volume can be taken away');
+  }
+  await removeTop(ctx, id);
+}
+
+const OF_RECORDS: ReadonlySet<ErrorKind> = new Set(['unavailable', 'contradiction']);
+
+async function deactivateIn(ctx: Context, of: VolumeId, id: VolumeId): Promise<void> {
+  await withFamily(ctx, of, async () => {
+    const { family } = await readFamily(ctx, of);
     if (!family.nodes.has(id) || !(await isStaged(ctx, id))) return;
-    const openers = await openersOf(ctx, id);
-    if (openers > 0) {
-      fail('precondition', `Cannot take volume '${id}' away: its device is open ${openers} times (still mounted?)`);
-    }
+    await refuseOpen(ctx, id);
     // With its device goes what the kernel knows of a store that was lost.
     await ctx.keepAhead(family.id);
     letGo(ctx, id);
-    await convergeFamily(ctx, family);
+    try {
+      await convergeFamily(ctx, family);
+    } catch (error) {
+      if (await hasTop(ctx, id)) throw error;
+      // What lies below it goes another time, which is nobody's failure.
+      ctx.unsettled.add(family.id);
+      ctx.goOn(family.id);
+      ctx.log.warn({ volume: id, error: messageOf(error) }, 'a volume is put down, and not all below it');
+    }
     if ([...family.nodes.values()].some(({ record }) => record.wish !== undefined)) ctx.goOn(family.id);
   });
+}
+
+async function hasTop(ctx: Context, id: VolumeId): Promise<boolean> {
+  return (await ctx.kernel.observe('without-statuses')).devices.has(deviceKey(id, 'top'));
+}
+
+async function refuseOpen(ctx: Context, id: VolumeId): Promise<void> {
+  const openers = await openersOf(ctx, id);
+  if (openers === 0) return;
+  fail('precondition', `Cannot take volume '${id}' away: its device is open ${openers} times (still mounted?)`);
+}
+
+/**
+ * Nothing but what was mounted: it lies on all else and holds nothing, so this touches no data, whatever is wrong with the
+ * family. What lies below stays as it is until the family can be trusted again.
+ */
+async function removeTop(ctx: Context, id: VolumeId): Promise<void> {
+  if (await hasTop(ctx, id)) {
+    await refuseOpen(ctx, id);
+    await ctx.kernel.apply([{ do: 'remove', device: deviceKey(id, 'top') }]);
+  }
+  ctx.active.delete(id);
+  const family = ctx.lastRead.state?.forest.families.values().find(({ nodes }) => nodes.has(id));
+  if (family !== undefined) ctx.goOn(family.id);
 }
 
 /** From here on its device may be taken away, by whoever converges the family: this one, or the next where it fails. */

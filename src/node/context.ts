@@ -3,9 +3,11 @@
 import { locateVolume, requireHere } from '../csi/handles.ts';
 import type { Keyed } from '../csi/keyed.ts';
 import type { ActiveVolume, Engine, Volume } from '../engine/engine.ts';
-import { fail } from '../errors.ts';
+import { SnapmergeError, fail } from '../errors.ts';
 import type { Exec } from '../exec.ts';
+import { isTopUuid, isVolumeId, parseHandle } from '../ids.ts';
 import type { Pools } from '../pools.ts';
+import { bytes } from '../units.ts';
 import type { Files } from './files.ts';
 import type { MountEntry } from './mountinfo.ts';
 
@@ -31,6 +33,38 @@ export async function requireVolume({ pools }: Pick<NodeContext, 'pools'>, text:
   return volume === undefined
     ? fail('not-found', `Cannot find volume '${text}': it does not exist`)
     : { engine, volume };
+}
+
+/**
+ * The device of a volume that is staged, as the kernel has it: what is to be taken away is found and unmounted although the
+ * pool is away, LVM hangs, or the volume's records are in trouble. Of one that has none the engine is asked, which knows
+ * whether there is such a volume.
+ */
+export async function stagedDevice(
+  { pools, files }: Pick<NodeContext, 'pools' | 'files'>,
+  text: string,
+): Promise<ActiveVolume | undefined> {
+  const handle = parseHandle(text);
+  if (handle !== undefined && isVolumeId(handle.id)) {
+    const { vg, id } = handle;
+    const majorMinor = await files.numberOf((uuid) => isTopUuid(uuid, vg, id));
+    const found = majorMinor === undefined ? undefined : await files.mapped(majorMinor);
+    if (majorMinor !== undefined && found !== undefined)
+      return { path: `/dev/dm-${majorMinor.split(':')[1]}`, majorMinor, size: bytes(found.bytes) };
+  }
+  if (locateVolume(pools, text).at === 'waiting') return undefined;
+  try {
+    const { engine, volume } = await requireVolume({ pools }, text);
+    return await engine.active(volume.id);
+  } catch (error) {
+    if (isOfRecords(error)) return undefined;
+    throw error;
+  }
+}
+
+/** What LVM, or the records of a family, do not tell now. */
+export function isOfRecords(error: unknown): boolean {
+  return error instanceof SnapmergeError && (error.kind === 'unavailable' || error.kind === 'contradiction');
 }
 
 export function isMountOf(entry: MountEntry, active: ActiveVolume): boolean {

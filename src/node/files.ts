@@ -1,7 +1,7 @@
 // The port to the node's files and devices, and its real form: what the node service reads and makes besides commands.
 
 import type { Stats } from 'node:fs';
-import { lstat, mkdir, open, readFile, realpath, rmdir, stat, statfs, unlink } from 'node:fs/promises';
+import { lstat, mkdir, open, readFile, readdir, realpath, rmdir, stat, statfs, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { sectors, toBytes } from '../units.ts';
 import { parseMountinfo } from './mountinfo.ts';
@@ -31,6 +31,8 @@ export interface Files {
   readonly backingOf: (majorMinor: string) => Promise<string | undefined>;
   /** Undefined for a device that is none of device-mapper's. */
   readonly mapped: (majorMinor: string) => Promise<Mapped | undefined>;
+  /** The number of device-mapper's device whose UUID is the one that is looked for. */
+  readonly numberOf: (isIt: (uuid: string) => boolean) => Promise<string | undefined>;
   /** As the kernel writes the path in mountinfo: links in the folders above are followed, the last part is kept. */
   readonly canonical: (path: string) => Promise<string>;
   readonly makeDirectory: (path: string) => Promise<void>;
@@ -65,6 +67,16 @@ export const localFiles: Files = {
     const [uuid, size] = found;
     // Whatever the device, the kernel counts this size in sectors of 512 bytes.
     return { uuid: uuid.trimEnd(), bytes: toBytes(sectors(BigInt(size.trim()))) };
+  },
+  numberOf: async (isIt) => {
+    for (const name of await readdir('/sys/block')) {
+      if (!/^dm-\d+$/.test(name)) continue;
+      // Others come and go meanwhile.
+      const uuid = await orUndefined(readFile(`/sys/block/${name}/dm/uuid`, 'utf8'));
+      if (uuid !== undefined && isIt(uuid.trimEnd()))
+        return (await readFile(`/sys/block/${name}/dev`, 'utf8')).trimEnd();
+    }
+    return undefined;
   },
   canonical: async (path) => {
     const parent = await orUndefined(realpath(dirname(path)));

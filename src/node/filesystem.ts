@@ -3,6 +3,7 @@
 
 import type { FsType } from '../csi/fstype.ts';
 import { fail } from '../errors.ts';
+import type { ActiveVolume } from '../engine/engine.ts';
 import { failureOf } from '../exec.ts';
 import type { Argv, Exec } from '../exec.ts';
 import type { Files } from './files.ts';
@@ -65,4 +66,11 @@ export async function growMounted(exec: Exec, fsType: FsType, device: string, mo
   const argv: Argv = fsType === 'ext4' ? ['resize2fs', device] : ['xfs_growfs', '-d', mountPoint];
   const result = await exec(argv);
   if (result.code !== 0) fail('internal', `Cannot grow the ${fsType} at ${mountPoint}: ${failureOf(result)}`);
+}
+
+/** Of a pool that is away: its driver finds no staged volume there when it is back, and takes away what lies below. */
+export async function removeTop(exec: Exec, { path }: ActiveVolume): Promise<void> {
+  const argv: Argv = ['dmsetup', 'remove', '--noudevsync', path];
+  const result = await exec(argv);
+  if (result.code !== 0) fail('precondition', `Cannot take ${path} away: ${failureOf(result)}`);
 }

@@ -5,11 +5,10 @@ import { z } from 'zod';
 import { requireCapability, volumeCapability } from '../csi/capability.ts';
 import type { Capability } from '../csi/capability.ts';
 import { optionalPath, requiredPath, requiredText } from '../csi/fields.ts';
-import { locateVolume } from '../csi/handles.ts';
 import type { ActiveVolume } from '../engine/engine.ts';
-import { fail } from '../errors.ts';
+import { SnapmergeError, fail } from '../errors.ts';
 import type { Reply } from '../rpc.ts';
-import { blockTargetsOf, isDevice, isMountOf, mountsOf, requireVolume } from './context.ts';
+import { blockTargetsOf, isDevice, isMountOf, mountsOf, requireVolume, stagedDevice } from './context.ts';
 import type { NodeContext } from './context.ts';
 import { bindMount, unmountAll } from './filesystem.ts';
 import { detachUnpublished, readOnlyLoop } from './loops.ts';
@@ -129,7 +128,11 @@ export async function unpublish(context: NodeContext, request: z.output<typeof u
   const { exec, files } = context;
   const target = await files.canonical(request.target_path);
   const there = await files.kindOf(target);
-  const active = await activeOf(context, request.volume_id, there !== undefined);
+  const active = await stagedDevice(context, request.volume_id).catch((error: unknown) => {
+    // Of a volume that is gone there may be something left to take away.
+    if (there !== undefined && error instanceof SnapmergeError && error.kind === 'not-found') return undefined;
+    throw error;
+  });
   await unmountAll(exec, files, target, async (at) => {
     const entry = mountAt(await files.mounts(), at);
     return (
@@ -139,14 +142,6 @@ export async function unpublish(context: NodeContext, request: z.output<typeof u
   await removeTarget(files, target);
   if (active !== undefined && there?.kind !== 'directory') await detachUnpublished(exec, files, active);
   return {};
-}
-
-/** A volume that is gone is `not-found`, unless there is something left of it to take away. */
-async function activeOf(context: NodeContext, text: string, leftovers: boolean): Promise<ActiveVolume | undefined> {
-  const found = locateVolume(context.pools, text);
-  if (leftovers && found.at === 'here' && (await found.engine.getVolume(found.id)) === undefined) return undefined;
-  const { engine, volume } = await requireVolume(context, text);
-  return engine.active(volume.id);
 }
 
 async function removeTarget(files: NodeContext['files'], target: string): Promise<void> {

@@ -5,15 +5,18 @@ import { z } from 'zod';
 import { requireCapability, volumeCapability } from '../csi/capability.ts';
 import type { Capability } from '../csi/capability.ts';
 import { requiredPath, requiredText, stringMap } from '../csi/fields.ts';
+import { locateVolume } from '../csi/handles.ts';
+import type { Located } from '../csi/handles.ts';
 import { DEFAULT_FS_TYPE, FS_TYPE_CONTEXT, isFsType } from '../csi/fstype.ts';
 import type { FsType } from '../csi/fstype.ts';
 import type { ActiveVolume, Volume } from '../engine/engine.ts';
 import { fail } from '../errors.ts';
+import type { PoolName, VolumeId } from '../ids.ts';
 import type { Reply } from '../rpc.ts';
 import { formatBytes } from '../units.ts';
-import { blockTargetsOf, isMountOf, mountsOf, requireVolume } from './context.ts';
+import { blockTargetsOf, isMountOf, mountsOf, requireVolume, stagedDevice } from './context.ts';
 import type { NodeContext } from './context.ts';
-import { growMounted, mountDevice, unmountAll } from './filesystem.ts';
+import { growMounted, mountDevice, removeTop, unmountAll } from './filesystem.ts';
 import { format, mayFormat, takeMarkAway } from './format.ts';
 import { detachUnpublished } from './loops.ts';
 import { isReadOnly, mountAt } from './mountinfo.ts';
@@ -169,26 +172,20 @@ async function grow(context: NodeContext, active: ActiveVolume, path: string): P
   await growMounted(context.exec, fsType, active.path, path);
 }
 
+/** Unmounting needs the kernel alone; what lies below the device goes when its pool, and its records, can be asked again. */
 export async function unstage(context: NodeContext, request: z.output<typeof unstageRequest>): Promise<Reply> {
-  const { engine, volume } = await requireVolume(context, request.volume_id);
-  const path = await context.files.canonical(request.staging_target_path);
-  const active = await engine.active(volume.id);
+  const active = await stagedDevice(context, request.volume_id);
   if (active === undefined) return {};
+  const path = await context.files.canonical(request.staging_target_path);
   const published = [...(await mountsOf(context, active)), ...(await blockTargetsOf(context, active))];
   const other = published.find(({ mountPoint }) => mountPoint !== path);
   if (other !== undefined) {
     fail('precondition', `Cannot unstage '${request.volume_id}': it is published at ${other.mountPoint}`);
   }
+  const found = locateVolume(context.pools, request.volume_id);
   if (published.length > 0) {
     // An unmount writes out what is left, and could not be stopped any more.
-    const waits = (await engine.waiting()).find((one) => one.volume === volume.id);
-    if (waits !== undefined) {
-      fail(
-        'precondition',
-        `Cannot unstage '${request.volume_id}': its writers wait for room, pool '${engine.pool}' needs ` +
-          `${formatBytes(waits.missingBytes)} more free space`,
-      );
-    }
+    if (found.at === 'here') await refuseWaiting(found, request.volume_id);
     await unmountAll(context.exec, context.files, path, async (at) => {
       const entry = mountAt(await context.files.mounts(), at);
       return entry !== undefined && isMountOf(entry, active);
@@ -196,6 +193,30 @@ export async function unstage(context: NodeContext, request: z.output<typeof uns
   }
   // Left by a publishing that was cut short.
   await detachUnpublished(context.exec, context.files, active);
-  await engine.deactivate(volume.id);
+  if (found.at === 'here') await found.engine.deactivate(found.id);
+  else {
+    if (found.at === 'waiting') refuseOwned(context, found.pool, request.volume_id);
+    await removeTop(context.exec, active);
+  }
   return {};
+}
+
+/** Whoever owns the pool, or is about to, would make the device again. */
+function refuseOwned({ pools }: NodeContext, pool: PoolName, text: string): void {
+  if (pools.others().has(pool)) {
+    fail('unavailable', `Cannot give up the device of '${text}': another process owns pool '${pool}'`);
+  }
+  if (pools.waiting().get(pool) === undefined) {
+    fail('unavailable', `Cannot give up the device of '${text}': pool '${pool}' is being started`);
+  }
+}
+
+async function refuseWaiting({ engine, id }: Located<VolumeId>, text: string): Promise<void> {
+  const waits = (await engine.waiting()).find((one) => one.volume === id);
+  if (waits === undefined) return;
+  fail(
+    'precondition',
+    `Cannot unstage '${text}': its writers wait for room, pool '${engine.pool}' needs ` +
+      `${formatBytes(waits.missingBytes)} more free space`,
+  );
 }

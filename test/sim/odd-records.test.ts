@@ -2,6 +2,7 @@
 
 import { expect, test } from 'vitest';
 import type { StoreName } from '../../src/ids.ts';
+import { deviceKey } from '../../src/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { kib, mib } from '../../src/units.ts';
 import { blank } from '../contract/blank.ts';
@@ -26,12 +27,12 @@ test('a store that was converted stops every call on its family, with the reason
   const { id: theirs } = await engine.createVolume(blank('theirs', mib(4)));
   const { id: mine } = await engine.createVolume(blank('mine', mib(4)));
   const { id: before } = await engine.createSnapshot(theirs, 'before');
+  await engine.activate(theirs);
   const stores = (await world.lvm.report()).stores.filter(({ tags }) => tags.some((tag) => tag.includes(theirs)));
   for (const { store } of stores.slice(0, 1)) converted.add(store);
   expect(converted.size).toBe(1);
 
   const wanted = { kind: 'contradiction', message: expect.stringContaining(REASON) };
-  await expect(engine.activate(theirs)).rejects.toMatchObject(wanted);
   await expect(engine.createSnapshot(theirs, 'after')).rejects.toMatchObject(wanted);
   await expect(engine.deleteSnapshot(before)).rejects.toMatchObject(wanted);
   await expect(engine.deleteVolume(theirs)).rejects.toMatchObject(wanted);
@@ -43,8 +44,18 @@ test('a store that was converted stops every call on its family, with the reason
   expect((await engine.createVolume(blank('new', mib(4)))).size).toBe(mib(4));
   await engine.settle();
   await engine.look();
+  // What is staged can be put down all the same, which takes away what was mounted and nothing else.
+  const devices = world.inspect.devices();
+  const top = deviceKey(theirs, 'top');
+  expect(devices).toContain(top);
+  await engine.deactivate(theirs);
+  expect(world.inspect.devices()).toEqual(devices.filter((key) => key !== top));
+  await engine.deactivate(theirs);
+  await expect(engine.activate(theirs)).rejects.toMatchObject(wanted);
   // Nothing of it was touched: as it was, it is again.
   converted.clear();
+  // Any change of ours makes what was read before old.
+  await engine.createSnapshot(mine, 'saturday');
   await engine.activate(theirs);
   expect((await engine.getSnapshot(before))?.lost).toBe(false);
 });

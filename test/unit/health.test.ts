@@ -27,7 +27,7 @@ test('a missing socket is what a restart mends, a pool that does not answer is n
 
 test('pools that are being started, or cannot be, are named', async () => {
   const reasons = new Map<ReturnType<typeof poolName>, string | undefined>([[poolName('slow'), undefined]]);
-  const pools: Pools = { names: () => [], engines: () => engines, waiting: () => reasons };
+  const pools: Pools = { names: () => [], engines: () => engines, waiting: () => reasons, others: () => new Set() };
   const health = createHealth({ ...base, pools });
   expect(await health.ready()).toEqual(["pool 'slow' is being started"]);
   reasons.set(poolName('slow'), 'no disk has it');

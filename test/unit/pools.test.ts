@@ -1,4 +1,5 @@
 import { expect, test, vi } from 'vitest';
+import { PoolHeld } from '../../src/dm/claim.ts';
 import { poolName } from '../../src/ids.ts';
 import { silentLogger } from '../../src/log.ts';
 import { startPools } from '../../src/pools.ts';
@@ -28,6 +29,17 @@ test('a pool that does not answer is named, tried again, and then served', async
   away = false;
   await vi.waitFor(() => expect([...pools.engines().keys()]).toEqual(['b', 'a']));
   expect(pools.waiting().size).toBe(0);
+  await pools.stop();
+});
+
+test('a pool that another process owns is told from one that is away', async () => {
+  const openers = [
+    { name: poolName('a'), open: async () => Promise.reject(new PoolHeld('process 7 has it')) },
+    { name: poolName('b'), open: async () => Promise.reject(new Error('no disk has it')) },
+  ];
+  const pools = startPools(openers, silentLogger, 60_000);
+  await pools.tried;
+  expect([...pools.others()]).toEqual(['a']);
   await pools.stop();
 });
 

@@ -25,7 +25,10 @@ test('a pool that does not answer is no reason to give up the driver', async () 
 test('starting is not ready; no pool that could be started is an error', async () => {
   const waiting = new Map<ReturnType<typeof poolName>, string | undefined>([[poolName('slow'), undefined]]);
   const callOf = (running: Pools['engines']) =>
-    callerOf(DEFINITIONS.identity, identityService({ names: () => [], engines: running, waiting: () => waiting }, '1'));
+    callerOf(
+      DEFINITIONS.identity,
+      identityService({ names: () => [], engines: running, waiting: () => waiting, others: () => new Set() }, '1'),
+    );
   const [some, none] = [callOf(() => engines), callOf(() => new Map())];
   expect(at(await some('Probe'), 'ready', 'value')).toBe(false);
   expect(at(await none('Probe'), 'ready', 'value')).toBe(false);

@@ -62,6 +62,7 @@ async function arrived(look: Look) {
         [silent.pool, silent],
       ]),
     waiting: () => new Map([[LATE, undefined]]),
+    others: () => new Set(),
   };
   return fromWire(await callerOf(DEFINITIONS.inspect, inspectService(pools, '1.2.3'))('InspectPools'));
 }

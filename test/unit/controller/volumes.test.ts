@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { controllerService } from '../../../src/controller/controller.ts';
 import { DEFAULT_VOLUME_BYTES } from '../../../src/controller/volumes.ts';
 import { TOPOLOGY_KEY } from '../../../src/csi/topology.ts';
+import type { PoolName } from '../../../src/ids.ts';
 import { poolName, vgUuid, volumeId } from '../../../src/ids.ts';
 import { readyPools } from '../../../src/pools.ts';
 import { gib, mib } from '../../../src/units.ts';
@@ -217,6 +218,7 @@ describe('the other calls on volumes', () => {
       names: () => [engine.pool, poolName('slow')],
       engines: () => new Map([[engine.pool, engine]]),
       waiting: () => new Map([[poolName('slow'), 'no disk has it']]),
+      others: () => new Set<PoolName>(),
     };
     const call = callerOf(DEFINITIONS.controller, controllerService(pools, NODE));
     const refused = await Promise.all([
@@ -235,6 +237,7 @@ describe('the other calls on volumes', () => {
       names: () => [poolName('first'), second.pool],
       engines: () => new Map([[second.pool, second]]),
       waiting: () => new Map([[poolName('first'), 'no disk has it']]),
+      others: () => new Set<PoolName>(),
     };
     const call = callerOf(DEFINITIONS.controller, controllerService(pools, NODE));
     const refused = await refusal(call('CreateVolume', create()));

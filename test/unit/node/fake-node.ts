@@ -149,6 +149,9 @@ export function createFakeNode(): FakeNode {
       }
       case 'losetup':
         return losetup(argv);
+      case 'dmsetup':
+        uuids.delete(last);
+        return OK;
       default:
         throw new Error(`no command ${command}`);
     }
@@ -171,6 +174,7 @@ export function createFakeNode(): FakeNode {
       const uuid = path === undefined ? undefined : uuids.get(path);
       return path === undefined || uuid === undefined ? undefined : { uuid, bytes: device(path).size };
     },
+    numberOf: async (isIt) => numbers.get([...uuids].find(([, uuid]) => isIt(uuid))?.[0] ?? ''),
     canonical: async (path) => path,
     makeDirectory: async (path) => {
       effect();

@@ -42,8 +42,16 @@ async function setUp() {
   };
   const engine = createFakeEngine({ devices });
   const { id } = await engine.createVolume(REQUEST);
+  const ready = readyPools(new Map([[engine.pool, engine]]));
+  /** Of the pool, once it is away: why, and whether another process has it. */
+  let away: { readonly why: string | undefined; readonly owned: boolean } | undefined;
   const service = nodeService({
-    pools: readyPools(new Map([[engine.pool, engine]])),
+    pools: {
+      ...ready,
+      engines: () => (away === undefined ? ready.engines() : new Map()),
+      waiting: () => new Map(away === undefined ? [] : [[engine.pool, away.why]]),
+      others: () => new Set(away?.owned === true ? [engine.pool] : []),
+    },
     nodeName: 'node-1',
     maxVolumes: 7,
     exec: node.exec,
@@ -55,7 +63,10 @@ async function setUp() {
     const active = await engine.activate(id);
     return node.attach(active);
   };
-  return { node, engine, id, volume, device, ...callsOn(call, volume) };
+  const goAway = (why: string | undefined, owned = false): void => {
+    away = { why, owned };
+  };
+  return { node, engine, id, volume, device, goAway, ...callsOn(call, volume) };
 }
 
 type Access = {
@@ -204,6 +215,44 @@ describe('a mount volume', () => {
       kind: 'busy',
       message: 'another time',
     });
+  });
+
+  test('is unpublished and unstaged while its pool is away', async () => {
+    const { node, stage, publish, unpublish, unstage, goAway } = await setUp();
+    await stage();
+    await publish();
+    goAway('no disk has it');
+    await unpublish();
+    await unstage();
+    expect(node.mounts).toEqual([]);
+    expect(node.ran.at(-1)).toBe('dmsetup remove --noudevsync /dev/dm-0');
+    // Asked again, there is nothing left to do.
+    await unpublish();
+  });
+
+  test('is unstaged while LVM does not answer, or its records are in trouble', async () => {
+    for (const kind of ['unavailable', 'contradiction'] as const) {
+      const { node, engine, stage, publish, unpublish, unstage } = await setUp();
+      await stage();
+      await publish();
+      Object.assign(engine, { getVolume: async () => fail(kind, 'another time') });
+      await unpublish();
+      await unstage();
+      expect(node.mounts).toEqual([]);
+      expect(await outcome(publish())).toBe(kind);
+    }
+  });
+
+  test.each([
+    ['another process owns its pool', 'somebody has it', true],
+    ['its pool is being started', undefined, false],
+  ])('keeps its device while %s', async (_, why, owned) => {
+    const { node, stage, unstage, goAway } = await setUp();
+    await stage();
+    goAway(why, owned);
+    expect((await refusal(unstage())).kind).toBe('unavailable');
+    expect(node.mounts).toEqual([]);
+    expect(node.ran.join('\n')).not.toContain('dmsetup');
   });
 
   test('staged otherwise is ALREADY_EXISTS', async () => {
