@@ -8,7 +8,7 @@ import { createRuleRig } from '../contract/rule-rig.ts';
 import { RULES } from '../contract/rules.ts';
 import { createScenario } from '../contract/scenario.ts';
 import { STRANGERS } from '../contract/strangers.ts';
-import { CONTRACT } from '../contract/suite.ts';
+import { CONTRACT, fork, scribble, snapshot, volume } from '../contract/suite.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
 import type { GuestRig } from './rig.ts';
@@ -57,6 +57,62 @@ describe.each([
     expect((await guest.output(['dmsetup', 'ls'])).trim()).toBe('No devices found');
   });
 });
+
+/** Each would wait for ever in the tail of a store, if it read the end of a device that it finds. */
+const PROGRAMS = [
+  'blkid',
+  'blkid -c /dev/null',
+  'for d in /dev/dm-*; do blkid -p $d; wipefs $d; done',
+  'findfs UUID=00000000-0000-0000-0000-000000000000',
+  'lsblk -f',
+  'lvs -a',
+  'pvs -a',
+  'pvs -a --config devices/scan_lvs=1',
+  'vgs',
+  'pvscan',
+  'vgscan --mknodes',
+  'lvmdiskscan',
+  'dmsetup status',
+];
+const COW_READS =
+  "for u in /sys/block/dm-*/dm/uuid; do case $(cat $u) in *-cow) awk '{print $1}' ${u%/dm/uuid}/stat;; esac; done";
+
+test(
+  'strangers: what looks at all devices of a node reads no store, and comes to its end',
+  { timeout: LIMIT_MS },
+  async () => {
+    if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
+    const there = guest;
+    const scenario = createScenario(rig, {
+      random: createRandom(1),
+      unit: mib(4),
+      // So that stores have tails.
+      leastHeadroom: kib(128),
+      maxVolumes: 8,
+      maxSnapshots: 8,
+      looksAfterWrites: false,
+      looksAfterSteps: false,
+      writesMeanwhile: false,
+    });
+    await scenario.engine.open();
+    try {
+      const id = await volume(scenario);
+      await scribble(scenario, id);
+      const friday = await snapshot(scenario, id);
+      await fork(scenario, friday);
+      const reads = async (): Promise<string> => there.output(['sh', '-c', COW_READS]);
+      const before = await reads();
+      expect(before.split('\n').length).toBeGreaterThan(2);
+      for (const program of PROGRAMS) {
+        const { timedOut } = await there.exec(['sh', '-c', program], { timeoutMs: 60_000 });
+        expect(timedOut, program).toBe(false);
+        expect(await reads(), program).toBe(before);
+      }
+    } finally {
+      await rig.empty();
+    }
+  },
+);
 
 describe('rules', () => {
   test.each(RULES)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
