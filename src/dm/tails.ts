@@ -13,7 +13,7 @@ import { minBytes, sectors, toSectors } from '../units.ts';
 import type { Desired, DesiredDevice } from './desired.ts';
 import type { Observed } from './kernel.ts';
 import type { Table, Target } from './table.ts';
-import { lengthOf, onDevice, onStore } from './table.ts';
+import { lengthOf, onDevice, onStore, refsOf } from './table.ts';
 
 /** The cow of a store of `size` bytes that can need `most`, and its tail if it can need more than it has. */
 export function cowDevices(store: StoreName, size: Bytes, most: Bytes): readonly DesiredDevice[] {
@@ -159,6 +159,23 @@ export function nested(observed: Observed): readonly StoreName[] {
     const store = isTail(key) ? undefined : storeOf(key);
     return store !== undefined && (resolve(store, observed)?.passed.length ?? 0) > 0 ? [store] : [];
   });
+}
+
+/**
+ * Somebody has its cow or a tail of it open, and not only the tables that lie on them: a probe, perhaps, which waits at the
+ * end. The cow cannot be laid flat then, because its new table would wait for that read, and all that is written for the new
+ * table.
+ */
+export function isProbed(store: StoreName, { devices }: Observed): boolean {
+  const mine = [...devices.values()].filter(({ key }) => storeOf(key) === store);
+  return mine.some(({ key, openCount }) => {
+    const users = [...devices.values()].filter(({ live, inactive }) => liesOn(live, key) || liesOn(inactive, key));
+    return openCount > users.length;
+  });
+}
+
+function liesOn(table: Table | undefined, key: DeviceKey): boolean {
+  return refsOf(table ?? []).some((ref) => ref.on === 'device' && ref.device === key);
 }
 
 /** Sectors of its store that a live cow reaches, which a writer may have used up; undefined for a store without a tail. */

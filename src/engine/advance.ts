@@ -11,7 +11,7 @@ import { mergeFinished } from '../dm/status.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import { assert } from '../errors.ts';
 import { ofFamily } from '../dm/converge.ts';
-import { nested } from '../dm/tails.ts';
+import { isProbed, nested } from '../dm/tails.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
@@ -115,13 +115,15 @@ async function takeTurn(ctx: Context, { report, forest, family }: Omit<FamilySta
 async function layFlat(ctx: Context, family: Family): Promise<void> {
   if (!ctx.nested.has(family.id)) return;
   const watched = ctx.watched.get(family.id) ?? [];
-  const stores = nested(ofFamily(await ctx.kernel.observe('without-statuses'), family));
+  const observed = ofFamily(await ctx.kernel.observe('without-statuses'), family);
+  const stores = nested(observed);
   if (stores.length === 0) {
     ctx.nested.delete(family.id);
     return;
   }
   const statuses = await ctx.kernel.statuses();
   const calm = stores.filter((store) => {
+    if (isProbed(store, observed)) return false;
     const one = watched.find((candidate) => candidate.store === store);
     const status = one === undefined ? undefined : statuses.get(one.device);
     const size = ctx.sizes.get(store);

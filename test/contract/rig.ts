@@ -36,6 +36,8 @@ export interface Strangers {
   readonly lookThroughout: <T>(work: () => Promise<T>) => Promise<T>;
   /** Opens a device, or a store's own, and keeps it open until that is called which it resolves with. */
   readonly hold: (device: DeviceKey | StoreName) => Promise<() => Promise<void>>;
+  /** Reads the last block of a device, as a probe does, and waits there; resolves when it does, with how many still wait. */
+  readonly park: (device: DeviceKey) => Promise<() => Promise<number>>;
 }
 
 /** What `lookThroughout` opens: what shows an image, and is not mounted. */

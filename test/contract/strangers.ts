@@ -2,8 +2,8 @@
 // long as they like. Nothing that a user or the driver asks for may fail or wait for that.
 
 import { heldStores } from '../../src/dm/table.ts';
-import { deviceKey } from '../../src/ids.ts';
-import type { DeviceKey, SnapshotId, StoreName } from '../../src/ids.ts';
+import { deviceKey, storeDevice } from '../../src/ids.ts';
+import type { DeviceKey, SnapshotId, StoreName, VolumeId } from '../../src/ids.ts';
 import type { Scenario } from './scenario.ts';
 import { finish, killDriver } from './scenario.ts';
 import type { ContractCase } from './suite.ts';
@@ -133,6 +133,55 @@ export const STRANGERS: readonly ContractCase[] = [
     },
   },
 ];
+
+/** With stores that can grow, and so have tails in which a read of their ends waits. */
+export const PARKED: readonly ContractCase[] = [
+  {
+    name: 'a probe that waits at the end of a store keeps no writer waiting, and fails no snapshot, restore or staging',
+    run: async (s) => {
+      const id = await volume(s);
+      const monday = await snapshot(s, id);
+      const store = await storeOf(s, monday);
+      await s.rig.strangers.park(storeDevice(store, 'cow'));
+      const before = await sizeOf(s, store);
+      // Extended again and again, and what nests is to be laid flat.
+      await trickle(s, id, 0, 200);
+      if ((await sizeOf(s, store)) <= before) throw new Error('The store was never extended');
+      await right(s);
+      const tuesday = await snapshot(s, id);
+      await trickle(s, id, 100, 300);
+      await right(s);
+      await unstage(s, id);
+      await restore(s, id, monday);
+      await stage(s, id);
+      await finish(s);
+      await right(s);
+      await drop(s, tuesday);
+      await drop(s, monday);
+      await unstage(s, id);
+      await finish(s);
+      await right(s);
+    },
+  },
+];
+
+/** Writes a chunk at a time, with what the monitor and the background do meanwhile. */
+async function trickle(s: Scenario, id: VolumeId, from: number, until: number): Promise<void> {
+  const blocks = s.model.volumes.get(id)?.blocks ?? [];
+  for (let block = from; block < until; block += 4) {
+    const tag = s.nextTag++;
+    blocks[block] = tag;
+    await s.rig.write(deviceKey(id, 'top'), [{ block, tags: [tag] }]);
+    // Slow enough for an extension to be a small one.
+    s.clockMs += 10_000;
+    await s.engine.look();
+    await s.engine.settle();
+  }
+}
+
+async function sizeOf(s: Scenario, store: StoreName): Promise<bigint> {
+  return (await s.rig.lvm.report()).stores.find((one) => one.store === store)?.size ?? 0n;
+}
 
 /** Of a snapshot that is shown. */
 async function storeOf(s: Scenario, id: SnapshotId): Promise<StoreName> {

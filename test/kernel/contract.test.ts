@@ -6,8 +6,9 @@ import { kib, mib } from '../../src/units.ts';
 import { createRandom } from '../contract/random.ts';
 import { createRuleRig } from '../contract/rule-rig.ts';
 import { RULES } from '../contract/rules.ts';
+import type { ScenarioOptions } from '../contract/scenario.ts';
 import { createScenario } from '../contract/scenario.ts';
-import { STRANGERS } from '../contract/strangers.ts';
+import { PARKED, STRANGERS } from '../contract/strangers.ts';
 import { CONTRACT, fork, scribble, snapshot, volume } from '../contract/suite.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
@@ -58,6 +59,26 @@ describe.each([
   });
 });
 
+/** Stores that can grow. */
+const WITH_TAILS: ScenarioOptions = {
+  random: createRandom(1),
+  unit: mib(4),
+  leastHeadroom: kib(128),
+  maxVolumes: 8,
+  maxSnapshots: 8,
+  looksAfterWrites: false,
+  looksAfterSteps: false,
+  writesMeanwhile: false,
+};
+
+test.each(PARKED)('strangers: $name', { timeout: LIMIT_MS }, async ({ run }) => {
+  if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
+  const scenario = createScenario(rig, WITH_TAILS);
+  await scenario.engine.open();
+  await expect(run(scenario)).resolves.toBeUndefined();
+  await rig.empty();
+});
+
 /** Each would wait for ever in the tail of a store, if it read the end of a device that it finds. */
 const PROGRAMS = [
   'blkid',
@@ -83,17 +104,7 @@ test(
   async () => {
     if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
     const there = guest;
-    const scenario = createScenario(rig, {
-      random: createRandom(1),
-      unit: mib(4),
-      // So that stores have tails.
-      leastHeadroom: kib(128),
-      maxVolumes: 8,
-      maxSnapshots: 8,
-      looksAfterWrites: false,
-      looksAfterSteps: false,
-      writesMeanwhile: false,
-    });
+    const scenario = createScenario(rig, WITH_TAILS);
     await scenario.engine.open();
     try {
       const id = await volume(scenario);

@@ -63,6 +63,25 @@ function nameOf(group: string, held: DeviceKey | StoreName): string {
   return isDeviceKey(held) ? dmName(POOL, held) : `${group}-${held}`;
 }
 
+/** Says that it begins; a read that waits is ended by nothing but an answer. */
+const PARKER = String.raw`
+$| = 1;
+my ($name) = @ARGV;
+for my $file (glob '/sys/block/dm-*/dm/name') {
+  open my $handle, '<', $file or next;
+  chomp(my $found = <$handle> // '');
+  next if $found ne $name;
+  my $node = $file =~ s{^/sys/block/(.*)/dm/name$}{/dev/$1}r;
+  open my $device, '<:raw', $node or die "open $node: $!\n";
+  sysseek $device, -4096, 2;
+  print "reading\n";
+  sysread $device, my $block, 4096;
+  print "answered\n";
+  exit 0;
+}
+die "no device has the name $name\n";
+`;
+
 export function guestStrangers(guest: Guest, group: string, rig: () => Pick<Rig, 'kernel'>): Strangers {
   return {
     lookThroughout: async (work) => {
@@ -86,6 +105,14 @@ export function guestStrangers(guest: Guest, group: string, rig: () => Pick<Rig,
         ending.abort();
         await looking;
       }
+    },
+    park: async (device) => {
+      let said = '';
+      const onStdout = (bytes: Uint8Array): void => void (said += Buffer.from(bytes).toString());
+      // Ends with the guest at the latest.
+      void guest.exec(['perl', '-e', PARKER, nameOf(group, device)], { onStdout }).catch(() => undefined);
+      await until(`somebody reads '${device}'`, async () => said.includes('reading'));
+      return async () => (said.includes('answered') ? 0 : 1);
     },
     hold: async (device) => {
       const openers = async (): Promise<number> => {
