@@ -91,6 +91,8 @@ export interface Context {
   readonly tailChanges: Map<VolumeId, number>;
   /** Families with cows that extensions have left nested. */
   readonly nested: Set<VolumeId>;
+  /** How often each store's cow has been extended since it was laid flat. */
+  readonly reliefs: Map<StoreName, number>;
   /** Stores that are larger than their cows reach, because the extension ended half-way. */
   readonly unrelieved: Set<StoreName>;
   /** Stores that a writer has filled, or nearly so, and that cannot be extended. */

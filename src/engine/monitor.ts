@@ -30,6 +30,8 @@ const NO_ROOM_MS = 2000;
 const AHEAD_SECONDS = 20n;
 /** Nor is it larger than twice this, however fast the last look makes a writer: it lasts for a second of any. */
 const MOST_AHEAD = mib(512);
+/** Devices that lie on each other below a store, from where on each further one is an extension by a quarter at least. */
+const FEW_NESTED = 4;
 /** Growth between two looks that lie closer together says little about the next seconds. */
 const LEAST_ELAPSED_MS = 50;
 
@@ -193,7 +195,8 @@ async function keepAhead(
     noteRoom(ctx, watched);
     return LONGEST_MS;
   }
-  const ahead = maxBytes(ctx.headroom.size, minBytes(MOST_AHEAD, writtenSoon(before, now)));
+  const soon = maxBytes(ctx.headroom.size, minBytes(MOST_AHEAD, writtenSoon(before, now)));
+  const ahead = maxBytes(soon, atOnce(ctx, watched, size));
   const left = size > used ? size - used : 0n;
   if (left >= ahead) {
     noteRoom(ctx, watched);
@@ -204,6 +207,15 @@ async function keepAhead(
   noteFull(ctx, watched, used, reached, wanted);
   if (reached <= size) return NO_ROOM_MS;
   return timeToFill(reached > used ? reached - used : 0n);
+}
+
+/**
+ * While something merges, or a probe waits at its end, a store's cow is not laid flat, and each extension is one device more on
+ * the way to the disk, of which a kernel bears only so many.
+ */
+function atOnce(ctx: Context, { family, store }: OfFamily, size: Bytes): Bytes {
+  if (!ctx.nested.has(family)) ctx.reliefs.delete(store);
+  return bytes((ctx.reliefs.get(store) ?? 0) < FEW_NESTED ? 0n : size / 8n);
 }
 
 /** What comes in the next seconds if it goes on as between two looks. */
@@ -250,6 +262,7 @@ async function relieveStore(ctx: Context, { family, store, most, waits }: OfFami
       ctx.tailChanges.set(family, (ctx.tailChanges.get(family) ?? 0) + 1);
       ctx.log.info({ step: stepText(step) }, 'step');
     }
+    if (steps.length > 0) ctx.reliefs.set(store, (ctx.reliefs.get(store) ?? 0) + 1);
   });
   ctx.unrelieved.delete(store);
 }

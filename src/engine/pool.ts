@@ -116,6 +116,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     failedMerges: new Map(),
     tailChanges: new Map(),
     nested: new Set(),
+    reliefs: new Map(),
     unrelieved: new Set(),
     unsettled: new Set(),
     full: new Map(),

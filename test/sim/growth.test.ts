@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../../src/ids.ts';
-import { deviceKey, storeOf } from '../../src/ids.ts';
+import { deviceKey, isTail, storeDevice, storeOf } from '../../src/ids.ts';
 import { fail } from '../../src/errors.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { Bytes } from '../../src/units.ts';
@@ -157,6 +157,26 @@ test('a store whose extension is refused ends no look at the others', async () =
   await fill(story, stores, kib(64), 1000);
   await story.engine.look();
   expect(await sizeOf(story, b.store)).toBeGreaterThan(before);
+});
+
+test('a store that cannot be laid flat, because somebody has it open, does not nest without an end', async () => {
+  const story = await begin(mib(1024));
+  const { store } = await snapped(story, 'a', mib(512));
+  story.world.stranger.open(storeDevice(store, 'cow'));
+  const before = await sizeOf(story, store);
+  const most = mib(500);
+  let extensions = 0;
+  for (; (await sizeOf(story, store)) < most; extensions += 1) {
+    await fill(story, [store], kib(64), 100_000);
+    await story.engine.look();
+    await story.engine.settle();
+    expect(extensions).toBeLessThan(30);
+  }
+  const tails = story.world.inspect.devices().filter((key) => isTail(key));
+  expect(tails.length).toBeGreaterThan(4);
+  // From then on by a quarter each: 256 KiB at a time it would be thousands.
+  expect(Number(most) / Number(before)).toBeGreaterThan(8);
+  expect(tails.length).toBeLessThan(24);
 });
 
 test('a pool is served although a family hangs in the kernel', async () => {
