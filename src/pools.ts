@@ -14,7 +14,7 @@ export interface Pools {
   readonly engines: () => Engines;
   /** Pools that are not started: why not, or undefined while the first attempt is under way. */
   readonly waiting: () => ReadonlyMap<PoolName, string | undefined>;
-  /** Those of them that another process owns. */
+  /** Those of them that another process owns, or that are being started at this moment. */
   readonly others: () => ReadonlySet<PoolName>;
 }
 
@@ -38,9 +38,11 @@ export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs:
   const started = new Map<PoolName, Engine>();
   const reasons = new Map<PoolName, string>();
   const held = new Map<PoolName, string>();
+  const starting = new Set<PoolName>();
   const stopping = new AbortController();
 
   const attempt = async ({ name, open }: PoolOpener): Promise<boolean> => {
+    starting.add(name);
     try {
       started.set(name, await open());
       reasons.delete(name);
@@ -53,6 +55,8 @@ export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs:
       else held.delete(name);
       log.error({ pool: name, error: messageOf(error), retryMs }, 'pool not started');
       return false;
+    } finally {
+      starting.delete(name);
     }
   };
 
@@ -81,7 +85,7 @@ export function startPools(openers: readonly PoolOpener[], log: Logger, retryMs:
       ),
     waiting: () =>
       new Map(openers.filter(({ name }) => !started.has(name)).map(({ name }) => [name, reasons.get(name)] as const)),
-    others: () => new Set(held.keys()),
+    others: () => new Set([...held.keys(), ...starting]),
     tried,
     held: () => (held.size === openers.length ? [...held.values()].join('; ') : undefined),
     stop: async () => {

@@ -62,18 +62,18 @@ export function createKernel(options: KernelOptions): Kernel {
 
   let index: DeviceIndex = { devices: new Map(), stores: new Map() };
   // A listing taken while something is removed may still hold it, and its number may soon be another's. So what was
-  // listed is remembered only when no removal overlapped.
-  let removals = 0;
+  // listed is remembered only when no removal overlapped, and no device was made meanwhile.
+  let changes = 0;
   let removing = 0;
 
   const devicesNow = async (): Promise<readonly DeviceRow[]> => parseDevices(await listing(exec, LIST_DEVICES));
   /** Asked again where a device has gone meanwhile. */
-  async function statusesNow(): Promise<string> {
-    if (index.devices.size === 0) await listRows();
+  async function statusesNow(): Promise<{ readonly devices: DeviceIndex['devices']; readonly text: string }> {
+    let { devices } = index.devices.size > 0 ? index : indexOf(await listRows(), scope);
     for (let attempt = 0; attempt < STATUS_ATTEMPTS; attempt += 1) {
-      const text = await statusesOf(index.devices);
-      if (text !== undefined) return text;
-      await listRows(devicesNow);
+      const text = await statusesOf(devices);
+      if (text !== undefined) return { devices, text };
+      ({ devices } = indexOf(await listRows(devicesNow), scope));
     }
     return fail('unavailable', `Cannot ask for statuses of pool '${pool}': its devices changed each time`);
   }
@@ -95,21 +95,21 @@ export function createKernel(options: KernelOptions): Kernel {
   const listStatuses = shareNext(statusesNow, LISTING);
 
   async function listRows(devices = sharedDevices): Promise<readonly DeviceRow[]> {
-    const before = removals;
+    const before = changes;
     const rows = await devices();
-    if (removing === 0 && removals === before) index = indexOf(rows, scope);
+    if (removing === 0 && changes === before) index = indexOf(rows, scope);
     return rows;
   }
 
   async function withoutDevice<T>(forget: () => void, change: () => Promise<T>): Promise<T> {
     forget();
     removing += 1;
-    removals += 1;
+    changes += 1;
     try {
       return await change();
     } finally {
       removing -= 1;
-      removals += 1;
+      changes += 1;
       forget();
     }
   }
@@ -163,6 +163,8 @@ export function createKernel(options: KernelOptions): Kernel {
   async function create(key: DeviceKey, args: readonly string[]): Promise<void> {
     const [name, uuid] = [dmName(pool, key), dmUuid(vgUuid, key)];
     const majorMinor = parseCreated(await output(exec, ['dmsetup', 'create', name, '--uuid', uuid, '-v', ...args]));
+    // A listing that was begun before does not know it.
+    changes += 1;
     if (majorMinor === undefined) return;
     const row = {
       name,
@@ -343,9 +345,10 @@ export function createKernel(options: KernelOptions): Kernel {
     },
 
     statuses: async () => {
-      const targets = parseTargets(await listStatuses(), () => true);
+      const { devices, text } = await listStatuses();
+      const targets = parseTargets(text, () => true);
       const statuses = new Map<DeviceKey, SnapshotStatus>();
-      for (const [key, row] of index.devices) {
+      for (const [key, row] of devices) {
         const [only, ...more] = targets.get(row.name) ?? [];
         if (only === undefined || more.length > 0) continue;
         if (only.type !== 'snapshot' && only.type !== 'snapshot-merge') continue;

@@ -112,7 +112,10 @@ function rawNames({ tags }: StoreReport): readonly string[] {
 
 /** Throws `contradiction` where the records cannot all be true. */
 export function buildFamily(id: VolumeId, all: readonly StoreRecord[], sizes: ReadonlyMap<StoreName, Bytes>): Family {
-  const tokens = new Set(all.flatMap((r) => (r.pending === undefined ? [r.restore?.token, r.decides] : [])));
+  // What is nobody's home any more decides nothing either, although it lies there for as long as somebody has it open.
+  const tokens = new Set(
+    all.flatMap((r) => (r.pending === undefined && !r.merged ? [r.restore?.token, r.decides] : [])),
+  );
   const counts = (r: StoreRecord): boolean => r.pending === undefined || tokens.has(r.pending);
   const decided = all.filter(counts);
   const latest = new Map<EntityId, number>();
@@ -120,7 +123,9 @@ export function buildFamily(id: VolumeId, all: readonly StoreRecord[], sizes: Re
     latest.set(entity.id, Math.max(generation, latest.get(entity.id) ?? generation));
   }
   // A promoted fork that has moved leaves its mark behind in its old home.
-  const marks = decided.flatMap((r) => (r.generation === latest.get(r.entity.id) ? (r.restore ?? []) : []));
+  const marks = decided.flatMap((r) =>
+    r.generation === latest.get(r.entity.id) && !r.merged ? (r.restore ?? []) : [],
+  );
   // A store that a restore merges away is nobody's home, not even when the snapshot's new one is gone already. Only a
   // promoted fork is at home in what it merges itself, until it has moved.
   const stacked = new Set(marks.flatMap((mark) => mark.stack));

@@ -48,6 +48,8 @@ function forget(ctx: Context, id: VolumeId): void {
   ctx.unsettled.delete(id);
   ctx.stuck.delete(id);
   ctx.waiting.delete(id);
+  ctx.unswept.delete(id);
+  ctx.heldStores.delete(id);
 }
 
 /** True when there may be more to do. */
@@ -336,7 +338,7 @@ async function shrinkUnfed(ctx: Context, report: PoolReport, family: Family): Pr
     const status = statuses.get(device);
     if (status?.state !== 'counts') continue;
     const size = fittingSize(toBytes(status.used), report.extent);
-    if (size < storeReport(report, store).size) await shrinkStore(ctx, family.id, store, size);
+    if (size < storeReport(report, store).size) await shrinkStore(ctx, store, size);
   }
 }
 

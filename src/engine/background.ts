@@ -36,10 +36,11 @@ const RETRY_MS = 30_000;
 const AT_ONCE = 8;
 /** After a look that failed. */
 const LOOK_AGAIN_MS = 5_000;
-/** A look that takes longer is not waited for: it may be held up by one store, and the next one goes past that. */
+/**
+ * A look that takes longer is not waited for: it may be held up by one store, which the next one goes past. So there are no
+ * more of them than stores that hang, and as many as fit into the time that a status may take.
+ */
 const LOOK_PATIENCE_MS = 2_000;
-/** So many hung looks at most: where they cannot even be asked for, it is not one store that hangs. */
-const MOST_LOOKS = 4;
 /** A family that takes longer than this takes no place of others: it may hang in the kernel. */
 const HUNG_MS = 60_000;
 
@@ -51,7 +52,6 @@ export function createBackground(ports: BackgroundPorts): Background {
   let lookNow = new AbortController();
   let ended: Promise<unknown> | undefined;
   const running = new Map<VolumeId, { readonly done: Promise<void>; readonly sinceMs: number }>();
-  let looks = 0;
   let waiters: AbortController[] = [];
 
   const advanceOne = async (family: VolumeId): Promise<void> => {
@@ -96,7 +96,6 @@ export function createBackground(ports: BackgroundPorts): Background {
   const look = async (): Promise<number> => {
     const begunMs = clock.monotonicMs();
     const tell = (ok: boolean): void => ports.looked?.(ok, (clock.monotonicMs() - begunMs) / 1000);
-    looks += 1;
     try {
       const delayMs = await ports.look();
       tell(true);
@@ -105,15 +104,13 @@ export function createBackground(ports: BackgroundPorts): Background {
       log.error({ error: messageOf(error) }, 'monitor failed');
       tell(false);
       return LOOK_AGAIN_MS;
-    } finally {
-      looks -= 1;
-      if (looks === MOST_LOOKS - 1) lookNow.abort();
     }
   };
   const lookForAWhile = async (): Promise<number> => {
     const inTime = new AbortController();
     const late = clock.sleep(LOOK_PATIENCE_MS, AbortSignal.any([inTime.signal, ending.signal])).then(() => {
-      if (!inTime.signal.aborted && !ending.signal.aborted) log.warn({ underWay: looks }, 'monitor is held up');
+      if (!inTime.signal.aborted && !ending.signal.aborted)
+        log.warn({ waitedMs: LOOK_PATIENCE_MS }, 'monitor is held up');
       return 0;
     });
     const delayMs = await Promise.race([look(), late]);
@@ -123,7 +120,7 @@ export function createBackground(ports: BackgroundPorts): Background {
   const watching = async (): Promise<void> => {
     while (!ending.signal.aborted) {
       lookNow = new AbortController();
-      const delayMs = looks < MOST_LOOKS ? await lookForAWhile() : LOOK_AGAIN_MS;
+      const delayMs = await lookForAWhile();
       if (!ending.signal.aborted) await clock.sleep(delayMs, lookNow.signal);
     }
   };

@@ -83,6 +83,12 @@ export interface Context {
   readonly stuck: Map<VolumeId, string>;
   /** Families of which something is left behind, because somebody has it open; also those that are gone by now. */
   readonly left: Set<VolumeId>;
+  /** Families of which a store could not be removed yet. */
+  readonly unswept: Set<VolumeId>;
+  /** Of those, the stores that were seen to be open when their family last converged. */
+  readonly heldStores: Map<VolumeId, ReadonlySet<StoreName>>;
+  /** Stores that LVM would not shrink, and when to try again, by the monotonic clock. */
+  readonly unshrinkable: Map<StoreName, number>;
   /** Extends what of a family would not last long, now. */
   readonly keepAhead: (family: VolumeId) => Promise<void>;
   /** Asks the background to go on with what is left to do in a family. */

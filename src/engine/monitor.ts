@@ -15,7 +15,7 @@ import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } 
 import type { Context, WatchedStore } from './context.ts';
 import { noteFailed } from './failed-merges.ts';
 import { aloneOrAnyway } from './shown.ts';
-import { extendStore } from './stores.ts';
+import { extendStore, mayShrink } from './stores.ts';
 import { noteSizes } from './context.ts';
 
 /** Nothing is expected to write faster than this to one volume; a store must last for two looks at this speed. */
@@ -80,11 +80,13 @@ export function createMonitor(ctx: Context): Monitor {
       // Only what may grow: this may be asked for by what goes on in the family, which must not set itself going again.
       const watched = (ctx.watched.get(family) ?? []).filter(({ kind, fed }) => kind === 'volume' || fed);
       if (watched.length === 0) return;
+      // What is under way began with what was so before: who asks wants to know what is so now.
+      await Promise.all(watched.map(({ store }) => underWay.get(store)));
       const { statuses, atMs } = await lookNow();
       await Promise.all(
         watched.map(async (one) => {
           const status = statuses.get(one.device);
-          if (status !== undefined) await (underWay.get(one.store) ?? deal({ family, ...one }, status, atMs));
+          if (status !== undefined) await deal({ family, ...one }, status, atMs);
         }),
       );
     },
@@ -152,7 +154,7 @@ async function consider(
   const size = ctx.sizes.get(store) ?? (await sizeNow(ctx, store));
   if (size === undefined) return LONGEST_MS;
   if (kind === 'snapshot' && !fed) {
-    if (fittingSize(used, ctx.extent.size) < size) ctx.goOn(family);
+    if (fittingSize(used, ctx.extent.size) < size && mayShrink(ctx, store)) ctx.goOn(family);
     return LONGEST_MS;
   }
   return keepAhead(ctx, seen, watched, { used, atMs }, size);
@@ -203,7 +205,8 @@ async function keepAhead(
     return timeToFill(left);
   }
   const wanted = minBytes(most, bytes(used + 2n * ahead));
-  const reached = await extend(ctx, watched, wanted, size);
+  const needed = minBytes(most, bytes(used + 2n * soon));
+  const reached = await extend(ctx, watched, { wanted, needed }, size);
   noteFull(ctx, watched, used, reached, wanted);
   if (reached <= size) return NO_ROOM_MS;
   return timeToFill(reached > used ? reached - used : 0n);
@@ -271,11 +274,17 @@ function timeToFill(left: bigint): number {
   return Number((left * 1000n) / (2n * FULL_SPEED_BYTES_PER_SECOND));
 }
 
+/** `needed`: what is enough where there is no room for all that is wanted. */
+interface Target {
+  readonly wanted: Bytes;
+  readonly needed: Bytes;
+}
+
 /** As far as there is room; returns the size reached. */
-async function extend(ctx: Context, watched: OfFamily, wanted: Bytes, size: Bytes): Promise<Bytes> {
+async function extend(ctx: Context, watched: OfFamily, target: Target, size: Bytes): Promise<Bytes> {
   const { store } = watched;
   try {
-    const reached = await extendTo(ctx, watched, roundUp(wanted, ctx.extent.size), size);
+    const reached = await extendTo(ctx, watched, target, size);
     if (reached > size) await relieveStore(ctx, watched, reached);
     if (reached > size) ctx.log.info({ store, from: size.toString(), to: reached.toString() }, 'extended a store');
     else ctx.log.error({ store, size: size.toString() }, 'no room to extend a store');
@@ -290,17 +299,24 @@ async function extend(ctx: Context, watched: OfFamily, wanted: Bytes, size: Byte
 }
 
 /** The command first, because a report takes as long as the extension, and only where that finds no room what there is. */
-async function extendTo(ctx: Context, { store, copies }: WatchedStore, wanted: Bytes, size: Bytes): Promise<Bytes> {
+async function extendTo(
+  ctx: Context,
+  { store, copies }: WatchedStore,
+  { wanted, needed }: Target,
+  size: Bytes,
+): Promise<Bytes> {
+  const whole = roundUp(wanted, ctx.extent.size);
   try {
-    await extendStore(ctx, store, wanted);
-    return wanted;
+    await extendStore(ctx, store, whole);
+    return whole;
   } catch (error) {
     if (!(error instanceof SnapmergeError && error.kind === 'exhausted')) throw error;
   }
   const report = await ctx.lvm.report();
   noteSizes(ctx, report);
   // Room may have come since the command, and is not ours to take.
-  const possible = minBytes(wanted, bytes(size + roundDown(bytes(report.free / copies), report.extent)));
+  const room = bytes(size + roundDown(bytes(report.free / copies), report.extent));
+  const possible = minBytes(maxBytes(size, roundUp(needed, report.extent)), room);
   if (possible > size) await extendStore(ctx, store, possible);
   return possible;
 }

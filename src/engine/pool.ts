@@ -122,11 +122,20 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     full: new Map(),
     stuck: new Map(),
     left: new Set(),
+    unswept: new Set(),
+    heldStores: new Map(),
+    unshrinkable: new Map(),
     keepAhead: (family) => monitor.lookAt(family),
     goOn: (family) => background.goOn(family),
   };
   const monitor = createMonitor(ctx);
-  const retried = (): readonly VolumeId[] => [...ctx.stuck.keys(), ...ctx.waiting, ...ctx.unsettled, ...ctx.left];
+  const retried = (): readonly VolumeId[] => [
+    ...ctx.stuck.keys(),
+    ...ctx.waiting,
+    ...ctx.unsettled,
+    ...ctx.left,
+    ...ctx.unswept,
+  ];
   const background = createBackground({
     clock: ctx.clock,
     log: ctx.log,
@@ -166,9 +175,12 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     try {
       return await work();
     } catch (error) {
-      const kind = error instanceof SnapmergeError ? error.kind : 'internal';
-      if (!FAILS_LATE.has(kind) || !(await readPool(ctx).then(isThere, () => true))) throw error;
-      throw new SnapmergeError('unavailable', messageOf(error), { cause: error });
+      if (!(error instanceof SnapmergeError) || !FAILS_LATE.has(error.kind)) throw error;
+      const found = await readPool(ctx)
+        .then(isThere)
+        .catch(() => true);
+      if (!found) throw error;
+      throw new SnapmergeError('unavailable', error.message, { cause: error });
     }
   };
 

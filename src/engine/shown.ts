@@ -18,7 +18,7 @@ import { heldStores, lengthOf } from '../dm/table.ts';
 import { reach } from '../dm/tails.ts';
 import { fail, messageOf } from '../errors.ts';
 import type { EntityId, StoreName, VolumeId } from '../ids.ts';
-import { entityOf } from '../ids.ts';
+import { entityOf, isDeviceKey } from '../ids.ts';
 import { imageSize } from '../lvm/record.ts';
 import type { Sectors } from '../units.ts';
 import { formatBytes, maxBytes, toBytes, toSectors } from '../units.ts';
@@ -132,6 +132,7 @@ async function convergeOnce(
     ctx.stuck.delete(family.id);
     if (left.length > 0) ctx.left.add(family.id);
     else ctx.left.delete(family.id);
+    ctx.heldStores.set(family.id, new Set(left.flatMap((key) => (isDeviceKey(key) ? [] : [key]))));
   } catch (error) {
     ctx.stuck.set(family.id, messageOf(error));
     throw error;

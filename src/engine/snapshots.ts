@@ -173,5 +173,5 @@ export async function shrinkMeasured(ctx: Context, report: PoolReport, node: Nod
   const { size: present, layout } = storeReport(report, store);
   const unit = report.extent * BigInt(layout === 'striped' ? report.physicalVolumes.length : 1);
   if (present - size < unit) return false;
-  return shrinkStore(ctx, node.record.family, store, size);
+  return shrinkStore(ctx, store, size);
 }

@@ -5,7 +5,7 @@ import { waitsWhenFull } from '../dm/desired.ts';
 import type { Family, Node } from '../dm/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
-import type { StoreName, VolumeId } from '../ids.ts';
+import type { StoreName } from '../ids.ts';
 import { STORE_PREFIX, storeName } from '../ids.ts';
 import type { PoolReport, StoreReport } from '../lvm/lvm.ts';
 import type { StoreRecord } from '../lvm/record.ts';
@@ -57,6 +57,8 @@ export function needRoom(ctx: Context, report: PoolReport, size: bigint, what: s
       `${ctx.reservePercent} %, ${formatBytes(size - free)} are missing`,
   );
 }
+
+const SHRINK_AGAIN_MS = 30_000;
 
 /** First size of a cow store: the reserve of its class, at least twice the headroom, never more than it can ever need. */
 export function firstCowSize(ctx: Context, report: PoolReport, size: Bytes, percent: number, most: Bytes): Bytes {
@@ -148,20 +150,27 @@ export async function extendStore(ctx: Context, store: StoreName, size: Bytes): 
 
 /**
  * Smaller, durably, before its extents are given to another: no cut may bring back a store that they belonged to. Where LVM
- * refuses it is nobody's failure: false, and another time.
+ * refuses it is nobody's failure: false, and not again before some time has passed.
  */
-export async function shrinkStore(ctx: Context, family: VolumeId, store: StoreName, size: Bytes): Promise<boolean> {
+export async function shrinkStore(ctx: Context, store: StoreName, size: Bytes): Promise<boolean> {
+  if (!mayShrink(ctx, store)) return false;
   try {
     await ctx.lvm.shrink(store, size);
   } catch (error) {
-    ctx.left.add(family);
-    ctx.log.warn({ family, store, error: messageOf(error) }, 'cannot shrink a store yet');
+    ctx.unshrinkable.set(store, ctx.clock.monotonicMs() + SHRINK_AGAIN_MS);
+    ctx.log.warn({ store, error: messageOf(error) }, 'cannot shrink a store yet');
     return false;
   }
+  ctx.unshrinkable.delete(store);
   ctx.sizes.set(store, size);
   await ctx.lvm.flush();
   ctx.log.info({ store, to: size.toString() }, 'shrank a store');
   return true;
+}
+
+/** Not so where LVM has just refused it: each look at the store would ask for it again. */
+export function mayShrink(ctx: Context, store: StoreName): boolean {
+  return ctx.clock.monotonicMs() >= (ctx.unshrinkable.get(store) ?? 0);
 }
 
 /** Runs `work` with a fresh token whose stores no sweep takes for rubbish. */

@@ -71,8 +71,8 @@ export const localFiles: Files = {
   numberOf: async (isIt) => {
     for (const name of await readdir('/sys/block')) {
       if (!/^dm-\d+$/.test(name)) continue;
-      // Others come and go meanwhile.
-      const uuid = await orUndefined(readFile(`/sys/block/${name}/dm/uuid`, 'utf8'));
+      // Others come and go meanwhile, and of one that is going the kernel gives any error.
+      const uuid = await readFile(`/sys/block/${name}/dm/uuid`, 'utf8').catch(() => undefined);
       if (uuid !== undefined && isIt(uuid.trimEnd()))
         return (await readFile(`/sys/block/${name}/dev`, 'utf8')).trimEnd();
     }

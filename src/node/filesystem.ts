@@ -69,8 +69,11 @@ export async function growMounted(exec: Exec, fsType: FsType, device: string, mo
 }
 
 /** Of a pool that is away: its driver finds no staged volume there when it is back, and takes away what lies below. */
-export async function removeTop(exec: Exec, { path }: ActiveVolume): Promise<void> {
-  const argv: Argv = ['dmsetup', 'remove', '--noudevsync', path];
+export async function removeTop(exec: Exec, files: Files, { path, majorMinor }: ActiveVolume): Promise<void> {
+  const device = await files.mapped(majorMinor);
+  if (device === undefined) return;
+  // By its UUID: a number may be another's a moment later.
+  const argv: Argv = ['dmsetup', 'remove', '--noudevsync', '--uuid', device.uuid];
   const result = await exec(argv);
   if (result.code !== 0) fail('precondition', `Cannot take ${path} away: ${failureOf(result)}`);
 }

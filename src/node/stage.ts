@@ -196,19 +196,16 @@ export async function unstage(context: NodeContext, request: z.output<typeof uns
   if (found.at === 'here') await found.engine.deactivate(found.id);
   else {
     if (found.at === 'waiting') refuseOwned(context, found.pool, request.volume_id);
-    await removeTop(context.exec, active);
+    await removeTop(context.exec, context.files, active);
   }
   return {};
 }
 
 /** Whoever owns the pool, or is about to, would make the device again. */
 function refuseOwned({ pools }: NodeContext, pool: PoolName, text: string): void {
-  if (pools.others().has(pool)) {
-    fail('unavailable', `Cannot give up the device of '${text}': another process owns pool '${pool}'`);
-  }
-  if (pools.waiting().get(pool) === undefined) {
-    fail('unavailable', `Cannot give up the device of '${text}': pool '${pool}' is being started`);
-  }
+  if (!pools.others().has(pool) && pools.waiting().get(pool) !== undefined) return;
+  const why = pools.waiting().get(pool) ?? 'it is being started';
+  fail('unavailable', `Cannot give up the device of '${text}': pool '${pool}' has another owner, or soon has: ${why}`);
 }
 
 async function refuseWaiting({ engine, id }: Located<VolumeId>, text: string): Promise<void> {

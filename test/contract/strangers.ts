@@ -3,7 +3,7 @@
 
 import { heldStores } from '../../src/dm/table.ts';
 import { deviceKey, storeDevice } from '../../src/ids.ts';
-import type { DeviceKey, SnapshotId, StoreName, VolumeId } from '../../src/ids.ts';
+import type { DeviceKey, EntityId, StoreName, VolumeId } from '../../src/ids.ts';
 import type { Scenario } from './scenario.ts';
 import { finish, killDriver } from './scenario.ts';
 import type { ContractCase } from './suite.ts';
@@ -132,6 +132,37 @@ export const STRANGERS: readonly ContractCase[] = [
       await tidy(s, 3);
     },
   },
+  {
+    name: 'a promoted fork whose old store somebody keeps open is deleted, and its snapshot takes its place',
+    run: async (s) => {
+      const id = await volume(s);
+      await scribble(s, id);
+      const base = await snapshot(s, id);
+      await unstage(s, id);
+      const made = await fork(s, base);
+      await scribble(s, made, 5);
+      const release = await s.rig.strangers.hold(await storeOf(s, made));
+      await restore(s, made, base, { mode: 'snapshot', keep: false });
+      await finish(s);
+      await right(s);
+      // Its snapshot alone reads through it from then on, and is merged into the store that was the origin's.
+      const taken = await snapshot(s, made);
+      await scribble(s, made, 9);
+      await drop(s, made);
+      await finish(s);
+      await right(s);
+      await killDriver(s);
+      await finish(s);
+      await right(s);
+      await release();
+      await s.engine.retry();
+      await right(s);
+      await drop(s, taken);
+      await finish(s);
+      await right(s);
+      same((await s.rig.lvm.report()).stores.length, 0, 'stores, when all has been deleted');
+    },
+  },
 ];
 
 /** With stores that can grow, and so have tails in which a read of their ends waits. */
@@ -142,11 +173,12 @@ export const PARKED: readonly ContractCase[] = [
       const id = await volume(s);
       const monday = await snapshot(s, id);
       const store = await storeOf(s, monday);
-      await s.rig.strangers.park(storeDevice(store, 'cow'));
+      const waiting = await s.rig.strangers.park(storeDevice(store, 'cow'));
       const before = await sizeOf(s, store);
       // Extended again and again, and what nests is to be laid flat.
       await trickle(s, id, 0, 200);
       if ((await sizeOf(s, store)) <= before) throw new Error('The store was never extended');
+      same(await waiting(), 1, 'probes that wait while the store is extended');
       await right(s);
       const tuesday = await snapshot(s, id);
       await trickle(s, id, 100, 300);
@@ -183,8 +215,8 @@ async function sizeOf(s: Scenario, store: StoreName): Promise<bigint> {
   return (await s.rig.lvm.report()).stores.find((one) => one.store === store)?.size ?? 0n;
 }
 
-/** Of a snapshot that is shown. */
-async function storeOf(s: Scenario, id: SnapshotId): Promise<StoreName> {
+/** Of an image that is shown. */
+async function storeOf(s: Scenario, id: EntityId): Promise<StoreName> {
   const [store] = heldStores((await s.rig.kernel.observe()).devices.get(deviceKey(id, 'view'))?.live);
   if (store === undefined) throw new Error(`The view of '${id}' holds no store`);
   return store;

@@ -115,8 +115,9 @@ test(
       const before = await reads();
       expect(before.split('\n').length).toBeGreaterThan(2);
       for (const program of PROGRAMS) {
-        const { timedOut } = await there.exec(['sh', '-c', program], { timeoutMs: 60_000 });
+        const { timedOut, code } = await there.exec(['sh', '-c', program], { timeoutMs: 60_000 });
         expect(timedOut, program).toBe(false);
+        expect(code, `${program}: want that there is such a program`).not.toBe(127);
         expect(await reads(), program).toBe(before);
       }
     } finally {

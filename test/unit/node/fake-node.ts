@@ -149,9 +149,13 @@ export function createFakeNode(): FakeNode {
       }
       case 'losetup':
         return losetup(argv);
-      case 'dmsetup':
-        uuids.delete(last);
+      case 'dmsetup': {
+        const [path] = [...uuids].find(([, uuid]) => uuid === last) ?? [];
+        if (path === undefined || argv.join(' ') !== `dmsetup remove --noudevsync --uuid ${last}`)
+          return no(1, 'no such device');
+        uuids.delete(path);
         return OK;
+      }
       default:
         throw new Error(`no command ${command}`);
     }
