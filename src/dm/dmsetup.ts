@@ -62,9 +62,12 @@ export function createKernel(options: KernelOptions): Kernel {
 
   let index: DeviceIndex = { devices: new Map(), stores: new Map() };
   // A listing taken while something is removed may still hold it, and its number may soon be another's. So what was
-  // listed is remembered only when no removal overlapped, and no device was made meanwhile.
-  let changes = 0;
+  // listed is remembered only when no removal overlapped.
+  let removals = 0;
   let removing = 0;
+  // A listing that was begun before a device was made does not know it.
+  let creations = 0;
+  const made = new Map<DeviceKey, { readonly number: number; readonly row: DeviceRow }>();
 
   const devicesNow = async (): Promise<readonly DeviceRow[]> => parseDevices(await listing(exec, LIST_DEVICES));
   /** Asked again where a device has gone meanwhile. */
@@ -95,26 +98,35 @@ export function createKernel(options: KernelOptions): Kernel {
   const listStatuses = shareNext(statusesNow, LISTING);
 
   async function listRows(devices = sharedDevices): Promise<readonly DeviceRow[]> {
-    const before = changes;
+    const before = removals;
+    const known = creations;
     const rows = await devices();
-    if (removing === 0 && changes === before) index = indexOf(rows, scope);
+    if (removing === 0 && removals === before) index = withNewer(indexOf(rows, scope), known);
     return rows;
+  }
+
+  function withNewer(listed: DeviceIndex, known: number): DeviceIndex {
+    const newer = [...made].flatMap(([key, { number, row }]) =>
+      number > known && !listed.devices.has(key) ? [[key, row] as const] : [],
+    );
+    return newer.length === 0 ? listed : { ...listed, devices: new Map([...listed.devices, ...newer]) };
   }
 
   async function withoutDevice<T>(forget: () => void, change: () => Promise<T>): Promise<T> {
     forget();
     removing += 1;
-    changes += 1;
+    removals += 1;
     try {
       return await change();
     } finally {
       removing -= 1;
-      changes += 1;
+      removals += 1;
       forget();
     }
   }
 
   const forgetDevice = (key: DeviceKey): void => {
+    made.delete(key);
     index = { ...index, devices: new Map([...index.devices].filter(([other]) => other !== key)) };
   };
   const forgetStores = (stores: readonly StoreName[]): void => {
@@ -163,8 +175,6 @@ export function createKernel(options: KernelOptions): Kernel {
   async function create(key: DeviceKey, args: readonly string[]): Promise<void> {
     const [name, uuid] = [dmName(pool, key), dmUuid(vgUuid, key)];
     const majorMinor = parseCreated(await output(exec, ['dmsetup', 'create', name, '--uuid', uuid, '-v', ...args]));
-    // A listing that was begun before does not know it.
-    changes += 1;
     if (majorMinor === undefined) return;
     const row = {
       name,
@@ -176,6 +186,8 @@ export function createKernel(options: KernelOptions): Kernel {
       suspended: false,
       readOnly: args.includes('--readonly'),
     };
+    creations += 1;
+    made.set(key, { number: creations, row });
     index = { ...index, devices: new Map([...index.devices, [key, row]]) };
   }
 
