@@ -81,7 +81,7 @@ export function createMonitor(ctx: Context): Monitor {
       const watched = (ctx.watched.get(family) ?? []).filter(({ kind, fed }) => kind === 'volume' || fed);
       if (watched.length === 0) return;
       // What is under way began with what was so before: who asks wants to know what is so now.
-      await Promise.all(watched.map(({ store }) => underWay.get(store)));
+      await Promise.all(watched.map(async ({ store }) => underWay.get(store)));
       const { statuses, atMs } = await lookNow();
       await Promise.all(
         watched.map(async (one) => {
