@@ -38,6 +38,11 @@ export function fail(kind: ErrorKind, message: string, cause?: unknown): never {
   throw new SnapmergeError(kind, message, cause === undefined ? {} : { cause });
 }
 
+/** What LVM, or the records of a family, do not tell now. */
+export function isOfRecords(error: unknown): boolean {
+  return error instanceof SnapmergeError && (error.kind === 'unavailable' || error.kind === 'contradiction');
+}
+
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

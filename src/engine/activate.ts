@@ -2,8 +2,7 @@
 // whatever nothing else needs.
 
 import { MOST_NESTED } from '../dm/depth.ts';
-import type { ErrorKind } from '../errors.ts';
-import { SnapmergeError, fail, messageOf } from '../errors.ts';
+import { fail, isOfRecords, messageOf } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import { bytes } from '../units.ts';
@@ -75,14 +74,11 @@ export async function deactivate(ctx: Context, id: VolumeId): Promise<void> {
     if (family !== undefined) return await deactivateIn(ctx, family.id, id);
   } catch (error) {
     // LVM does not answer, or the family is in trouble.
-    const isOfRecords = error instanceof SnapmergeError && OF_RECORDS.has(error.kind);
-    if (!isOfRecords) throw error;
+    if (!isOfRecords(error)) throw error;
     ctx.log.warn({ volume: id, error: messageOf(error) }, 'only the device of a volume can be taken away');
   }
   await removeTop(ctx, id);
 }
-
-const OF_RECORDS: ReadonlySet<ErrorKind> = new Set(['unavailable', 'contradiction']);
 
 async function deactivateIn(ctx: Context, of: VolumeId, id: VolumeId): Promise<void> {
   await withFamily(ctx, of, async () => {

@@ -49,7 +49,6 @@ function forget(ctx: Context, id: VolumeId): void {
   ctx.stuck.delete(id);
   ctx.waiting.delete(id);
   ctx.unswept.delete(id);
-  ctx.heldStores.delete(id);
 }
 
 /** True when there may be more to do. */

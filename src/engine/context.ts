@@ -81,12 +81,10 @@ export interface Context {
   readonly unsettled: Set<VolumeId>;
   /** Families that would not converge, and why. */
   readonly stuck: Map<VolumeId, string>;
-  /** Families of which something is left behind, because somebody has it open; also those that are gone by now. */
-  readonly left: Set<VolumeId>;
+  /** What of a family is left behind, because somebody has it open; also of those that are gone by now. */
+  readonly left: Map<VolumeId, ReadonlySet<DeviceKey | StoreName>>;
   /** Families of which a store could not be removed yet. */
   readonly unswept: Set<VolumeId>;
-  /** Of those, the stores that were seen to be open when their family last converged. */
-  readonly heldStores: Map<VolumeId, ReadonlySet<StoreName>>;
   /** Stores that LVM would not shrink, and when to try again, by the monotonic clock. */
   readonly unshrinkable: Map<StoreName, number>;
   /** Extends what of a family would not last long, now. */

@@ -121,9 +121,8 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     unsettled: new Set(),
     full: new Map(),
     stuck: new Map(),
-    left: new Set(),
+    left: new Map(),
     unswept: new Set(),
-    heldStores: new Map(),
     unshrinkable: new Map(),
     keepAhead: (family) => monitor.lookAt(family),
     goOn: (family) => background.goOn(family),
@@ -133,7 +132,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     ...ctx.stuck.keys(),
     ...ctx.waiting,
     ...ctx.unsettled,
-    ...ctx.left,
+    ...ctx.left.keys(),
     ...ctx.unswept,
   ];
   const background = createBackground({

@@ -18,7 +18,7 @@ import { heldStores, lengthOf } from '../dm/table.ts';
 import { reach } from '../dm/tails.ts';
 import { fail, messageOf } from '../errors.ts';
 import type { EntityId, StoreName, VolumeId } from '../ids.ts';
-import { entityOf, isDeviceKey } from '../ids.ts';
+import { entityOf } from '../ids.ts';
 import { imageSize } from '../lvm/record.ts';
 import type { Sectors } from '../units.ts';
 import { formatBytes, maxBytes, toBytes, toSectors } from '../units.ts';
@@ -130,9 +130,8 @@ async function convergeOnce(
     for (const [store, { used, isFinal }] of measured) ctx.measured.set(store, { used: toBytes(used), isFinal });
     for (const id of ctx.lettingGo) if (family.nodes.has(id)) ctx.lettingGo.delete(id);
     ctx.stuck.delete(family.id);
-    if (left.length > 0) ctx.left.add(family.id);
+    if (left.length > 0) ctx.left.set(family.id, new Set(left));
     else ctx.left.delete(family.id);
-    ctx.heldStores.set(family.id, new Set(left.flatMap((key) => (isDeviceKey(key) ? [] : [key]))));
   } catch (error) {
     ctx.stuck.set(family.id, messageOf(error));
     throw error;

@@ -36,7 +36,7 @@ export async function sweepFamily(ctx: Context, family: Family): Promise<boolean
 
 /** False when it cannot be removed. One that is held open is not tried: LVM would wait for it for seconds, with its lock held. */
 async function removeStore(ctx: Context, family: Family, store: StoreName): Promise<boolean> {
-  if (ctx.heldStores.get(family.id)?.has(store) === true) {
+  if (ctx.left.get(family.id)?.has(store) === true) {
     ctx.log.warn({ store, family: family.id }, 'somebody has open a store that is to go');
     return false;
   }

@@ -3,7 +3,7 @@
 import { locateVolume, requireHere } from '../csi/handles.ts';
 import type { Keyed } from '../csi/keyed.ts';
 import type { ActiveVolume, Engine, Volume } from '../engine/engine.ts';
-import { SnapmergeError, fail } from '../errors.ts';
+import { fail, isOfRecords } from '../errors.ts';
 import type { Exec } from '../exec.ts';
 import { isTopUuid, isVolumeId, parseHandle } from '../ids.ts';
 import type { Pools } from '../pools.ts';
@@ -60,11 +60,6 @@ export async function stagedDevice(
     if (isOfRecords(error)) return undefined;
     throw error;
   }
-}
-
-/** What LVM, or the records of a family, do not tell now. */
-export function isOfRecords(error: unknown): boolean {
-  return error instanceof SnapmergeError && (error.kind === 'unavailable' || error.kind === 'contradiction');
 }
 
 export function isMountOf(entry: MountEntry, active: ActiveVolume): boolean {
