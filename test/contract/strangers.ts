@@ -4,10 +4,11 @@
 import { heldStores } from '../../src/dm/table.ts';
 import { deviceKey, storeDevice } from '../../src/ids.ts';
 import type { DeviceKey, EntityId, StoreName, VolumeId } from '../../src/ids.ts';
+import { kib, mib } from '../../src/units.ts';
 import type { Scenario } from './scenario.ts';
 import { finish, killDriver } from './scenario.ts';
 import type { ContractCase } from './suite.ts';
-import { drop, fork, restore, right, scribble, snapshot, stage, tidy, unstage, volume } from './suite.ts';
+import { drop, fork, grow, restore, right, scribble, snapshot, stage, tidy, unstage, volume } from './suite.ts';
 
 async function shown(s: Scenario, key: DeviceKey): Promise<string | undefined> {
   const device = (await s.rig.kernel.observe()).devices.get(key);
@@ -112,6 +113,8 @@ export const STRANGERS: readonly ContractCase[] = [
       await scribble(s, id, 2);
       const wednesday = await snapshot(s, id);
       await scribble(s, id, 7);
+      await grow(s, id);
+      await right(s);
       // Merged away, and held open: the restore ends all the same.
       await unstage(s, id);
       await restore(s, id, tuesday);
@@ -165,7 +168,10 @@ export const STRANGERS: readonly ContractCase[] = [
   },
 ];
 
-/** With stores that can grow, and so have tails in which a read of their ends waits. */
+/** With stores that can grow, and so have tails. */
+export const WITH_TAILS = { unit: mib(4), leastHeadroom: kib(128) } as const;
+
+/** For scenarios WITH_TAILS: a read of a store's end waits there. */
 export const PARKED: readonly ContractCase[] = [
   {
     name: 'a probe that waits at the end of a store keeps no writer waiting, and fails no snapshot, restore or staging',

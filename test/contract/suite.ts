@@ -132,7 +132,7 @@ export async function drop(s: Scenario, id: EntityId): Promise<void> {
   }
 }
 
-async function grow(s: Scenario, id: VolumeId): Promise<void> {
+export async function grow(s: Scenario, id: VolumeId): Promise<void> {
   const model = modelOf(s, id);
   const size = await s.engine.expandVolume(
     id,

@@ -6,9 +6,9 @@ import { kib, mib } from '../../src/units.ts';
 import { createRandom } from '../contract/random.ts';
 import { createRuleRig } from '../contract/rule-rig.ts';
 import { RULES } from '../contract/rules.ts';
-import type { ScenarioOptions } from '../contract/scenario.ts';
+import type { Scenario, ScenarioOptions } from '../contract/scenario.ts';
 import { createScenario } from '../contract/scenario.ts';
-import { PARKED, STRANGERS } from '../contract/strangers.ts';
+import { PARKED, STRANGERS, WITH_TAILS } from '../contract/strangers.ts';
 import { CONTRACT, fork, scribble, snapshot, volume } from '../contract/suite.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
@@ -32,51 +32,42 @@ afterAll(async () => {
   await removeGuest(NAME);
 }, LIMIT_MS);
 
+/** Afterwards the pool is empty, and nothing is in the kernel. */
+async function inGuest(
+  stores: Pick<ScenarioOptions, 'unit' | 'leastHeadroom'>,
+  work: (scenario: Scenario, there: Guest) => Promise<void>,
+): Promise<void> {
+  if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
+  const scenario = createScenario(rig, {
+    ...stores,
+    random: createRandom(1),
+    maxVolumes: 8,
+    maxSnapshots: 8,
+    looksAfterWrites: false,
+    looksAfterSteps: false,
+    writesMeanwhile: false,
+  });
+  await scenario.engine.open();
+  try {
+    await work(scenario, guest);
+  } finally {
+    await rig.empty();
+  }
+  expect((await guest.output(['dmsetup', 'ls'])).trim()).toBe('No devices found');
+}
+
 // Names by which a part of them can be asked for.
 describe.each([
   ['families', CONTRACT],
   ['strangers', STRANGERS],
 ] as const)('%s', (_, cases) => {
   test.each(cases)('$name', { timeout: LIMIT_MS }, async ({ run }) => {
-    if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
-    const scenario = createScenario(rig, {
-      random: createRandom(1),
-      unit: kib(512),
-      leastHeadroom: mib(64),
-      maxVolumes: 8,
-      maxSnapshots: 8,
-      looksAfterWrites: false,
-      looksAfterSteps: false,
-      writesMeanwhile: false,
-    });
-    await scenario.engine.open();
-    try {
-      await expect(run(scenario)).resolves.toBeUndefined();
-    } finally {
-      await rig.empty();
-    }
-    expect((await guest.output(['dmsetup', 'ls'])).trim()).toBe('No devices found');
+    await expect(inGuest({ unit: kib(512), leastHeadroom: mib(64) }, run)).resolves.toBeUndefined();
   });
 });
 
-/** Stores that can grow. */
-const WITH_TAILS: ScenarioOptions = {
-  random: createRandom(1),
-  unit: mib(4),
-  leastHeadroom: kib(128),
-  maxVolumes: 8,
-  maxSnapshots: 8,
-  looksAfterWrites: false,
-  looksAfterSteps: false,
-  writesMeanwhile: false,
-};
-
 test.each(PARKED)('strangers: $name', { timeout: LIMIT_MS }, async ({ run }) => {
-  if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
-  const scenario = createScenario(rig, WITH_TAILS);
-  await scenario.engine.open();
-  await expect(run(scenario)).resolves.toBeUndefined();
-  await rig.empty();
+  await expect(inGuest(WITH_TAILS, run)).resolves.toBeUndefined();
 });
 
 /** Each would wait for ever in the tail of a store, if it read the end of a device that it finds. */
@@ -100,13 +91,8 @@ const COW_READS =
 
 test(
   'strangers: what looks at all devices of a node reads no store, and comes to its end',
-  { timeout: LIMIT_MS },
   async () => {
-    if (guest === undefined || rig === undefined) throw new Error('Cannot run without a guest');
-    const there = guest;
-    const scenario = createScenario(rig, WITH_TAILS);
-    await scenario.engine.open();
-    try {
+    await inGuest(WITH_TAILS, async (scenario, there) => {
       const id = await volume(scenario);
       await scribble(scenario, id);
       const friday = await snapshot(scenario, id);
@@ -119,10 +105,9 @@ test(
         const found = { program, timedOut, isThere: code !== 127, reads: await reads() };
         expect(found).toEqual({ program, timedOut: false, isThere: true, reads: before });
       }
-    } finally {
-      await rig.empty();
-    }
+    });
   },
+  LIMIT_MS,
 );
 
 describe('rules', () => {

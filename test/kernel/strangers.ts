@@ -41,30 +41,8 @@ while (1) {
 }
 `;
 
-const HOLDER = String.raw`
-my ($name) = @ARGV;
-for my $file (glob '/sys/block/dm-*/dm/name') {
-  open my $handle, '<', $file or next;
-  chomp(my $found = <$handle> // '');
-  next if $found ne $name;
-  my $node = $file =~ s{^/sys/block/(.*)/dm/name$}{/dev/$1}r;
-  open my $device, '<', $node or die "open $node: $!
-";
-  sleep 100000;
-}
-die "no device has the name $name
-";
-`;
-
-const POOL = poolName('test');
-
-/** In the kernel. */
-function nameOf(group: string, held: DeviceKey | StoreName): string {
-  return isDeviceKey(held) ? dmName(POOL, held) : `${group}-${held}`;
-}
-
-/** Says that it begins; a read that waits is ended by nothing but an answer. */
-const PARKER = String.raw`
+/** Opens the device that has this name in the kernel, and does something with it. */
+const withDevice = (work: string): string => String.raw`
 $| = 1;
 my ($name) = @ARGV;
 for my $file (glob '/sys/block/dm-*/dm/name') {
@@ -73,14 +51,28 @@ for my $file (glob '/sys/block/dm-*/dm/name') {
   next if $found ne $name;
   my $node = $file =~ s{^/sys/block/(.*)/dm/name$}{/dev/$1}r;
   open my $device, '<:raw', $node or die "open $node: $!\n";
-  sysseek $device, -4096, 2;
-  print "reading\n";
-  sysread $device, my $block, 4096;
-  print "answered\n";
+  ${work}
   exit 0;
 }
 die "no device has the name $name\n";
 `;
+
+const HOLDER = withDevice('sleep 100000;');
+
+/** Says that it begins; a read that waits is ended by nothing but an answer. */
+const PARKER = withDevice(String.raw`
+  sysseek $device, -4096, 2;
+  print "reading\n";
+  sysread $device, my $block, 4096;
+  print "answered\n";
+`);
+
+const POOL = poolName('test');
+
+/** In the kernel. */
+function nameOf(group: string, held: DeviceKey | StoreName): string {
+  return isDeviceKey(held) ? dmName(POOL, held) : `${group}-${held}`;
+}
 
 export function guestStrangers(guest: Guest, group: string, rig: () => Pick<Rig, 'kernel'>): Strangers {
   return {

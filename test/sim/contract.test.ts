@@ -3,19 +3,20 @@
 import { expect, test } from 'vitest';
 import { kib, mib } from '../../src/units.ts';
 import { createRandom } from '../contract/random.ts';
+import type { ScenarioOptions } from '../contract/scenario.ts';
 import { createScenario } from '../contract/scenario.ts';
-import { PARKED, STRANGERS } from '../contract/strangers.ts';
+import { PARKED, STRANGERS, WITH_TAILS } from '../contract/strangers.ts';
+import type { ContractCase } from '../contract/suite.ts';
 import { CONTRACT } from '../contract/suite.ts';
 import { simRig } from './rig.ts';
 import { createWorld } from './world.ts';
 
-test.each([...CONTRACT, ...STRANGERS])('$name', async ({ run }) => {
+async function runHere({ run }: ContractCase, stores: Pick<ScenarioOptions, 'unit' | 'leastHeadroom'>): Promise<void> {
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(48), mib(48)] });
   const { vgUuid } = await world.lvm.report();
   const scenario = createScenario(simRig(world, vgUuid), {
+    ...stores,
     random: createRandom(1),
-    unit: kib(512),
-    leastHeadroom: mib(4),
     maxVolumes: 8,
     maxSnapshots: 8,
     looksAfterWrites: true,
@@ -23,22 +24,13 @@ test.each([...CONTRACT, ...STRANGERS])('$name', async ({ run }) => {
     writesMeanwhile: false,
   });
   await scenario.engine.open();
-  await expect(run(scenario)).resolves.toBeUndefined();
+  await run(scenario);
+}
+
+test.each([...CONTRACT, ...STRANGERS])('$name', async (one) => {
+  await expect(runHere(one, { unit: kib(512), leastHeadroom: mib(4) })).resolves.toBeUndefined();
 });
 
-test.each(PARKED)('$name', async ({ run }) => {
-  const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(48), mib(48)] });
-  const { vgUuid } = await world.lvm.report();
-  const scenario = createScenario(simRig(world, vgUuid), {
-    random: createRandom(1),
-    unit: mib(4),
-    leastHeadroom: kib(128),
-    maxVolumes: 8,
-    maxSnapshots: 8,
-    looksAfterWrites: true,
-    looksAfterSteps: true,
-    writesMeanwhile: false,
-  });
-  await scenario.engine.open();
-  await expect(run(scenario)).resolves.toBeUndefined();
+test.each(PARKED)('$name', async (one) => {
+  await expect(runHere(one, WITH_TAILS)).resolves.toBeUndefined();
 });

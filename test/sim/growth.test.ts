@@ -126,13 +126,19 @@ test('what one look makes of a moment asks for no gigabytes', async () => {
   expect(await sizeOf(story, store)).toBe(before - kib(64) + mib(1024));
 });
 
-test('a store that hangs in its extension holds up no other store', async () => {
+/** Two stores that one more look at growth extends, and how large the second is. */
+async function twoNearlyFull() {
   const story = await begin();
   const [a, b] = [await snapped(story, 'a', mib(64)), await snapped(story, 'b', mib(64))];
   const stores = [a.store, b.store];
   await fill(story, stores, kib(192), 1000);
   await story.engine.look();
   const before = await sizeOf(story, b.store);
+  return { story, a, b, stores, before };
+}
+
+test('a store that hangs in its extension holds up no other store', async () => {
+  const { story, a, b, stores, before } = await twoNearlyFull();
   story.hangs.add(a.store);
   await fill(story, stores, kib(64), 1000);
   let isOver = false;
@@ -147,12 +153,7 @@ test('a store that hangs in its extension holds up no other store', async () => 
 });
 
 test('a store whose extension is refused ends no look at the others', async () => {
-  const story = await begin();
-  const [a, b] = [await snapped(story, 'a', mib(64)), await snapped(story, 'b', mib(64))];
-  const stores = [a.store, b.store];
-  await fill(story, stores, kib(192), 1000);
-  await story.engine.look();
-  const before = await sizeOf(story, b.store);
+  const { story, a, b, stores, before } = await twoNearlyFull();
   story.refuses.add(a.store);
   await fill(story, stores, kib(64), 1000);
   await story.engine.look();
