@@ -14,8 +14,9 @@ const NAME = 'cuts';
 const CUTS = Number(process.env['SNAPMERGE_CUTS'] ?? 24);
 const FIRST = Number(process.env['SNAPMERGE_CUT_SEED'] ?? 1);
 const CUTS_A_SEED = 8;
-/** A quarter; a half of them do, as a rule. */
-const LOSSY_SHARE = 0.25;
+/** A half of them lose something, as a rule: fewer than this of that many are no chance (1 in 50,000). */
+const LEAST_LOSSY = 3;
+const CUTS_TO_JUDGE = 24;
 const LIMIT_MS = 900_000;
 
 const SEEDS = Array.from({ length: Math.ceil(CUTS / CUTS_A_SEED) }, (_, index) => FIRST + index);
@@ -70,6 +71,6 @@ test.each(SEEDS)('seed %i', { timeout: LIMIT_MS }, async (seed) => {
   expect(failure).toBe('');
 });
 
-test('a good part of the cuts took something', () => {
-  expect(totals.lossy).toBeGreaterThanOrEqual(Math.floor(totals.cuts * LOSSY_SHARE));
+test.runIf(CUTS >= CUTS_TO_JUDGE)('a good part of the cuts took something', () => {
+  expect(totals.lossy).toBeGreaterThanOrEqual(LEAST_LOSSY);
 });

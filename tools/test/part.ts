@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { once } from 'node:events';
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { messageOf } from '../../src/errors.ts';
@@ -12,6 +12,8 @@ import { lastTime, remember } from '../durations.ts';
 import type { CpuTime } from './cpu-time.ts';
 import { watchCpuTime } from './cpu-time.ts';
 import type { Part } from './suites.ts';
+import type { VitestReport } from './vitest-report.ts';
+import { failuresIn, readReport } from './vitest-report.ts';
 
 export interface Counts {
   readonly passed: number;
@@ -21,6 +23,8 @@ export interface Counts {
 
 export interface PartResult extends Counts {
   readonly name: string;
+  /** The tests that failed, each with the first line of its reason. */
+  readonly failures: readonly string[];
   readonly seconds: number;
   /** Of processors, by the part and all its guests. */
   readonly cpuSeconds: number;
@@ -72,12 +76,20 @@ export async function runPart(part: Part, { dir, say, ending }: Run): Promise<Pa
     take,
   );
   clearInterval(life);
-  const counts = await countsOf(part, ended, lines, reportPath);
+  const report = part.counting === 'vitest' ? await readReport(reportPath) : undefined;
+  const counts = countsOf(part, ended, lines, report);
   await rm(reportPath, { force: true });
   if (counts.failed > 0) for (const line of lines.slice(-SHOWN_LINES)) tell(`| ${line}`);
   tell(`${counts.passed} passed, ${counts.failed} failed in ${seconds()} s`);
   if (counts.failed === 0) remember(`test ${part.name}`, seconds());
-  return { name: part.name, ...counts, seconds: seconds(), cpuSeconds, logPath };
+  return {
+    name: part.name,
+    ...counts,
+    failures: report === undefined ? [] : failuresIn(report),
+    seconds: seconds(),
+    cpuSeconds,
+    logPath,
+  };
 }
 
 function commandOf({ argv, counting }: Part, reportPath: string): readonly string[] {
@@ -130,37 +142,27 @@ async function runChild(
   }
 }
 
-async function countsOf(part: Part, ended: boolean, lines: readonly string[], reportPath: string): Promise<Counts> {
-  const found = await readCounts(part, ended, lines, reportPath);
+function countsOf(part: Part, ended: boolean, lines: readonly string[], report: VitestReport | undefined): Counts {
+  const found = readCounts(part, ended, lines, report);
   if (found.failed > 0) return found;
   // A command that failed without counting a failure did fail: it could not run, or something outside of a test did.
   // One that ran no test at all has shown nothing.
   return ended && found.passed > 0 ? found : { ...found, failed: 1 };
 }
 
-async function readCounts(part: Part, ended: boolean, lines: readonly string[], reportPath: string): Promise<Counts> {
+function readCounts(part: Part, ended: boolean, lines: readonly string[], report: VitestReport | undefined): Counts {
   switch (part.counting) {
     case 'exit-code':
       return { passed: ended ? 1 : 0, failed: ended ? 0 : 1, skipped: 0 };
     case 'vitest':
-      return readReport(reportPath);
+      return {
+        passed: report?.numPassedTests ?? 0,
+        failed: report?.numFailedTests ?? 0,
+        skipped: (report?.numPendingTests ?? 0) + (report?.numTodoTests ?? 0),
+      };
     case 'csi-sanity':
       return lines.map(readSanity).reduce(add, { passed: 0, failed: 0, skipped: 0 });
   }
-}
-
-async function readReport(path: string): Promise<Counts> {
-  const text = await readFile(path, 'utf8').catch(() => '{}');
-  const report: unknown = JSON.parse(text);
-  const count = (key: string): number => {
-    const value: unknown = typeof report === 'object' && report !== null ? Reflect.get(report, key) : undefined;
-    return typeof value === 'number' ? value : 0;
-  };
-  return {
-    passed: count('numPassedTests'),
-    failed: count('numFailedTests'),
-    skipped: count('numPendingTests') + count('numTodoTests'),
-  };
 }
 
 function readSanity(line: string): Counts {

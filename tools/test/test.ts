@@ -69,6 +69,10 @@ export const test = async (names: readonly string[]): Promise<number> => {
     );
   }
   const cpuSeconds = results.reduce((sum, one) => sum + one.cpuSeconds, 0);
+  // At the end, where whoever keeps only the last lines still has them.
+  for (const { name, failures } of results) {
+    for (const failure of failures) process.stdout.write(`failed: ${name}: ${failure}\n`);
+  }
   process.stdout.write(`${cpuSeconds} s of processor time in all\n`);
   for (const about of (await beds).about) process.stdout.write(`${about}\n`);
   const { passed, failed, skipped } = results.reduce(add, { passed: 0, failed: 0, skipped: 0 });
