@@ -27,8 +27,14 @@ export type Exec = (argv: Argv, options?: ExecOptions) => Promise<ExecResult>;
 /** More than LVM's report of a pool with all the stores that its metadata has room for. */
 const MAX_OUTPUT_BYTES = 256 * 1024 * 1024;
 
+/** What would change the output or the doing of commands whose words are read; others may be somebody's need. */
+const NOT_HANDED_ON = /^(LVM_(?!SYSTEM_DIR$)|DM_|LIBBLKID_|BLKID_|E2FSCK_|MKE2FS_)/;
+
 /** Taken once: each command would read the whole environment again. */
-const ENVIRONMENT = { ...process.env, LC_ALL: 'C' };
+const ENVIRONMENT = {
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !NOT_HANDED_ON.test(name))),
+  LC_ALL: 'C',
+};
 
 /**
  * Commands of this machine. Each is in a process group of its own, so that a signal to the driver does not reach it. Node's

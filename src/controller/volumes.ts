@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { fsTypeOf, readCapabilities, volumeCapability } from '../csi/capability.ts';
 import type { RawCapability } from '../csi/capability.ts';
 import { capacityRange, maxEntries, requiredName, requiredText, sizeRange, stringMap } from '../csi/fields.ts';
+import { leastBytes } from '../csi/fstype.ts';
 import type { FsType } from '../csi/fstype.ts';
 import { hereOrGone, locateSnapshot, locateVolume, requireAllPools, requireHere } from '../csi/handles.ts';
 import type { Found } from '../csi/handles.ts';
@@ -17,7 +18,7 @@ import type { VolumeSource } from '../parameters.ts';
 import type { Pools } from '../pools.ts';
 import { unary } from '../rpc.ts';
 import type { Reply, Service } from '../rpc.ts';
-import { bytes, gib } from '../units.ts';
+import { bytes, gib, maxBytes } from '../units.ts';
 import type { Bytes } from '../units.ts';
 import { page } from './paging.ts';
 import { readVolumeParameters, refuseMutableParameters } from './parameters.ts';
@@ -153,9 +154,12 @@ async function create(pools: Pools, nodeName: string, request: CreateVolumeReque
   }
   await refuseNameElsewhere(pools, engine, request.name);
   const defaultBytes = found === undefined ? DEFAULT_VOLUME_BYTES : await sizeOfSource(found);
+  const wanted = range === undefined || range.required === 0n ? fitting(defaultBytes, range?.limit) : range.required;
+  // What is made from a source carries what that has.
+  const least = found === undefined ? leastFor(parameters.fsType ?? fromCapabilities, range?.limit) : bytes(0);
   const volume = await engine.createVolume({
     name: request.name,
-    requiredBytes: range === undefined || range.required === 0n ? fitting(defaultBytes, range?.limit) : range.required,
+    requiredBytes: maxBytes(wanted, least),
     limitBytes: range?.limit,
     parameters: parameters.volume,
     source: found?.source,
@@ -166,6 +170,16 @@ async function create(pools: Pools, nodeName: string, request: CreateVolumeReque
 /** Only a limit was given: as much as the default, unless that is too much. The engine refuses what a source does not fit in. */
 function fitting(defaultBytes: Bytes, limit: Bytes | undefined): Bytes {
   return limit !== undefined && limit < defaultBytes ? bytes(limit) : defaultBytes;
+}
+
+/** Rounded up to what its file system can be made in, unless that is more than may be made. */
+function leastFor(fsType: FsType | undefined, limit: Bytes | undefined): Bytes {
+  const least = leastBytes(fsType);
+  if (limit === undefined || limit >= least) return least;
+  return fail(
+    'out-of-range',
+    `Cannot make a volume of at most ${limit} bytes for ${fsType}: mkfs makes nothing below ${least}`,
+  );
 }
 
 function requireCapabilities(raw: readonly RawCapability[]): FsType | undefined {
@@ -273,7 +287,7 @@ function notTaken(parameters: Readonly<Record<string, string>>): string | undefi
 }
 
 async function capacity(pools: Pools, nodeName: string, request: z.output<typeof capacityRequest>): Promise<Reply> {
-  const { pool, volume } = readVolumeParameters(request.parameters);
+  const { pool, fsType, volume } = readVolumeParameters(request.parameters);
   const capabilities =
     request.volume_capabilities.length === 0 ? undefined : readCapabilities(request.volume_capabilities);
   if (capabilities?.ok === false && capabilities.malformed) {
@@ -282,10 +296,11 @@ async function capacity(pools: Pools, nodeName: string, request: z.output<typeof
   const elsewhere = request.accessible_topology !== null && !isThisNode(request.accessible_topology, nodeName);
   const { engine } = wantedPool(pools, pool);
   if (elsewhere || engine === undefined || capabilities?.ok === false) return { available_capacity: '0' };
+  const asked = fsType ?? capabilities?.capabilities.flatMap(fsTypeOf)[0];
   const { available, maximumVolume, minimumVolume } = await engine.capacity(volume.layout);
   return {
     available_capacity: available.toString(),
     maximum_volume_size: { value: maximumVolume.toString() },
-    minimum_volume_size: { value: minimumVolume.toString() },
+    minimum_volume_size: { value: maxBytes(minimumVolume, leastBytes(asked)).toString() },
   };
 }

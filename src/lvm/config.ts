@@ -14,6 +14,7 @@ import type { Argv } from '../exec.ts';
  * - use_lvmpolld, notify_dbus, event_activation: no other process takes part.
  * - backup, archive: each commit would write all metadata as text once more, on a file system that a container throws
  *   away. The metadata is on every disk of the pool already.
+ * - report, report_command_log: how lists are written and which fields there are is read by report.ts.
  */
 const SETTINGS: Readonly<Record<string, string>> = {
   'devices/use_devicesfile': '0',
@@ -32,6 +33,10 @@ const SETTINGS: Readonly<Record<string, string>> = {
   'global/event_activation': '0',
   'backup/backup': '0',
   'backup/archive': '0',
+  'report/compact_output': '0',
+  'report/compact_output_cols': '""',
+  'report/list_item_separator': '","',
+  'log/report_command_log': '0',
 };
 
 /** The disks are named one by one, so nothing has to find out what else they might be. */

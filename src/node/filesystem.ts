@@ -24,6 +24,24 @@ export async function mountDevice(exec: Exec, device: string, path: string, opti
     fail('internal', `Cannot mount ${device} (${options.fsType}) at ${path}: ${failureOf(result)}`);
 }
 
+/** Of e2fsck's code: errors were left. Lower bits say that some were mended, higher ones that it could not look. */
+const E2FSCK_LEFT = 4;
+
+/**
+ * What `fsck -p` does at a boot, and the kubelet for its own volumes: replays the journal, mends what needs no decision,
+ * and takes the note of an error away, with which ext4 would not grow. xfs does all that when it is mounted.
+ */
+export async function mend(exec: Exec, fsType: FsType, device: string): Promise<void> {
+  if (fsType !== 'ext4') return;
+  const result = await exec(['e2fsck', '-p', device]);
+  if (result.code !== undefined && result.code < E2FSCK_LEFT) return;
+  fail(
+    'precondition',
+    `Cannot mount ${device}: its ext4 has errors that need a decision. Restore a snapshot, or mend it by hand ` +
+      `(docs/recovery.md, A file system with errors): ${failureOf(result)} ${result.stdout.trim()}`,
+  );
+}
+
 /** Mount flags that belong to one mount, not to the file system: a bind mount has its own. */
 const PER_MOUNT = new Set(['nosuid', 'nodev', 'noexec', 'noatime', 'nodiratime', 'relatime', 'strictatime']);
 

@@ -3,7 +3,7 @@
 // names the volume, so a fork of a half-made volume is not formatted by mistake, and it travels with the disks.
 
 import type { FsType } from '../csi/fstype.ts';
-import { fail } from '../errors.ts';
+import { fail, unreachable } from '../errors.ts';
 import { failureOf } from '../exec.ts';
 import type { Argv, Exec } from '../exec.ts';
 import type { VolumeId } from '../ids.ts';
@@ -42,13 +42,28 @@ export async function mayFormat(
   return isMarked(files, device, size, volume);
 }
 
-const MKFS: Readonly<Record<FsType, Argv>> = {
-  // No discard: the store is clean already, and a discard would take the mark with it.
-  ext4: ['mkfs.ext4', '-F', '-q', '-m', '0', '-E', 'nodiscard'],
-  xfs: ['mkfs.xfs', '-f', '-q', '-K'],
-};
+/**
+ * No discard: the store is clean already, and a discard would take the mark with it. Nothing that the oldest kernel of
+ * docs/install.md (5.11) cannot mount, whatever mkfs makes by itself: ext4's orphan file came with 5.15, xfs's large extent
+ * counters with 5.19.
+ *
+ * A new store reads as zeroes, and mkfs.ext4 is told so: the kernel would zero the tables of inodes after the first mount,
+ * and each write of that would be one more first write under the first snapshot.
+ */
+function mkfs(fsType: FsType, isZeroed: boolean): Argv {
+  switch (fsType) {
+    case 'ext4': {
+      const extended = ['nodiscard', ...(isZeroed ? ['assume_storage_prezeroed=1'] : [])];
+      return ['mkfs.ext4', '-F', '-q', '-m', '0', '-O', '^orphan_file', '-E', extended.join(',')];
+    }
+    case 'xfs':
+      return ['mkfs.xfs', '-f', '-q', '-K', '-i', 'nrext64=0'];
+    default:
+      return unreachable(fsType);
+  }
+}
 
-/** Only for a device of which `mayFormat` said yes. Durable when it returns. */
+/** Only for a device of which `mayFormat` said yes. `isZeroed`: all of it reads as zeroes. Durable when it returns. */
 export async function format(
   exec: Exec,
   files: Files,
@@ -56,9 +71,11 @@ export async function format(
   size: Bytes,
   volume: VolumeId,
   fsType: FsType,
+  isZeroed: boolean,
 ): Promise<void> {
   await files.write(device, markOffset(size), mark(volume));
-  const result = await exec([...MKFS[fsType], device]);
+  const [file, ...args] = mkfs(fsType, isZeroed);
+  const result = await exec([file, ...args, device]);
   if (result.code !== 0) fail('internal', `Cannot make ${fsType} on ${device}: ${failureOf(result)}`);
   await takeMarkAway(files, device, size, volume);
 }

@@ -60,3 +60,22 @@ export function isReadOnly(entry: MountEntry): boolean {
 export function hasGivenUp(entry: MountEntry): boolean {
   return !isReadOnly(entry) && entry.superOptions.includes('ro');
 }
+
+/** Of all mount flags those that the kernel shows of each mount, and only when they were asked for. */
+const SHOWN_FLAGS = ['nosuid', 'nodev', 'noexec', 'noatime', 'nodiratime'] as const;
+
+/**
+ * The first flag in which a mount differs from what is asked for; one of `inherited`, the mount that it was bound from, is
+ * no difference. Others are not compared: the kernel leaves out what is its default, and writes some in another way.
+ */
+export function otherFlag(
+  entry: MountEntry,
+  asked: readonly string[],
+  inherited?: MountEntry,
+): { readonly flag: string; readonly isThere: boolean } | undefined {
+  const words = new Set(asked.flatMap((flag) => flag.split(',')));
+  const flag = SHOWN_FLAGS.find(
+    (one) => entry.options.includes(one) !== (words.has(one) || inherited?.options.includes(one) === true),
+  );
+  return flag === undefined ? undefined : { flag, isThere: entry.options.includes(flag) };
+}

@@ -4,7 +4,7 @@
 import { SnapmergeError, fail } from '../errors.ts';
 import { failureOf } from '../exec.ts';
 import type { Exec } from '../exec.ts';
-import { isFsType } from '../csi/fstype.ts';
+import { FS_TYPES, isFsType } from '../csi/fstype.ts';
 import type { FsType } from '../csi/fstype.ts';
 import type { Bytes } from '../units.ts';
 import type { Files } from './files.ts';
@@ -25,12 +25,14 @@ export async function probe(exec: Exec, files: Files, device: string, size: Byte
   const type = tags.get('TYPE');
   if (type !== undefined && isFsType(type))
     return { holds: 'filesystem', fsType: type, superblock: await superblock(files, device, type) };
+  const signatures = await wipefs(exec, device);
   if (tags.size > 0) {
+    const around = await filesystemAround(files, device, signatures);
+    if (around !== undefined) return around;
     const what = type ?? tags.get('PTTYPE') ?? tags.get('AMBIVALENT') ?? [...tags.keys()].join(', ');
     return { holds: 'other', what };
   }
-  const signatures = await wipefs(exec, device);
-  if (signatures !== '') return { holds: 'other', what: signatures };
+  if (signatures.length > 0) return { holds: 'other', what: signatures.map(({ text }) => text).join(' ') };
   const used = await firstUsed(files, device, size);
   return used === undefined ? { holds: 'nothing' } : { holds: 'other', what: `bytes that are not zero near ${used}` };
 }
@@ -54,13 +56,48 @@ function tagOf(line: string): readonly (readonly [string, string])[] {
     : [[key, line.slice(at + 1)]];
 }
 
-async function wipefs(exec: Exec, device: string): Promise<string> {
+interface Signature {
+  readonly type: string;
+  /** Of its magic number, in bytes from the beginning of the device. */
+  readonly offset: bigint;
+  /** As wipefs prints it. */
+  readonly text: string;
+}
+
+/** All of them, wherever they lie. A line is offset, UUID, label, type; a comma in a label is printed as `\x2c`. */
+async function wipefs(exec: Exec, device: string): Promise<readonly Signature[]> {
   const result = await exec(['wipefs', '--no-act', '--parsable', device]);
   if (result.code !== 0) fail('internal', `Cannot probe ${device}: wipefs: ${failureOf(result)}`);
-  return result.stdout
-    .split('\n')
-    .filter((line) => line !== '' && !line.startsWith('#'))
-    .join(' ');
+  const lines = result.stdout.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return lines.map((text) => {
+    const fields = text.split(',');
+    const [offset = ''] = fields;
+    if (!/^0x[0-9a-f]+$/.test(offset)) fail('internal', `Cannot probe ${device}: wipefs: '${text}'`);
+    return { type: fields.at(-1) ?? '', offset: BigInt(offset), text };
+  });
+}
+
+/** Below this no block of a file lies; what has a signature here is something else, or was made over the file system. */
+const LEAST_OF_FILES = 64n * 1024n;
+
+/**
+ * The end of a file, or of what was deleted, may look like a RAID member, DRBD or ZFS: they keep their signatures at a
+ * device's end. Where a file system reaches over the place it is its content. A file system inside of such a member ends
+ * before the member's signature.
+ */
+async function filesystemAround(
+  files: Files,
+  device: string,
+  signatures: readonly Signature[],
+): Promise<Content | undefined> {
+  for (const fsType of FS_TYPES) {
+    const found = signatures.some(({ type }) => type === fsType) ? await superblock(files, device, fsType) : undefined;
+    if (found === undefined || found.unfinished) continue;
+    const others = signatures.filter(({ type }) => type !== fsType);
+    const isInside = ({ offset }: Signature): boolean => offset >= LEAST_OF_FILES && offset < found.sizeBytes;
+    if (others.every(isInside)) return { holds: 'filesystem', fsType, superblock: found };
+  }
+  return undefined;
 }
 
 const MIB = 1024n * 1024n;

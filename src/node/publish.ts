@@ -12,7 +12,7 @@ import { blockTargetsOf, isDevice, isMountOf, mountsOf, requireVolume, stagedDev
 import type { NodeContext } from './context.ts';
 import { bindMount, unmountAll } from './filesystem.ts';
 import { detachUnpublished, readOnlyLoop } from './loops.ts';
-import { isReadOnly, mountAt } from './mountinfo.ts';
+import { isReadOnly, mountAt, otherFlag } from './mountinfo.ts';
 
 export const publishRequest = z.object({
   volume_id: requiredText,
@@ -37,7 +37,7 @@ export async function publish(context: NodeContext, request: PublishRequest): Pr
   const active = await engine.active(volume.id);
   if (active === undefined) fail('precondition', `Cannot publish '${request.volume_id}': it is not staged`);
   const readOnly = request.readonly || capability.mode === 'reader';
-  if (await isPublished(context, active, target, capability, readOnly)) return {};
+  if (await isPublished(context, active, { staging, target }, capability, readOnly)) return {};
   await refuseSecondTarget(context, active, capability, staging);
   await (capability.type === 'block'
     ? publishBlock(context, active, target, readOnly)
@@ -49,11 +49,12 @@ export async function publish(context: NodeContext, request: PublishRequest): Pr
 async function isPublished(
   { files }: NodeContext,
   active: ActiveVolume,
-  target: string,
+  { staging, target }: { readonly staging: string; readonly target: string },
   capability: Capability,
   readOnly: boolean,
 ): Promise<boolean> {
-  const entry = mountAt(await files.mounts(), target);
+  const mounts = await files.mounts();
+  const entry = mountAt(mounts, target);
   if (entry === undefined) return false;
   const type = isMountOf(entry, active) ? 'mount' : (await isDevice(files, target, active)) ? 'block' : undefined;
   if (type === undefined) fail('precondition', `Cannot publish at ${target}: ${entry.source} is mounted there`);
@@ -63,6 +64,14 @@ async function isPublished(
     fail(
       'exists',
       `Cannot publish at ${target}: it is published there ${isReadOnly(entry) ? 'read-only' : 'for writing'}`,
+    );
+  }
+  const other =
+    capability.type === 'mount' ? otherFlag(entry, capability.mountFlags, mountAt(mounts, staging)) : undefined;
+  if (other !== undefined) {
+    fail(
+      'exists',
+      `Cannot publish at ${target}: it is published there ${other.isThere ? 'with' : 'without'} ${other.flag}`,
     );
   }
   return true;

@@ -16,12 +16,13 @@ import type { Reply } from '../rpc.ts';
 import { formatBytes } from '../units.ts';
 import { blockTargetsOf, isMountOf, mountsOf, requireVolume, stagedDevice } from './context.ts';
 import type { NodeContext } from './context.ts';
-import { growMounted, mountDevice, removeTop, unmountAll } from './filesystem.ts';
+import { growMounted, mend, mountDevice, removeTop, unmountAll } from './filesystem.ts';
 import { format, mayFormat, takeMarkAway } from './format.ts';
 import { detachUnpublished } from './loops.ts';
-import { isReadOnly, mountAt } from './mountinfo.ts';
+import { isReadOnly, mountAt, otherFlag } from './mountinfo.ts';
 import type { MountEntry } from './mountinfo.ts';
 import { probe, superblock } from './probe.ts';
+import type { Superblock } from './superblock.ts';
 
 export const stageRequest = z.object({
   volume_id: requiredText,
@@ -97,6 +98,13 @@ function requireSame(
       `Cannot stage at ${path}: the volume is staged there ${isReadOnly(staged) ? 'read-only' : 'for writing'}`,
     );
   }
+  const other = otherFlag(staged, capability.mountFlags);
+  if (other !== undefined) {
+    fail(
+      'exists',
+      `Cannot stage at ${path}: the volume is staged there ${other.isThere ? 'with' : 'without'} ${other.flag}`,
+    );
+  }
 }
 
 /** What was made from a snapshot or a volume has the file system of that, whatever its class says. */
@@ -117,8 +125,9 @@ async function stageMount(
   asked: FsType | undefined,
 ): Promise<void> {
   const { exec, files } = context;
-  const fsType = await ensureFilesystem(context, active, volume, asked);
+  const { fsType, superblock: found } = await ensureFilesystem(context, active, volume, asked);
   const readOnly = isReadOnlyMode(capability);
+  if (!readOnly && found?.asksForCheck === true) await mend(exec, fsType, active.path);
   await files.makeDirectory(path);
   const small = !readOnly && (await isSmaller(context, active, fsType));
   await mountDevice(exec, active.path, path, { fsType, readOnly, flags: capability.mountFlags });
@@ -131,12 +140,14 @@ async function ensureFilesystem(
   { path, size }: ActiveVolume,
   volume: Volume,
   asked: FsType | undefined,
-): Promise<FsType> {
+): Promise<{ readonly fsType: FsType; readonly superblock: Superblock | undefined }> {
   const content = await probe(exec, files, path, size);
   if (await mayFormat(files, path, size, volume.id, content)) {
     const fsType = asked ?? DEFAULT_FS_TYPE;
-    await format(exec, files, path, size, volume.id, fsType);
-    return fsType;
+    // What a mkfs that was cut short has left is not zeroes, and what a source holds is its user's.
+    const isZeroed = content.holds === 'nothing' && volume.source === undefined;
+    await format(exec, files, path, size, volume.id, fsType, isZeroed);
+    return { fsType, superblock: undefined };
   }
   if (content.holds !== 'filesystem') {
     return fail(
@@ -152,7 +163,7 @@ async function ensureFilesystem(
     );
   }
   await takeMarkAway(files, path, size, volume.id);
-  return content.fsType;
+  return content;
 }
 
 function describe(content: Awaited<ReturnType<typeof probe>>): string {

@@ -7,6 +7,7 @@ import type { Caller } from './caller.ts';
 import { Refused } from './caller.ts';
 import type { Workload } from './workload.ts';
 import { driverInGuest } from './use-guest.ts';
+import { filesystemTests } from './use-filesystems.ts';
 import { ownerTests } from './use-owner.ts';
 import { LIMIT_MS, capabilityOf, stagingOf, targetOf } from './workload.ts';
 
@@ -25,6 +26,7 @@ const filesOf = (home: string): Promise<string> => w.filesOf(home);
 const random = (path: string, mib: number): Promise<string> => w.random(path, mib);
 
 ownerTests(() => ({ w }));
+filesystemTests(() => ({ csi, w }));
 
 test('ext4: grows while mounted and snapshotted, and tells its usage', slow, async () => {
   const id = await w.volume('grows', { mib: 64 });

@@ -51,6 +51,23 @@ describe('CreateVolume', () => {
     expect((await refusal(call('CreateVolume', otherPool))).kind).toBe('exists');
   });
 
+  test('xfs is made as large as mkfs.xfs asks for, or not at all', async () => {
+    const { call } = setUp();
+    const small = (more: object): object =>
+      create({
+        capacity_range: { required_bytes: mib(100).toString(), ...more },
+        parameters: { 'csi.storage.k8s.io/fstype': 'xfs' },
+      });
+    const reply = at(await call('CreateVolume', small({})), 'volume');
+    expect(reply).toMatchObject({ capacity_bytes: mib(300).toString() });
+    expect(at(await call('CreateVolume', small({})), 'volume')).toEqual(reply);
+    const limited = { ...small({ limit_bytes: mib(200).toString() }), name: 'pvc-2' };
+    expect((await refusal(call('CreateVolume', limited))).kind).toBe('out-of-range');
+    const xfs = { mount: { fs_type: 'xfs' }, access_mode: { mode: 'SINGLE_NODE_WRITER' } };
+    const capacity = await call('GetCapacity', { volume_capabilities: [xfs] });
+    expect(at(capacity, 'minimum_volume_size', 'value')).toBe(mib(300).toString());
+  });
+
   test('the same name in two pools at once makes one volume', async () => {
     const { call, engine, second } = setUp();
     const both = await Promise.allSettled([

@@ -14,6 +14,10 @@ export interface FakeDevice {
   filesystemBytes: bigint;
   /** mkfs was cut short. */
   unfinished: boolean;
+  /** What ext4 notes of errors: some that e2fsck mends by itself, or some that it does not. */
+  errors: 'none' | 'mendable' | 'left';
+  /** Signatures that wipefs finds besides, and of which blkid tells the first. */
+  readonly others: { readonly offset: bigint; readonly type: string }[];
   /** Written pieces by offset; all else is zero. */
   readonly pieces: Map<bigint, Uint8Array>;
 }
@@ -65,11 +69,11 @@ export function createFakeNode(): FakeNode {
   };
 
   const mount = (argv: Argv): ExecResult => {
-    const options = (argv[argv.indexOf('-o') + 1] ?? '').split(',');
+    const words = (argv[argv.indexOf('-o') + 1] ?? '').split(',');
     const [source = '', target = ''] = argv.slice(-2);
     if (!paths.has(target)) return no(32, 'mount point does not exist');
-    const own = options.filter((word) => !['bind', 'nouuid'].includes(word));
-    if (options.includes('bind')) {
+    const own = words.filter((word) => !['bind', 'nouuid'].includes(word));
+    if (words.includes('bind')) {
       const from = top(source);
       const whole = {
         root: `/${basename(source)}`,
@@ -78,14 +82,16 @@ export function createFakeNode(): FakeNode {
         source: 'udev',
         superOptions: ['rw'],
       };
-      mounts.push({ ...(from ?? whole), mountPoint: target, options: own });
+      const options =
+        from === undefined ? own : [...new Set([...own, ...from.options.filter((word) => !/^r[ow]$/.test(word))])];
+      mounts.push({ ...(from ?? whole), mountPoint: target, options });
       return OK;
     }
     const fsType = argv[argv.indexOf('-t') + 1] ?? '';
     const on = device(source);
     if (on.signature !== fsType || on.unfinished) return no(32, 'wrong fs type');
     const majorMinor = numbers.get(source) ?? '';
-    const superOptions = [options.includes('ro') ? 'ro' : 'rw'];
+    const superOptions = [words.includes('ro') ? 'ro' : 'rw'];
     mounts.push({ majorMinor, root: '/', mountPoint: target, options: own, fsType, source, superOptions });
     return OK;
   };
@@ -127,16 +133,25 @@ export function createFakeNode(): FakeNode {
     const last = argv.at(-1) ?? '';
     switch (command) {
       case 'blkid': {
-        const { signature } = device(last);
-        return signature === undefined ? no(2, '') : { ...OK, stdout: `DEVNAME=${last}\nTYPE=${signature}\n` };
+        const { signature, others } = device(last);
+        const type = others[0]?.type ?? signature;
+        return type === undefined ? no(2, '') : { ...OK, stdout: `DEVNAME=${last}\nTYPE=${type}\n` };
       }
       case 'wipefs': {
-        const { signature } = device(last);
-        return { ...OK, stdout: signature === undefined ? '' : `0x438,,,${signature}\n` };
+        const { signature, others } = device(last);
+        const own = signature === undefined ? [] : [{ offset: 0x438n, type: signature }];
+        const lines = [...own, ...others].map(({ offset, type }) => `0x${offset.toString(16)},,,${type}\n`);
+        return { ...OK, stdout: `# offset,uuid,label,type\n${lines.join('')}` };
       }
       case 'mkfs.ext4':
       case 'mkfs.xfs':
         return mkfs(command.slice(5), last);
+      case 'e2fsck': {
+        const on = device(last);
+        if (on.errors === 'left') return { ...no(4, ''), stdout: 'RUN fsck MANUALLY' };
+        on.errors = 'none';
+        return OK;
+      }
       case 'mount':
         return mount(argv);
       case 'umount':
@@ -234,7 +249,15 @@ export function createFakeNode(): FakeNode {
 }
 
 function newDevice(size: bigint): FakeDevice {
-  return { size, signature: undefined, filesystemBytes: 0n, unfinished: false, pieces: new Map() };
+  return {
+    size,
+    signature: undefined,
+    filesystemBytes: 0n,
+    unfinished: false,
+    errors: 'none',
+    others: [],
+    pieces: new Map(),
+  };
 }
 
 function readPiece(device: FakeDevice, offset: bigint, length: number): Uint8Array {
@@ -249,10 +272,11 @@ function readPiece(device: FakeDevice, offset: bigint, length: number): Uint8Arr
 }
 
 /** Enough of a superblock for src/node/superblock.ts. */
-function writeSuperblock({ signature, filesystemBytes, unfinished }: FakeDevice, head: Uint8Array): void {
+function writeSuperblock({ signature, filesystemBytes, unfinished, errors }: FakeDevice, head: Uint8Array): void {
   const view = new DataView(head.buffer);
   if (signature === 'ext4') {
     view.setUint16(1024 + 0x38, 0xef53, true);
+    view.setUint16(1024 + 0x3a, errors === 'none' ? 1 : 3, true);
     view.setUint32(1024 + 0x18, 2, true);
     view.setUint32(1024 + 0x04, Number(filesystemBytes / 4096n), true);
   }

@@ -138,7 +138,7 @@ describe('a mount volume', () => {
   test('the file system of volume_context, unless the capability says another', async () => {
     const { node, stage } = await setUp();
     await stage({}, { volume_context: { fsType: 'xfs' } });
-    expect(node.ran).toContain('mkfs.xfs -f -q -K /dev/dm-0');
+    expect(node.ran).toContain('mkfs.xfs -f -q -K -i nrext64=0 /dev/dm-0');
     const other = await setUp();
     expect((await refusal(other.stage({}, { volume_context: { fsType: 'btrfs' } }))).kind).toBe('invalid');
   });
@@ -185,6 +185,53 @@ describe('a mount volume', () => {
       expect(node.ran.join('\n')).not.toContain('mkfs');
     },
   );
+
+  test('ext4 whose end looks like a RAID member is the ext4 that reaches over it', async () => {
+    const { node, stage, device } = await setUp();
+    const on = await device();
+    Object.assign(on, { signature: 'ext4', filesystemBytes: gib(1) });
+    on.others.push({ offset: gib(1) - 8192n, type: 'linux_raid_member' });
+    await stage();
+    expect(node.ran.at(-1)).toMatch(/^mount -t ext4/);
+  });
+
+  test.each([
+    ['behind the end of the file system', gib(1) - 8192n, gib(1) - 65_536n],
+    ['where no file lies', 0x218n, gib(1)],
+  ])('a RAID member %s is never mounted as what lies in it', async (_, offset, filesystemBytes) => {
+    const { node, stage, device } = await setUp();
+    const on = await device();
+    Object.assign(on, { signature: 'ext4', filesystemBytes });
+    on.others.push({ offset, type: 'linux_raid_member' });
+    expect((await refusal(stage())).message).toContain('holds linux_raid_member');
+    expect(node.ran.join('\n')).not.toMatch(/mkfs|mount/);
+  });
+
+  test('ext4 with an error that was noted is mended before it is mounted, a clean one is not looked at', async () => {
+    const { node, stage, device } = await setUp();
+    const on = await device();
+    Object.assign(on, { signature: 'ext4', filesystemBytes: gib(1), errors: 'mendable' });
+    await stage();
+    expect(node.ran.filter((line) => /^(e2fsck|mount)/.test(line)).map((line) => line.split(' ')[0])).toEqual([
+      'e2fsck',
+      'mount',
+    ]);
+    const clean = await setUp();
+    Object.assign(await clean.device(), { signature: 'ext4', filesystemBytes: gib(1) });
+    await clean.stage();
+    expect(clean.node.ran.join('\n')).not.toContain('e2fsck');
+  });
+
+  test('ext4 with errors that need a decision is not mounted for writing, and the way out is told', async () => {
+    const { node, stage, device } = await setUp();
+    Object.assign(await device(), { signature: 'ext4', filesystemBytes: gib(1), errors: 'left' });
+    const refused = await refusal(stage());
+    expect(refused.kind).toBe('precondition');
+    expect(refused.message).toContain('docs/recovery.md');
+    expect(node.mounts).toEqual([]);
+    await stage({ mode: 'SINGLE_NODE_READER_ONLY' });
+    expect(node.mounts).toHaveLength(1);
+  });
 
   test('another file system than asked is refused, not formatted', async () => {
     const { node, stage, device } = await setUp();
@@ -262,7 +309,20 @@ describe('a mount volume', () => {
     expect((await refusal(stage({ fs: 'xfs' }))).kind).toBe('exists');
     expect((await refusal(stage({ mode: 'SINGLE_NODE_READER_ONLY' }))).kind).toBe('exists');
     expect((await refusal(stage({ block: true }))).kind).toBe('exists');
+    const flagged = await refusal(stage({ fs: 'ext4', flags: ['noexec'] }));
+    expect([flagged.kind, flagged.message]).toEqual(['exists', expect.stringContaining('without noexec')]);
     expect((await refusal(stage({}, { staging_target_path: '/elsewhere' }))).kind).toBe('precondition');
+  });
+
+  test('the same flags in other words are the same, and a target has those of its staging', async () => {
+    const { stage, publish } = await setUp();
+    await stage({ flags: ['noatime,nodev', 'commit=30'] });
+    await stage({ flags: ['nodev', 'commit=60', 'noatime'] });
+    expect((await refusal(stage({}))).message).toContain('with nodev');
+    await publish({ flags: [] });
+    await publish({ flags: [] });
+    await publish({ flags: ['noatime'] });
+    expect((await refusal(publish({ flags: ['nosuid'] }))).kind).toBe('exists');
   });
 
   test('published read-only, and otherwise is ALREADY_EXISTS', async () => {
