@@ -53,6 +53,13 @@ export function roundUp(value: Bytes, unit: Bytes): Bytes {
   return bytes(((value + unit - 1n) / unit) * unit);
 }
 
+/** The smallest that both divide. Neither is 0. */
+export function leastCommonMultiple(a: Bytes, b: Bytes): Bytes {
+  let [divisor, rest]: [bigint, bigint] = [a, b];
+  while (rest !== 0n) [divisor, rest] = [rest, divisor % rest];
+  return bytes((a / divisor) * b);
+}
+
 export function roundDown(value: Bytes, unit: Bytes): Bytes {
   return bytes((value / unit) * unit);
 }

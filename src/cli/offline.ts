@@ -63,7 +63,7 @@ function namedAfterGroup({ vgName }: GroupOnDisks): readonly PoolConfig[] {
 
 function groupOf(found: FoundGroups, { volumeGroup, loopFile }: PoolConfig): GroupOnDisks {
   const loop = loopFile === undefined ? '' : `; attach its file first: losetup --find --direct-io=on ${loopFile}`;
-  return pickGroup(found, volumeGroup, loop);
+  return pickGroup(found, volumeGroup, { hint: loop });
 }
 
 async function readReport(exec: Exec, { vgName, disks }: GroupOnDisks): Promise<PoolReport> {

@@ -66,10 +66,10 @@ function metadataText({ metadataSize, metadataFree }: PoolContents): string {
   return `${formatBytes(metadataFree)} free of ${formatBytes(metadataSize)} of LVM metadata area (${percentOf(metadataFree, metadataSize)} %)`;
 }
 
-function diskCell({ path, size, free, missing }: DiskView): Cell {
-  return missing
-    ? cell(`${path} is missing`, 'red')
-    : cell(`${path}  ${formatBytes(free)} free of ${formatBytes(size)}`);
+function diskCell({ path, size, free, missing, closed }: DiskView): Cell {
+  if (missing) return cell(`${path} is missing`, 'red');
+  const text = `${path}  ${formatBytes(free)} free of ${formatBytes(size)}`;
+  return closed ? cell(`${text}, and closed (pvchange -xy opens it)`, 'yellow') : cell(text);
 }
 
 function countText(contents: PoolContents): string {

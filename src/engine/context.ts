@@ -7,7 +7,7 @@ import { fail } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DeviceKey, DrawId, EntityId, PoolName, StoreName, VgUuid, VolumeId } from '../ids.ts';
 import { isVolumeId } from '../ids.ts';
-import type { Lvm, PoolReport, StoreReport } from '../lvm/lvm.ts';
+import type { Layout, Lvm, PoolReport, StoreReport } from '../lvm/lvm.ts';
 import type { Entity, Name } from '../lvm/record.ts';
 import { lostTag } from '../lvm/tags.ts';
 import type { Clock, Log } from '../ports.ts';
@@ -125,7 +125,7 @@ export interface WatchedStore {
   /** Takes what its volume overwrites, now or when the volume is staged again. */
   readonly fed: boolean;
   readonly kind: 'snapshot' | 'volume' | 'merge';
-  readonly copies: bigint;
+  readonly layout: Layout;
 }
 
 /** How a merge gets on: what is left at two moments. */

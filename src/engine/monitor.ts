@@ -10,12 +10,13 @@ import { stepText } from '../dm/step.ts';
 import { cowDevices, fitTails } from '../dm/tails.ts';
 import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
+import { largest } from '../lvm/room.ts';
 import type { Bytes } from '../units.ts';
-import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } from '../units.ts';
+import { bytes, maxBytes, mib, minBytes, roundUp, sectors, toBytes } from '../units.ts';
 import type { Context, WatchedStore } from './context.ts';
 import { noteFailed } from './failed-merges.ts';
 import { aloneOrAnyway } from './shown.ts';
-import { extendStore, mayShrink } from './stores.ts';
+import { copiesOf, extendStore, mayShrink } from './stores.ts';
 import { noteSizes } from './context.ts';
 
 /** Nothing is expected to write faster than this to one volume; a store must last for two looks at this speed. */
@@ -230,11 +231,11 @@ function writtenSoon(before: Seen | undefined, now: Seen): Bytes {
 
 /** Writers wait: said once when it begins and when it ends. */
 function noteFull(ctx: Context, watched: OfFamily, used: Bytes, size: Bytes, wanted: Bytes): void {
-  const { family, store, writer, waits, copies } = watched;
+  const { family, store, writer, waits, layout } = watched;
   // The kernel counts what was asked for, so exactly then something may have reached the tail.
   if (!waits || used <= size) return noteRoom(ctx, watched);
   const before = ctx.full.get(store);
-  const missing = bytes(wanted > size ? (wanted - size) * copies : 0n);
+  const missing = bytes(wanted > size ? (wanted - size) * copiesOf(layout) : 0n);
   if (before === undefined) {
     ctx.log.error({ family, store, volume: writer, missing: missing.toString() }, 'writers wait for room in the pool');
   }
@@ -301,7 +302,7 @@ async function extend(ctx: Context, watched: OfFamily, target: Target, size: Byt
 /** The command first, because a report takes as long as the extension, and only where that finds no room what there is. */
 async function extendTo(
   ctx: Context,
-  { store, copies }: WatchedStore,
+  { store, layout }: WatchedStore,
   { wanted, needed }: Target,
   size: Bytes,
 ): Promise<Bytes> {
@@ -315,7 +316,7 @@ async function extendTo(
   const report = await ctx.lvm.report();
   noteSizes(ctx, report);
   // Room may have come since the command, and is not ours to take.
-  const room = bytes(size + roundDown(bytes(report.free / copies), report.extent));
+  const room = bytes(size + largest(report, layout));
   const possible = minBytes(maxBytes(size, roundUp(needed, report.extent)), room);
   if (possible > size) await extendStore(ctx, store, possible);
   return possible;

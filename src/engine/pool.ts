@@ -16,9 +16,10 @@ import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '.
 import { deviceKey, entityOf, isTop, isVolumeId } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
 import { isLost } from '../lvm/record.ts';
+import { largest, most } from '../lvm/room.ts';
 import type { Clock, Log } from '../ports.ts';
 import type { Bytes } from '../units.ts';
-import { bytes, formatBytes, roundDown } from '../units.ts';
+import { bytes, formatBytes, minBytes, roundDown } from '../units.ts';
 import { activate, active, deactivate, stage } from './activate.ts';
 import { advance } from './advance.ts';
 import { createBackground } from './background.ts';
@@ -419,8 +420,13 @@ async function getSnapshot(ctx: Context, id: SnapshotId): Promise<Snapshot | und
 async function capacity(ctx: Context, layout: Layout): Promise<Capacity> {
   const { report } = await readPool(ctx);
   const unit = sizeUnit(report);
-  const available = bytes(freeForNew(ctx, report) / copiesOf(layout));
-  return { available, maximumVolume: roundDown(available, unit), minimumVolume: unit };
+  const free = bytes(freeForNew(ctx, report) / copiesOf(layout));
+  // What is free on disks of other sizes than each other's may be of no use to a layout.
+  return {
+    available: minBytes(free, most(report, layout)),
+    maximumVolume: roundDown(minBytes(free, largest(report, layout)), unit),
+    minimumVolume: unit,
+  };
 }
 
 async function health(ctx: Context): Promise<PoolHealth> {

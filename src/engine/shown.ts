@@ -24,7 +24,7 @@ import type { Sectors } from '../units.ts';
 import { formatBytes, maxBytes, toBytes, toSectors } from '../units.ts';
 import type { Context, FullStore, WatchedStore } from './context.ts';
 import { takeForStaged } from './in-use.ts';
-import { copiesOf, readEnd } from './stores.ts';
+import { readEnd } from './stores.ts';
 
 export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[] = []): InUse {
   const volumes = [...ctx.active].filter((id) => {
@@ -177,7 +177,7 @@ function watchedStores(family: Family, wanted: Desired): readonly WatchedStore[]
         fed: isFed(family, node),
         kind:
           target.type === 'snapshot-merge' ? 'merge' : absorbing(family, node) === undefined ? entity.kind : 'volume',
-        copies: copiesOf(entity.parameters.layout),
+        layout: entity.parameters.layout,
       },
     ];
   });
@@ -250,7 +250,7 @@ function growingNow(family: Family, { devices }: Observed): readonly WatchedStor
         waits: true,
         kind: 'volume',
         writer: node === undefined ? record.entity.id : writerOf(family, node),
-        copies: copiesOf(record.entity.parameters.layout),
+        layout: record.entity.parameters.layout,
       },
     ];
   });

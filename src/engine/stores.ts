@@ -12,16 +12,26 @@ import type { StoreRecord } from '../lvm/record.ts';
 import { pendingTag, writeTags } from '../lvm/tags.ts';
 import type { Layout } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
-import { MAX_CHUNK_BYTES, bytes, formatBytes, kib, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
+import {
+  MAX_CHUNK_BYTES,
+  bytes,
+  formatBytes,
+  kib,
+  leastCommonMultiple,
+  maxBytes,
+  minBytes,
+  roundUp,
+  toBytes,
+} from '../units.ts';
 import type { Context } from './context.ts';
 
 export function drawStore(ctx: Context): StoreName {
   return storeName(`${STORE_PREFIX}${ctx.drawId()}`);
 }
 
-/** Volume sizes are multiples of this, so that no chunk ever reaches over an end. */
+/** Volume sizes are multiples of this, so that no chunk ever reaches over an end: also of extents like 640 KiB. */
 export function sizeUnit(report: PoolReport): Bytes {
-  return maxBytes(report.extent, MAX_CHUNK_BYTES);
+  return leastCommonMultiple(report.extent, MAX_CHUNK_BYTES);
 }
 
 export function reserved(ctx: Context, report: PoolReport): Bytes {

@@ -147,6 +147,8 @@ export interface DiskView {
   readonly size: Bytes;
   readonly free: Bytes;
   readonly missing: boolean;
+  /** Nothing more is put on it (`pvchange -xn`). */
+  readonly closed: boolean;
 }
 
 /** A pool whose LVM and kernel answered. */

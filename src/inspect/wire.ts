@@ -89,6 +89,7 @@ function poolMessage({ name, problem, contents }: PoolView): Message {
       size_bytes: `${disk.size}`,
       free_bytes: `${disk.free}`,
       missing: disk.missing,
+      closed: disk.closed,
     })),
     strangers,
     families: families.map((family) => ({
@@ -311,7 +312,7 @@ const family = z
   }));
 
 const disk = z
-  .object({ path: z.string(), size_bytes: size, free_bytes: size, missing: z.boolean() })
+  .object({ path: z.string(), size_bytes: size, free_bytes: size, missing: z.boolean(), closed: z.boolean() })
   .transform(({ size_bytes: total, free_bytes: free, ...rest }) => ({ size: total, free, ...rest }));
 
 const trouble = z

@@ -4,7 +4,7 @@
 import { SnapmergeError, fail } from '../errors.ts';
 import type { Exec, ExecResult } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
-import type { StoreName } from '../ids.ts';
+import type { StoreName, VgUuid } from '../ids.ts';
 import { limited, shareNext } from '../share.ts';
 import { bytes, formatBytes } from '../units.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
@@ -51,6 +51,9 @@ const NEW_STORE = [
   '--ignoreactivationskip',
 ] as const;
 
+/** A group whose policy is `contiguous` or `cling` has free extents that it would not give to a store which grows piece by piece. */
+const WHEREVER = ['--alloc', 'normal'] as const;
+
 const MUCH_METADATA = 32n * 1024n * 1024n;
 
 /** The headers say no more than that nothing has changed: a disk that takes longer is asked by LVM itself. */
@@ -64,10 +67,14 @@ export function createLvm(options: LvmOptions): LvmCommands {
   const monotonicMs = options.monotonicMs ?? (() => performance.now());
   const stamp = options.readDisk === undefined ? undefined : createStamp(options.readDisk);
   let known: readonly string[] | undefined;
+  // Of the first report: a group that is given the name later is another one.
+  let served: VgUuid | undefined;
   let lookedMs = 0;
   let missing = 0;
   // Unknown before the first report, which must succeed however much there is.
   let metadataBytes = MUCH_METADATA;
+  // Disks that are not missing or closed; before the first report all.
+  let openDisks: number | undefined;
   let fsOption: boolean | undefined;
 
   async function disks(): Promise<readonly string[]> {
@@ -77,7 +84,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
 
   async function look(): Promise<readonly string[]> {
     lookedMs = monotonicMs();
-    return pickGroup(await findGroups(exec), vgName).disks;
+    return pickGroup(await findGroups(exec), vgName, { vgUuid: served }).disks;
   }
 
   /** Looks for the disks again; true when they are others than before. */
@@ -106,10 +113,14 @@ export function createLvm(options: LvmOptions): LvmCommands {
       (missingIn(first) > 0 && (missingIn(first) !== missing || monotonicMs() - lookedMs >= LOOK_AGAIN_MS));
     const last = again && (await looksDifferent()) ? await reportOnce() : first;
     if (typeof last === 'string') return fail('unavailable', `Cannot read volume group '${vgName}': ${last}`);
+    served ??= last.vgUuid;
+    if (last.vgUuid !== served)
+      return fail('unavailable', `Cannot use volume group '${vgName}': another group has that name now`);
     missing = missingIn(last);
     // A disk that was taken out of the group is nobody's to open any more, and one that is lost does not answer.
     known = last.physicalVolumes.filter((disk) => !disk.missing).map(({ path }) => path);
     metadataBytes = last.metadataSize / 2n - last.metadataFree;
+    openDisks = last.physicalVolumes.filter((disk) => !disk.missing && !disk.closed).length;
     return last;
   }
 
@@ -205,7 +216,8 @@ export function createLvm(options: LvmOptions): LvmCommands {
         store,
         '--size',
         `${size}b`,
-        ...layoutArgs(layout, on.length),
+        ...layoutArgs(layout, openDisks ?? on.length),
+        ...WHEREVER,
         ...NEW_STORE,
         ...tags.flatMap((tag) => ['--addtag', tag]),
         vgName,
@@ -226,7 +238,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
     },
 
     extend: async (store, size) => {
-      const args = ['--yes', '--size', `${size}b`, ...(await ignoreFs()), path(store)];
+      const args = ['--yes', '--size', `${size}b`, ...WHEREVER, ...(await ignoreFs()), path(store)];
       await change(
         `extend store '${store}' to ${formatBytes(size)}`,
         'lvextend',

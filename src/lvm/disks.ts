@@ -1,11 +1,13 @@
 // Which disks a volume group lies on: asked of LVM once, over every block device of the node that may be a disk. LVM's
-// and our own devices are left out, so that a volume is never read, and so are suspended ones, which would not answer.
+// and our own devices are left out, and what somebody has put over ours, so that what a tenant wrote into a volume is
+// never read; and so are suspended ones, which would not answer.
 
 import { z } from 'zod';
 import { fail } from '../errors.ts';
-import type { Exec } from '../exec.ts';
+import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
-import { DM_UUID_PREFIX } from '../ids.ts';
+import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX } from '../ids.ts';
+import type { VgUuid } from '../ids.ts';
 import { LIST_DEVICES, listing } from '../dm/listing.ts';
 import { parseDevices } from '../dm/parse.ts';
 import type { DeviceRow } from '../dm/parse.ts';
@@ -19,29 +21,133 @@ export interface GroupOnDisks {
   /** As LVM prints it, with dashes. */
   readonly vgUuid: string;
   readonly disks: readonly string[];
+  /** Set aside by `vgexport`. */
+  readonly exported: boolean;
 }
 
-/** Paths of the block devices in the text of /proc/partitions that may be disks of a pool. */
-export function candidateDisks(partitions: string, devices: readonly DeviceRow[]): readonly string[] {
+/** What the kernel says of the devices of a node, as text. */
+export interface DeviceTexts {
+  /** /proc/partitions. */
+  readonly partitions: string;
+  /** A line for each device under another: `md0/slaves/dm-3`. */
+  readonly slaves?: string;
+  /** A line for each loop device: its number, that of the file system its file is in, and the file's inode there. */
+  readonly loops?: string;
+  /** A line for each of our devices: the number of the file system its node is in, the inode there, its path. */
+  readonly nodes?: string;
+}
+
+/** Paths of the block devices that may be disks of a pool. */
+export function candidateDisks(texts: DeviceTexts, devices: readonly DeviceRow[]): readonly string[] {
+  const ours = ourContents(texts, devices);
   const hidden = new Set(
     devices
       .filter(({ uuid, suspended }) => suspended || uuid.startsWith('LVM-') || uuid.startsWith(DM_UUID_PREFIX))
       .map(({ majorMinor }) => majorMinor),
   );
+  return blocksOf(texts).flatMap(({ name, majorMinor, isEmpty }) => {
+    if (isEmpty || NO_DISKS.test(name)) return [];
+    return hidden.has(majorMinor) || ours.has(name) ? [] : [`/dev/${name.replaceAll('!', '/')}`];
+  });
+}
+
+function blocksOf({ partitions }: DeviceTexts) {
   return partitions
     .split('\n')
     .map((line) => /^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S+)$/.exec(line))
     .flatMap((match) => {
       const [, major, minor, blocks, name] = match ?? [];
-      if (name === undefined || blocks === '0' || NO_DISKS.test(name)) return [];
-      return hidden.has(`${major}:${minor}`) ? [] : [`/dev/${name.replaceAll('!', '/')}`];
+      if (name === undefined) return [];
+      return [{ name, majorMinor: `${major}:${minor}`, isEmpty: blocks === '0' }];
     });
 }
+
+function isOurs({ uuid }: DeviceRow): boolean {
+  return uuid.startsWith(DM_UUID_PREFIX) || uuid.startsWith(HIDDEN_UUID_PREFIX);
+}
+
+/**
+ * Names of devices that show what is in a volume of ours: over it directly or over each other, or a file in a file system of
+ * it. Not of LVM's own devices: under a pool may lie a loop file of a root file system that is a logical volume.
+ */
+function ourContents(texts: DeviceTexts, devices: readonly DeviceRow[]): ReadonlySet<string> {
+  const blocks = blocksOf(texts);
+  const nameOf = new Map(blocks.map(({ name, majorMinor }) => [majorMinor, name]));
+  const found = new Set(devices.filter(isOurs).map(({ majorMinor }) => nameOf.get(majorMinor) ?? ''));
+  const over = [...slavesOf(texts), ...loopsOf(texts, nameOf), ...partsOf(blocks.map(({ name }) => name))];
+  for (let size = -1; size !== found.size;) {
+    size = found.size;
+    for (const { upper, lower } of over) if (found.has(lower)) found.add(upper);
+  }
+  return found;
+}
+
+interface Over {
+  readonly upper: string;
+  readonly lower: string;
+}
+
+function slavesOf({ slaves = '' }: DeviceTexts): readonly Over[] {
+  return slaves.split('\n').flatMap((line) => {
+    const [upper, , lower] = line.split('/');
+    return upper === undefined || lower === undefined ? [] : [{ upper, lower }];
+  });
+}
+
+/**
+ * Over a file a loop device is over the file system that holds it. Over a device it is told by the node's inode: the kubelet
+ * puts one over each raw volume that is published, by the path that it is mounted at.
+ */
+function loopsOf({ loops = '', nodes = '' }: DeviceTexts, nameOf: ReadonlyMap<string, string>): readonly Over[] {
+  const nodeOf = new Map(
+    nodes.split('\n').flatMap((line) => {
+      const [, inode, name] = /^(\S+ \d+) \/dev\/(\S+)$/.exec(line) ?? [];
+      return inode === undefined || name === undefined ? [] : [[inode, name] as const];
+    }),
+  );
+  return loops.split('\n').flatMap((line) => {
+    const [, number = '', under = '', inode = ''] = /^\s*(\d+:\d+)\s+(\d+:\d+)\s+(\d+)\s*$/.exec(line) ?? [];
+    const upper = nameOf.get(number);
+    const lower = nodeOf.get(`${under} ${inode}`) ?? nameOf.get(under);
+    return upper === undefined || lower === undefined ? [] : [{ upper, lower }];
+  });
+}
+
+function partsOf(names: readonly string[]): readonly Over[] {
+  const all = new Set(names);
+  return names.flatMap((upper) => {
+    const lower = /^(.*\d)p\d+$/.exec(upper)?.[1] ?? '';
+    return all.has(lower) ? [{ upper, lower }] : [];
+  });
+}
+
+/** From the kernel and from what nodes and links are called: nothing that reads a device. */
+async function readTexts(exec: Exec, devices: readonly DeviceRow[]): Promise<DeviceTexts> {
+  const partitions = await output(exec, ['cat', '/proc/partitions']);
+  const ours = devices.filter(isOurs).map(({ majorMinor }) => `/dev/dm-${majorMinor.split(':')[1]}`);
+  if (ours.length === 0) return { partitions };
+  // Devices come and go meanwhile, and then a command ends with another code.
+  const tree: Argv = ['find', '/sys/devices/virtual/block', '-mindepth', '3', '-maxdepth', '3'];
+  const { stdout: slaves } = await exec([...tree, '-path', '*/slaves/*', '-printf', '%P\\n']);
+  const { stdout: nodes } = await exec(['stat', '--format', '%Hd:%Ld %i %n', ...ours]);
+  const { stdout: loops } = await exec(['losetup', '--list', '--noheadings', '--raw', '--output', LOOP_FIELDS]);
+  return { partitions, slaves, nodes, loops };
+}
+
+const LOOP_FIELDS = 'MAJ:MIN,BACK-MAJ:MIN,BACK-INO';
 
 const REPORT = z.object({
   report: z.array(
     z.object({
-      pv: z.array(z.object({ pv_name: z.string(), vg_name: z.string(), vg_uuid: z.string(), pv_in_use: z.string() })),
+      pv: z.array(
+        z.object({
+          pv_name: z.string(),
+          vg_name: z.string(),
+          vg_uuid: z.string(),
+          vg_exported: z.string(),
+          pv_in_use: z.string(),
+        }),
+      ),
     }),
   ),
 });
@@ -56,11 +162,19 @@ export interface FoundGroups {
 /** All volume groups of the node with their disks. `unavailable` when LVM does not answer. */
 export async function findGroups(exec: Exec): Promise<FoundGroups> {
   const devices = parseDevices(await listing(exec, LIST_DEVICES));
-  const disks = candidateDisks(await output(exec, ['cat', '/proc/partitions']), devices);
+  const disks = candidateDisks(await readTexts(exec, devices), devices);
   if (disks.length === 0) return { groups: [], unreadable: [] };
   const call = { disks, known: false, ioMemoryKib: 8 * DEFAULT_IO_MEMORY_KIB };
-  // --readonly takes no locks: nothing of other groups waits for this, nor this for them.
-  const args = ['--readonly', '--reportformat', 'json', '-o', 'pv_name,vg_name,vg_uuid,pv_in_use'];
+  // --readonly takes no locks: nothing of other groups waits for this, nor this for them. A group of another system is
+  // listed, too: LVM says why it does nothing with one.
+  const args = [
+    '--readonly',
+    '--foreign',
+    '--reportformat',
+    'json',
+    '-o',
+    'pv_name,vg_name,vg_uuid,vg_exported,pv_in_use',
+  ];
   const result = await exec(lvmArgv(call, 'pvs', args));
   if (result.code !== 0) fail('unavailable', `Cannot list physical volumes: ${failureOf(result)}`);
   return groupsOf(REPORT.parse(JSON.parse(result.stdout)).report.flatMap(({ pv }) => pv));
@@ -77,6 +191,7 @@ function groupsOf(rows: readonly Row[]): FoundGroups {
       vgUuid,
       vgName: members[0]?.vg_name ?? '',
       disks: pathsOf(members),
+      exported: members.some(({ vg_exported: exported }) => exported !== '' && exported !== '0'),
     })),
     unreadable: pathsOf(rows.filter((row) => row.vg_uuid === '' && row.pv_in_use !== '')),
   };
@@ -88,13 +203,25 @@ function pathsOf(rows: readonly Row[]): readonly string[] {
 }
 
 /**
- * The group of that name. `unavailable` when it is not there, with `hint` behind the reason; `contradiction` when two
- * have its name.
+ * The group of that name, and of that UUID where it is known: never another that was given its name. `unavailable` when it is
+ * not there or cannot be used, with `hint` behind the reason; `contradiction` when two have its name.
  */
-export function pickGroup({ groups, unreadable }: FoundGroups, vgName: string, hint = ''): GroupOnDisks {
-  const [group, ...more] = groups.filter((found) => found.vgName === vgName);
-  if (more.length > 0) fail('contradiction', `Cannot use volume group '${vgName}': ${more.length + 1} have that name`);
+export function pickGroup(
+  { groups, unreadable }: FoundGroups,
+  vgName: string,
+  { hint = '', vgUuid }: { readonly hint?: string; readonly vgUuid?: VgUuid | undefined } = {},
+): GroupOnDisks {
+  const no = (why: string): never => fail('unavailable', `Cannot use volume group '${vgName}': ${why}${hint}`);
+  const named = groups.filter((found) => found.vgName === vgName);
+  const known = groups.find((found) => found.vgUuid.replaceAll('-', '') === vgUuid);
+  if (known !== undefined && known.vgName !== vgName)
+    no(`it is called '${known.vgName}' now; give it its name back: vgrename ${known.vgName} ${vgName}`);
+  if (named.length > 1 && known === undefined)
+    fail('contradiction', `Cannot use volume group '${vgName}': ${named.length} have that name`);
+  const group = vgUuid === undefined ? named[0] : known;
+  if (group?.exported === true) no(`it is exported; take it back: vgimport ${vgName}`);
   if (group !== undefined) return group;
+  if (named.length > 0) no('another group has that name now, and the one that was served is on no disk of this node');
   const damaged =
     unreadable.length === 0
       ? ''

@@ -25,6 +25,8 @@ export interface PhysicalVolume {
   readonly size: Bytes;
   readonly free: Bytes;
   readonly missing: boolean;
+  /** LVM puts nothing more on it: an administrator has said so. */
+  readonly closed: boolean;
 }
 
 export interface PoolReport {

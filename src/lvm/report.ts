@@ -9,7 +9,7 @@ import { bytes } from '../units.ts';
 import type { Layout, PhysicalVolume, PoolReport, StoreReport } from './lvm.ts';
 
 const VG_FIELDS = 'vg_name,vg_uuid,vg_extent_size,vg_size,vg_free,vg_seqno,vg_mda_size,vg_mda_free';
-const PV_FIELDS = 'pv_name,pv_size,pv_free,pv_missing';
+const PV_FIELDS = 'pv_name,pv_size,pv_free,pv_missing,pv_allocatable';
 const LV_FIELDS = 'lv_name,lv_size,lv_tags,lv_layout,lv_active,lv_health_status';
 
 /** Arguments of the report; one process gives all state of the group. */
@@ -42,7 +42,7 @@ const GROUP = z.object({
   vg_mda_size: size,
   vg_mda_free: size,
 });
-const DISK = z.object({ pv_name: z.string(), pv_size: size, pv_free: size, pv_missing: flag });
+const DISK = z.object({ pv_name: z.string(), pv_size: size, pv_free: size, pv_missing: flag, pv_allocatable: flag });
 const VOLUME = z.object({
   lv_name: z.string(),
   lv_size: size,
@@ -77,8 +77,9 @@ export function parseReport(text: string, vgName: string): PoolReport | undefine
   const volumes = section.lv ?? [];
   const stores = onceEach(volumes.flatMap((volume) => storeOf(volume) ?? []));
   const disks = section.pv ?? [];
-  // LVM counts them all, and gives out nothing on a disk that does not answer.
-  const outOfReach = disks.reduce((sum, disk) => sum + (disk.pv_missing ? disk.pv_free : 0n), 0n);
+  // LVM counts them all, and gives out nothing on a disk that does not answer, or that somebody closed (`pvchange -xn`).
+  const isOpen = (disk: z.infer<typeof DISK>): boolean => disk.pv_allocatable && !disk.pv_missing;
+  const outOfReach = disks.reduce((sum, disk) => sum + (isOpen(disk) ? 0n : disk.pv_free), 0n);
   return {
     vgName,
     vgUuid: vgUuid(group.vg_uuid),
@@ -93,6 +94,7 @@ export function parseReport(text: string, vgName: string): PoolReport | undefine
       size: disk.pv_size,
       free: disk.pv_free,
       missing: disk.pv_missing,
+      closed: !disk.pv_allocatable,
     })),
     stores,
     strangers: volumes.length - stores.length,

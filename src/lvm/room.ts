@@ -1,22 +1,49 @@
-// Whether a size fits into the pool for a layout, from the report alone. Pure.
+// What fits into the pool for a layout, from the report alone: linear anywhere, striped evenly, raid1 on two different
+// disks. Pure.
 
 import type { Bytes } from '../units.ts';
-import { roundUp } from '../units.ts';
+import { bytes, minBytes, roundDown } from '../units.ts';
 import type { Layout, PoolReport } from './lvm.ts';
 
-/** True when LVM has the extents for `size` more bytes: linear anywhere, striped evenly, raid1 on two different disks. */
+/** Free bytes of each disk that LVM takes extents of, the largest first. */
+function openDisks({ physicalVolumes, extent }: PoolReport): readonly Bytes[] {
+  const open = physicalVolumes.filter(({ missing, closed }) => !missing && !closed);
+  return open.map(({ free }) => roundDown(free, extent)).sort((a, b) => (a < b ? 1 : -1));
+}
+
+/** True when LVM has the extents for `size` more bytes. */
 export function fits(report: PoolReport, layout: Layout, size: Bytes): boolean {
-  const frees = report.physicalVolumes.filter(({ missing }) => !missing).map(({ free }) => free);
-  const extents = roundUp(size, report.extent);
+  return size <= largest(report, layout);
+}
+
+/** The largest store that can be made, or the most that one can be extended by. */
+export function largest(report: PoolReport, layout: Layout): Bytes {
+  const disks = openDisks(report);
+  const least = disks.at(-1) ?? bytes(0);
   switch (layout) {
     case 'linear':
-      return frees.reduce((sum, free) => sum + free, 0n) >= extents;
-    case 'striped': {
-      const share = extents / BigInt(Math.max(1, frees.length));
-      return frees.length > 0 && frees.every((free) => free >= share);
-    }
-    case 'raid1':
+      return sumOf(disks);
+    case 'striped':
+      // As many stripes as there are disks.
+      return bytes(least * BigInt(disks.length));
+    case 'raid1': {
       // Each half has one more extent for the raid's own metadata.
-      return frees.filter((free) => free >= extents + report.extent).length >= 2;
+      const second = disks[1] ?? bytes(0);
+      return second > report.extent ? bytes(second - report.extent) : bytes(0);
+    }
   }
+}
+
+/** Bytes that stores of this layout can be made of in all, each as large as it will. */
+export function most(report: PoolReport, layout: Layout): Bytes {
+  if (layout !== 'raid1') return largest(report, layout);
+  const disks = openDisks(report);
+  const all = sumOf(disks);
+  const [first = bytes(0)] = disks;
+  // Half of all, unless one disk is larger than all others together.
+  return disks.length < 2 ? bytes(0) : minBytes(bytes(all / 2n), bytes(all - first));
+}
+
+function sumOf(sizes: readonly Bytes[]): Bytes {
+  return bytes(sizes.reduce((sum, size) => sum + size, 0n));
 }

@@ -2,12 +2,12 @@
 
 import { expect, test } from 'vitest';
 import { z } from 'zod';
-import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import type { Caller } from './caller.ts';
 import { Refused } from './caller.ts';
 import type { Workload } from './workload.ts';
 import { driverInGuest } from './use-guest.ts';
 import { filesystemTests } from './use-filesystems.ts';
+import { groupTests } from './use-groups.ts';
 import { ownerTests } from './use-owner.ts';
 import { LIMIT_MS, capabilityOf, stagingOf, targetOf } from './workload.ts';
 
@@ -27,6 +27,7 @@ const random = (path: string, mib: number): Promise<string> => w.random(path, mi
 
 ownerTests(() => ({ w }));
 filesystemTests(() => ({ csi, w }));
+groupTests(() => ({ csi, w }));
 
 test('ext4: grows while mounted and snapshotted, and tells its usage', slow, async () => {
   const id = await w.volume('grows', { mib: 64 });
@@ -221,22 +222,4 @@ test('many calls on one family at once: each is done or ABORTED, never a mix', s
   for (const fork of final.filter((handle) => handle.includes('v-')).slice(0, 2)) {
     expect(await rawSum(await w.use(fork, { access: 'block' }))).toBe(before);
   }
-});
-
-test('a call says which pool does not answer, and the driver stays', slow, async () => {
-  await w.sh('vgrename -qq pool elsewhere');
-  try {
-    await csi.tell('Probe', {});
-    // What was read of the pool just before may still be told.
-    const refused = await waitFor(
-      LIMIT_MS,
-      () => csi.refusal('ListVolumes', {}).catch(() => undefined),
-      LOOK_IN_GUEST_EVERY_MS,
-    );
-    expect(refused?.code).toBe('UNAVAILABLE');
-    expect(refused?.message).toContain("'pool'");
-  } finally {
-    await w.sh('vgrename -qq elsewhere pool');
-  }
-  await csi.tell('ListVolumes', {});
 });

@@ -244,6 +244,7 @@ function report(m: Machine, facts: GroupFacts): PoolReport {
     size: bytes(BigInt(disk.extents) * extent),
     free: free[i] ?? bytes(0),
     missing: disk.broken,
+    closed: false,
   }));
   const stores: StoreReport[] = [];
   let strangers = 0;

@@ -6,7 +6,7 @@ import { systemClock } from '../../src/clock.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { storeName } from '../../src/ids.ts';
 import type { Bytes } from '../../src/units.ts';
-import { kib, mib } from '../../src/units.ts';
+import { bytes, kib, mib } from '../../src/units.ts';
 import { poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';
 
@@ -67,5 +67,40 @@ test('nobody is refused by what was read before somebody else gave room back', a
   await world.lvm.remove(others);
   await create(engine, 'shop', mib(8));
   expect(await engine.listVolumes()).toHaveLength(1);
+  await engine.stop();
+});
+
+test.each([
+  [kib(64), kib(512)],
+  [kib(640), kib(2560)],
+  [mib(4), mib(4)],
+])(
+  'in extents of %d bytes sizes are multiples of %d: of whole extents, and of the largest chunk',
+  async (extent, unit) => {
+    const world = createWorld({ seed: 1, extent, disks: [mib(80)] });
+    const engine = await poolEngine(world, { clock: systemClock });
+    const { id, size } = await create(engine, 'shop', kib(4));
+    expect(size).toBe(unit);
+    expect(await engine.expandVolume(id, bytes(unit + 1n), undefined)).toBe(2n * unit);
+    expect((await engine.capacity('linear')).minimumVolume).toBe(unit);
+    await engine.stop();
+  },
+);
+
+test('what is free on disks of other sizes is promised for the layout that it is asked for', async () => {
+  const world = createWorld({ seed: 1, extent: mib(1), disks: [mib(64), mib(16), mib(16)] });
+  const engine = await poolEngine(world, { clock: systemClock });
+  for (const [layout, largest, all] of [
+    ['linear', 96, 96],
+    ['striped', 48, 48],
+    ['raid1', 15, 32],
+  ] as const) {
+    const { maximumVolume, available } = await engine.capacity(layout);
+    expect([maximumVolume, available]).toEqual([mib(largest), mib(all)]);
+    const request = { limitBytes: undefined, source: undefined, parameters: { ...PARAMETERS, layout } };
+    const { id } = await engine.createVolume({ ...request, name: layout, requiredBytes: maximumVolume });
+    await engine.deleteVolume(id);
+    await engine.settle();
+  }
   await engine.stop();
 });

@@ -25,6 +25,7 @@ const GROUPS = JSON.stringify({
           pv_name: '/dev/vdc',
           vg_name: 'pool-a',
           vg_uuid: 'dU4NYT-rtIq-U9FD-lBLg-4GqB-3hvp-orJ8v6',
+          vg_exported: '',
           pv_in_use: 'used',
         },
       ],

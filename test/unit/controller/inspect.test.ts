@@ -87,7 +87,7 @@ test.each<[string, Look]>([
     lookWith({
       ...lookOf(),
       report: reportOf(ALL.slice(1), {
-        physicalVolumes: [{ path: '/dev/vdc', size: gib(1), free: gib(0), missing: true }],
+        physicalVolumes: [{ path: '/dev/vdc', size: gib(1), free: gib(0), missing: true, closed: false }],
       }),
     }),
   ],

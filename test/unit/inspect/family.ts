@@ -133,7 +133,7 @@ export function reportOf(records: readonly StoreRecord[], more: Partial<PoolRepo
     seqno: 7,
     metadataSize: mib(64),
     metadataFree: mib(60),
-    physicalVolumes: [{ path: '/dev/vdc', size: gib(100), free: gib(80), missing: false }],
+    physicalVolumes: [{ path: '/dev/vdc', size: gib(100), free: gib(80), missing: false, closed: false }],
     stores: records.map((record) => ({
       store: record.store,
       tags: writeTags(record),

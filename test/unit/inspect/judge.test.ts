@@ -16,7 +16,10 @@ test('nothing is wrong', () => {
 });
 
 test.each<[Partial<PoolContents>, string]>([
-  [{ disks: [{ path: '/dev/vdc', size: gib(1), free: gib(1), missing: true }] }, 'disk /dev/vdc missing'],
+  [
+    { disks: [{ path: '/dev/vdc', size: gib(1), free: gib(1), missing: true, closed: false }] },
+    'disk /dev/vdc missing',
+  ],
   [{ metadataFree: kib(8) }, 'its metadata area is full: 8 KiB of 64 MiB free'],
   [
     { troubles: [{ family: shop, stores: [], images: [], reason: 'because' }] },

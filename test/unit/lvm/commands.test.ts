@@ -14,9 +14,17 @@ import { reportJson } from './report-json.ts';
 const store = storeName('sm_0000000001');
 const PARTITIONS = 'major minor  #blocks  name\n\n 254 0 4194304 vda\n 254 32 4194304 vdc\n 254 48 4194304 vdd\n';
 
+/** Of the group that reportJson tells of. */
+const PV = {
+  vg_name: 'pool-a',
+  vg_uuid: 'dU4NYT-rtIq-U9FD-lBLg-4GqB-3hvp-orJ8v6',
+  vg_exported: '',
+  pv_in_use: 'used',
+};
+
 const pvs = (...disks: readonly string[]): string =>
   JSON.stringify({
-    report: [{ pv: disks.map((pv_name) => ({ pv_name, vg_name: 'pool-a', vg_uuid: 'U', pv_in_use: 'used' })) }],
+    report: [{ pv: disks.map((pv_name) => ({ ...PV, pv_name })) }],
   });
 
 interface Rig {
@@ -65,23 +73,23 @@ describe('changes are one command', () => {
     [
       'create linear',
       (lvm) => lvm.create(store, mib(64), 'linear', ['snapmerge', 'sm.a=1']),
-      `lvm lvcreate ${D} --yes --name sm_0000000001 --size 67108864b --type linear --setautoactivation n --wipesignatures n --zero n --activate y --setactivationskip y --ignoreactivationskip --addtag snapmerge --addtag sm.a=1 pool-a`,
+      `lvm lvcreate ${D} --yes --name sm_0000000001 --size 67108864b --type linear --setautoactivation n --alloc normal --wipesignatures n --zero n --activate y --setactivationskip y --ignoreactivationskip --addtag snapmerge --addtag sm.a=1 pool-a`,
     ],
     [
       'create striped over all disks',
       (lvm) => lvm.create(store, mib(64), 'striped', []),
-      `lvm lvcreate ${D} --yes --name sm_0000000001 --size 67108864b --type striped --stripes 2 --setautoactivation n --wipesignatures n --zero n --activate y --setactivationskip y --ignoreactivationskip pool-a`,
+      `lvm lvcreate ${D} --yes --name sm_0000000001 --size 67108864b --type striped --stripes 2 --setautoactivation n --alloc normal --wipesignatures n --zero n --activate y --setactivationskip y --ignoreactivationskip pool-a`,
     ],
     [
       'create raid1, for which LVM knows no autoactivation flag',
       (lvm) => lvm.create(store, mib(64), 'raid1', []),
-      `lvm lvcreate ${D} --yes --name sm_0000000001 --size 67108864b --type raid1 --mirrors 1 --nosync --wipesignatures n --zero n --activate y --setactivationskip y --ignoreactivationskip pool-a`,
+      `lvm lvcreate ${D} --yes --name sm_0000000001 --size 67108864b --type raid1 --mirrors 1 --nosync --alloc normal --wipesignatures n --zero n --activate y --setactivationskip y --ignoreactivationskip pool-a`,
     ],
     ['remove', (lvm) => lvm.remove(store), `lvm lvremove ${D} --yes pool-a/sm_0000000001`],
     [
       'extend',
       (lvm) => lvm.extend(store, mib(128)),
-      `lvm lvextend ${D} --yes --size 134217728b --fs ignore pool-a/sm_0000000001`,
+      `lvm lvextend ${D} --yes --size 134217728b --alloc normal --fs ignore pool-a/sm_0000000001`,
     ],
     [
       'shrink',
@@ -226,8 +234,8 @@ describe('disks', () => {
   });
 
   test('of a group whose records are damaged: says which disks have them, and where the way back stands', async () => {
-    const lost = { vg_name: '[unknown]', vg_uuid: '', pv_in_use: 'used' };
-    const free = { pv_name: '/dev/vde', vg_name: '', vg_uuid: '', pv_in_use: '' };
+    const lost = { vg_name: '[unknown]', vg_uuid: '', vg_exported: '', pv_in_use: 'used' };
+    const free = { pv_name: '/dev/vde', vg_name: '', vg_uuid: '', vg_exported: '', pv_in_use: '' };
     const look = async (...paths: readonly string[]): Promise<string> => {
       const pv = [...paths.map((pv_name) => ({ ...lost, pv_name })), free];
       const one = rig((command) => (command === 'pvs' ? JSON.stringify({ report: [{ pv }] }) : undefined));
@@ -243,10 +251,62 @@ describe('disks', () => {
       pv_name: `/dev/${vg_uuid}`,
       vg_name: 'pool-a',
       vg_uuid,
+      vg_exported: '',
       pv_in_use: 'used',
     }));
     const one = rig((command) => (command === 'pvs' ? JSON.stringify({ report: [{ pv: two }] }) : undefined));
     expect((await errorOf(one.lvm.report())).kind).toBe('contradiction');
+  });
+
+  test.each([
+    ['that is exported', [{ vg_exported: 'exported' }], 'it is exported; take it back: vgimport pool-a'],
+    ['that was renamed', [{ vg_name: 'else' }], "it is called 'else' now; give it its name back: vgrename else pool-a"],
+    ['that gave its name to another', [{ vg_name: 'else' }, { vg_uuid: 'U' }], "it is called 'else' now"],
+    ['in whose place is another', [{ vg_uuid: 'U' }], 'another group has that name now'],
+  ])('of a group %s while it is served: the reason is told', async (_, changes, reason) => {
+    let changed = false;
+    const now = JSON.stringify({
+      report: [{ pv: changes.map((change) => ({ ...PV, pv_name: '/dev/vdc', ...change })) }],
+    });
+    const one = rig((command) => {
+      if (!changed) return undefined;
+      return command === 'pvs' ? now : command === 'fullreport' ? 5 : undefined;
+    });
+    await one.lvm.report();
+    changed = true;
+    const error = await errorOf(one.lvm.report());
+    expect(error.kind).toBe('unavailable');
+    expect(error.message).toContain(reason);
+  });
+
+  test('of two groups of one name, of which one was served: that one', async () => {
+    let second = false;
+    const both = JSON.stringify({
+      report: [
+        {
+          pv: [
+            { ...PV, pv_name: '/dev/nbd0', vg_uuid: 'U' },
+            { ...PV, pv_name: '/dev/vde' },
+          ],
+        },
+      ],
+    });
+    const one = rig((command, line) => {
+      if (command === 'pvs' && second) return both;
+      return command === 'fullreport' && second && !line.includes('/dev/vde') ? 5 : undefined;
+    });
+    await one.lvm.report();
+    second = true;
+    expect((await one.lvm.report()).vgName).toBe('pool-a');
+  });
+
+  test('of another group on the same disks: nothing is made of its records', async () => {
+    let other = false;
+    const foreign = reportJson({ vg: { vg_uuid: 'dU4NYT-rtIq-U9FD-lBLg-4GqB-3hvp-000000' } });
+    const one = rig((command) => (command === 'fullreport' && other ? foreign : undefined));
+    await one.lvm.report();
+    other = true;
+    expect((await errorOf(one.lvm.report())).message).toContain('another group has that name now');
   });
 
   test('a command that failed for want of a new disk is run again with it', async () => {

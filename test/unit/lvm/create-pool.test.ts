@@ -19,7 +19,9 @@ const block = (path: string, change: Fields = {}): string =>
     blockdevices: [{ name: path, path, type: 'disk', ro: false, size: 8 * 1024 ** 3, mountpoints: [null], ...change }],
   });
 const group = (disk: string, name: string): string =>
-  JSON.stringify({ report: [{ pv: [{ pv_name: disk, vg_name: name, vg_uuid: 'U', pv_in_use: 'used' }] }] });
+  JSON.stringify({
+    report: [{ pv: [{ pv_name: disk, vg_name: name, vg_uuid: 'U', vg_exported: '', pv_in_use: 'used' }] }],
+  });
 const PVS = group('/dev/sda1', 'system');
 
 /** A node whose disks are all empty, but for what `answer` says. */

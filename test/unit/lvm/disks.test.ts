@@ -31,7 +31,7 @@ test('candidates', () => {
       'plain||253|4|0|L--w',
     ].join('\n'),
   );
-  expect(candidateDisks(PARTITIONS, devices)).toEqual([
+  expect(candidateDisks({ partitions: PARTITIONS }, devices)).toEqual([
     '/dev/sda',
     '/dev/sda1',
     '/dev/loop0',
@@ -39,4 +39,33 @@ test('candidates', () => {
     '/dev/dm-0',
     '/dev/dm-4',
   ]);
+});
+
+test('what lies over a volume of ours is never a candidate, however it got there', () => {
+  const names = [
+    '8:0 sda',
+    '253:1 dm-1',
+    '253:2 dm-2',
+    '253:3 dm-3',
+    '9:0 md0',
+    '259:0 md0p1',
+    '7:0 loop0',
+    '7:1 loop1',
+    '7:2 loop2',
+  ];
+  const partitions = names.map((name) => name.replace(/^(\d+):(\d+) /, '$1 $2 1000 ')).join('\n');
+  const top = 'snapmerge-p-v|SNAPMERGE-bbbb-v-0000000000-top|253|1|1|L--w';
+  const devices = parseDevices([top, 'vg-root|LVM-aaaa|253|2|1|L--w', 'secret|CRYPT-x|253|3|1|L--w'].join('\n'));
+  const nodes = '0:5 341 /dev/dm-1\n';
+  const over = (slaves: string, loops: string): readonly string[] =>
+    candidateDisks({ partitions, slaves, loops, nodes }, devices);
+  const all = ['/dev/sda', '/dev/dm-3', '/dev/md0', '/dev/md0p1', '/dev/loop0', '/dev/loop1', '/dev/loop2'];
+  const without = (hidden: RegExp): readonly string[] => all.filter((path) => !hidden.test(path));
+  // A loop file of a root file system on LVM, and a file with the inode that our node has elsewhere.
+  expect(over('dm-2/slaves/sda\nmd0/slaves/dm-2\n', ' 7:0 253:2 12\n 7:1 8:0 341\n')).toEqual(all);
+  // md over it; the device itself, by whatever path; a file in it; what lies over such a one.
+  expect(over('md0/slaves/dm-1\n', '')).toEqual(without(/md0/));
+  expect(over('', ' 7:0 0:5 341\n')).toEqual(without(/loop0/));
+  expect(over('', ' 7:2 253:1 77\n')).toEqual(without(/loop2/));
+  expect(over('dm-3/slaves/dm-1\n', ' 7:1 253:3 5\n')).toEqual(without(/dm-3|loop1/));
 });

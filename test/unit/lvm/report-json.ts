@@ -13,8 +13,8 @@ const VG: Row = {
   vg_mda_free: '34071040',
 };
 const PV: readonly Row[] = [
-  { pv_name: '/dev/vdc', pv_size: '4223664128', pv_free: '4034920448', pv_missing: '0' },
-  { pv_name: '/dev/vdd', pv_size: '4223664128', pv_free: '4118806528', pv_missing: '0' },
+  { pv_name: '/dev/vdc', pv_size: '4223664128', pv_free: '4034920448', pv_missing: '0', pv_allocatable: '1' },
+  { pv_name: '/dev/vdd', pv_size: '4223664128', pv_free: '4118806528', pv_missing: '0', pv_allocatable: '1' },
 ];
 const LV: Row = {
   lv_name: 'sm_0000000001',

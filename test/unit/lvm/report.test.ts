@@ -24,8 +24,8 @@ describe('a report', () => {
       metadataSize: 68153344n,
       metadataFree: 34071040n,
       physicalVolumes: [
-        { path: '/dev/vdc', size: 4223664128n, free: 4034920448n, missing: false },
-        { path: '/dev/vdd', size: 4223664128n, free: 4118806528n, missing: false },
+        { path: '/dev/vdc', size: 4223664128n, free: 4034920448n, missing: false, closed: false },
+        { path: '/dev/vdd', size: 4223664128n, free: 4118806528n, missing: false, closed: false },
       ],
       stores: [
         {
