@@ -8,6 +8,7 @@ import { areaOffset, parseArea } from './dm/exceptions.ts';
 import { LIST_DEVICES, listing } from './dm/listing.ts';
 import { nodeOf, storeOfRow } from './dm/observed.ts';
 import { parseDevices } from './dm/parse.ts';
+import { holdersOf } from './holders.ts';
 import type { Host } from './host.ts';
 import type { StoreName, VgUuid } from './ids.ts';
 import type { Bytes } from './units.ts';
@@ -74,5 +75,6 @@ export function createHost(options: HostOptions): Host {
         end = maxBytes(end, bytes(areaOffset(area + 1n, chunk) + chunk));
       }
     },
+    holders: async (majorMinor) => holdersOf(exec, majorMinor),
   };
 }

@@ -15,4 +15,6 @@ export interface Host {
    * metadata has in chunks of `chunk` bytes, from area `area` on; 0 when nothing is listed there, undefined when that is no metadata.
    */
   readonly exceptionsEnd: (store: StoreName, chunk: Bytes, area: bigint) => Promise<Bytes | undefined>;
+  /** Who has a dm device (`253:7`) open, in words; empty where nobody is in sight. */
+  readonly holders: (majorMinor: string) => Promise<readonly string[]>;
 }

@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
+import { heldBy, holdersOf } from '../holders.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
 import { dmName, dmUuid, entityOf, isTop } from '../ids.ts';
 import { shareNext } from '../share.ts';
@@ -229,20 +230,17 @@ export function createKernel(options: KernelOptions): Kernel {
       if (last.suspended) break;
       await sleep(REMOVE_POLL_MS);
     }
-    throw new HeldOpen(
-      key,
-      `it is still open (count ${last?.openCount}): a mount in some mount namespace or a process holds it, see ` +
-        `'fuser -vm ${nodeOf(last?.majorMinor ?? '')}'`,
-    );
+    const majorMinor = last?.majorMinor ?? '';
+    throw new HeldOpen(key, `it is still open: ${heldBy(await holdersOf(exec, majorMinor), majorMinor)}`);
   }
 
-  async function holdersOf(majorMinor: string): Promise<readonly string[]> {
+  async function tablesOver(majorMinor: string): Promise<readonly string[]> {
     const { stdout } = await exec(['ls', `/sys/block/${nodeOf(majorMinor).slice('/dev/'.length)}/holders`]);
     return stdout.split('\n').filter((line) => line !== '');
   }
 
   async function refuseHolders({ majorMinor }: DeviceRow): Promise<void> {
-    const holders = await holdersOf(majorMinor);
+    const holders = await tablesOver(majorMinor);
     if (holders.length > 0) fail('internal', `the tables of ${holders.join(', ')} lie on it (${nodeOf(majorMinor)})`);
   }
 
@@ -257,8 +255,9 @@ export function createKernel(options: KernelOptions): Kernel {
       const left = indexOf(await listRows(), scope).stores;
       for (const store of stores) {
         const row = left.get(store);
-        if (row === undefined || row.openCount === 0 || (await holdersOf(row.majorMinor)).length > 0) continue;
-        throw new HeldOpen(store, `somebody has it open (count ${row.openCount}): ${messageOf(error)}`, {
+        if (row === undefined || row.openCount === 0 || (await tablesOver(row.majorMinor)).length > 0) continue;
+        const by = heldBy(await holdersOf(exec, row.majorMinor), row.majorMinor);
+        throw new HeldOpen(store, `${by}: ${messageOf(error)}`, {
           cause: error,
         });
       }

@@ -11,7 +11,7 @@ import type { Context } from './context.ts';
 import { LESS_BELOW, refuseTooDeep } from './depth.ts';
 import { convergeFamily } from './shown.ts';
 import { readFamily, readPool, withFamily, withFamilyOf } from './context.ts';
-import { isStaged, openersOf } from './in-use.ts';
+import { isStaged, openedBy } from './in-use.ts';
 import { restoreOnActivate } from './restore.ts';
 import type { ActiveVolume } from './engine.ts';
 
@@ -106,9 +106,8 @@ async function hasTop(ctx: Context, id: VolumeId): Promise<boolean> {
 }
 
 async function refuseOpen(ctx: Context, id: VolumeId): Promise<void> {
-  const openers = await openersOf(ctx, id);
-  if (openers === 0) return;
-  fail('precondition', `Cannot take volume '${id}' away: its device is open ${openers} times (still mounted?)`);
+  const openers = await openedBy(ctx, id);
+  if (openers !== undefined) fail('precondition', `Cannot take volume '${id}' away: its device is ${openers}`);
 }
 
 /**

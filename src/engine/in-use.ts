@@ -2,13 +2,23 @@
 
 import { stagedIn } from '../dm/refusals.ts';
 import { fail } from '../errors.ts';
+import { heldBy } from '../holders.ts';
 import type { VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
 import type { Context } from './context.ts';
 
-/** Open count of the top device: mounts and processes. */
-export async function openersOf(ctx: Context, id: VolumeId): Promise<number> {
-  return (await ctx.kernel.observe('without-statuses')).devices.get(deviceKey(id, 'top'))?.openCount ?? 0;
+/** A probe that opens every device lets go by itself: a look is not a use. */
+const LOOKS = 4;
+const LOOK_AGAIN_MS = 200;
+
+/** In words, who has the top device open: a mount or a process, and for longer than a look takes; undefined for nobody. */
+export async function openedBy(ctx: Context, id: VolumeId): Promise<string | undefined> {
+  for (let look = 1; ; look += 1) {
+    const top = (await ctx.kernel.observe('without-statuses')).devices.get(deviceKey(id, 'top'));
+    if (top === undefined || top.openCount === 0) return undefined;
+    if (look >= LOOKS) return heldBy(await ctx.host.holders(top.majorMinor), top.majorMinor);
+    await ctx.clock.sleep(LOOK_AGAIN_MS, new AbortController().signal);
+  }
 }
 
 /** Also where this process knows nothing of it, because somebody else has made the device: who looks takes it over. */

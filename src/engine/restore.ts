@@ -15,7 +15,7 @@ import { commitRecord } from './stores.ts';
 import { readFamily, withFamilyOf } from './context.ts';
 import { LEAST_OVER_LEVELS, restoreTooDeep, tooMany } from './depth.ts';
 import type { Restore, StartRestore } from './engine.ts';
-import { openersOf } from './in-use.ts';
+import { openedBy } from './in-use.ts';
 import { presentEnded, presentRunning, presentWish, restoreId } from './present.ts';
 import { putRight } from './put-right.ts';
 import { inTheWay, rollback } from './rollback.ts';
@@ -126,10 +126,10 @@ async function checkUnused(ctx: Context, { volume, base, target }: Rollback, { m
   const doing = mode === 'snapshot' ? `Cannot promote volume '${volume.id}'` : `Cannot restore volume '${volume.id}'`;
   const { entity } = base.record;
   if (entity.kind === 'volume') {
-    const openers = await openersOf(ctx, entity.id);
+    const openers = await openedBy(ctx, entity.id);
     const isIt = base.id === volume.id ? 'it' : `its origin '${base.id}'`;
     if (ctx.staging.has(entity.id)) fail('precondition', `${doing}: ${isIt} is being staged; try again in a moment`);
-    if (openers > 0) fail('precondition', `${doing}: ${isIt} is in use (open count ${openers}); unmount it first`);
+    if (openers !== undefined) fail('precondition', `${doing}: ${isIt} is in use: ${openers}`);
     if (base.id !== volume.id && ctx.active.has(entity.id)) {
       fail('precondition', `${doing}: its origin '${base.id}' is staged on this node; unstage it first`);
     }

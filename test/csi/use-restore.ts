@@ -115,7 +115,7 @@ export function restoreTests(parts: () => Parts): void {
     await csi.tell('NodeUnpublishVolume', { volume_id: id, target_path: targetOf(id) });
     const held = await csi.refusal('StartRestore', request);
     expect(held.code).toBe('FAILED_PRECONDITION');
-    expect(held.message).toContain('it is in use');
+    expect(held.message).toMatch(/it is in use: held by process \d+ \(sleep\)/);
     await w.sh(`kill ${holder}`);
     await w.leave(id);
     const restore = await w.restore(id, good, request);

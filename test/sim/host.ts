@@ -38,6 +38,10 @@ export function createHost(m: Machine, io: Io, around: Around): Host {
       const device = m.stores.get(store) ?? refuse(`Cannot read ${store}: it is not active`);
       return exceptionsEnd(m, io, device, Number(chunk) / BLOCK_BYTES, Number(area));
     },
+    holders: async () => {
+      alive(m);
+      return [];
+    },
   };
 }
 

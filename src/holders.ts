@@ -1,0 +1,79 @@
+// Who has a block device open, in words: mounts in any mount namespace and processes as far as /proc shows them, devices over
+// it. Looked for only when something is refused for it.
+
+import type { Argv, Exec } from './exec.ts';
+import { limited } from './share.ts';
+
+/** Of so many of a kind each is named; more say nothing more. */
+const NAMED = 4;
+
+const LIMIT_MS = 5000;
+
+/**
+ * `majorMinor` of a dm device. Reads nothing of any disk; empty where all holders are out of sight, and where /proc does not
+ * answer because a mount hangs.
+ */
+export async function holdersOf(exec: Exec, majorMinor: string): Promise<readonly string[]> {
+  return limited(look(exec, majorMinor), { what: 'Cannot name holders', limitMs: LIMIT_MS }).catch(() => []);
+}
+
+async function look(exec: Exec, majorMinor: string): Promise<readonly string[]> {
+  const node = `dm-${majorMinor.split(':')[1]}`;
+  // What ends while it is looked at makes these commands end with another code.
+  const lines = async (argv: Argv): Promise<readonly string[]> =>
+    (await exec(argv)).stdout.split('\n').filter((line) => line !== '');
+  const over = await lines(['ls', `/sys/block/${node}/holders`]);
+  const inode = (await lines(['stat', '--format', '%Hd:%Ld %i', `/dev/${node}`]))[0];
+  const loops = (await lines(['losetup', '--list', '--noheadings', '--raw', '--output', 'NAME,BACK-MAJ:MIN,BACK-INO']))
+    .map((line) => /^(\S+) (.*)$/.exec(line) ?? [])
+    .flatMap(([, name, backing]) => (name !== undefined && backing === inode ? [name] : []));
+  const mounts = mountsIn(await lines(mountsOf(majorMinor)));
+  const openers = [
+    ...new Set((await lines(openersOf(node))).flatMap((path) => /^\/proc\/(\d+)\//.exec(path)?.[1] ?? [])),
+  ];
+  const nameOf = async (pid: string): Promise<string> => {
+    const [name] = await lines(['cat', `/proc/${pid}/comm`]);
+    return `process ${pid}${name === undefined ? '' : ` (${name})`}`;
+  };
+  const named = async (pids: readonly string[]) => Promise.all(pids.slice(0, NAMED).map(nameOf));
+  return [
+    ...over.map((name) => `device ${name}`),
+    ...loops.map((name) => `loop device ${name}`),
+    ...(await named(openers)),
+    ...(await Promise.all(
+      mounts.slice(0, NAMED).map(async ({ at, pid }) => `a mount at ${at} as ${await nameOf(pid)} sees it`),
+    )),
+  ];
+}
+
+/** As a part of a sentence, with what a person can do where none is in sight. */
+export function heldBy(holders: readonly string[], majorMinor: string): string {
+  if (holders.length > 0) return `held by ${holders.join(', ')}`;
+  const node = `/dev/dm-${majorMinor.split(':')[1]}`;
+  return (
+    `held by somebody whom this process does not see; on the node 'fuser -v ${node}' and ` +
+    `'grep -l " ${majorMinor} " /proc/[0-9]*/mountinfo' name who`
+  );
+}
+
+/** `/proc/12/mountinfo:36 35 253:3 / /mnt ...`, the first line of each process that has it mounted. */
+function mountsOf(majorMinor: string): Argv {
+  const grep = ['grep', '-H', '-m', '1', '-F', ` ${majorMinor} `, '{}', '+'];
+  return ['find', '/proc', '-mindepth', '2', '-maxdepth', '2', '-name', 'mountinfo', '-exec', ...grep];
+}
+
+/** The same for each process that has it open. */
+function openersOf(node: string): Argv {
+  const links = ['-path', '/proc/[0-9]*/fd/*', '-lname', `*/${node}`];
+  return ['find', '/proc', '-mindepth', '3', '-maxdepth', '3', ...links];
+}
+
+/** Each path once, with the first process that sees it there. */
+function mountsIn(lines: readonly string[]): readonly { readonly at: string; readonly pid: string }[] {
+  const found = new Map<string, string>();
+  for (const line of lines) {
+    const [, pid, at] = /^\/proc\/(\d+)\/mountinfo:\S+ \S+ \S+ \S+ (\S+) /.exec(line) ?? [];
+    if (pid !== undefined && at !== undefined && !found.has(at)) found.set(at, pid);
+  }
+  return [...found].map(([at, pid]) => ({ at, pid }));
+}
