@@ -55,10 +55,15 @@ export function snapshotReply(at: At, snapshot: Snapshot): Reply {
   };
 }
 
+const ILL = {
+  degraded: { status: 'DEGRADED', reason: 'Degraded' },
+  inaccessible: { status: 'INACCESSIBLE', reason: 'DiskMissing' },
+  lost: { status: 'DATA_LOSS', reason: 'ContentsLost' },
+} as const;
+
 /** What is wrong with a volume, in the words of the volume health calls; an empty list when nothing is known. */
 export function healthReply(at: At, volume: Volume, more: readonly Reply[] = []): Reply {
   const { health } = volume;
-  const degraded =
-    health.state === 'healthy' ? [] : [{ status: 'DEGRADED', reason: 'Degraded', message: health.reason }];
-  return { volume_id: handleOf(at, volume.id), health_statuses: [...degraded, ...more] };
+  const ill = health.state === 'healthy' ? [] : [{ ...ILL[health.state], message: health.reason }];
+  return { volume_id: handleOf(at, volume.id), health_statuses: [...ill, ...more] };
 }

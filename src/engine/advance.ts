@@ -56,6 +56,7 @@ async function oneTurn(ctx: Context, id: VolumeId): Promise<boolean> {
   const { report, forest } = await readPool(ctx);
   const family = forest.families.get(id);
   if (family === undefined) {
+    ctx.watch(id, []);
     ctx.watched.delete(id);
     await removeLeft(ctx, id);
     if (!forest.troubles.some((trouble) => trouble.family === id)) forget(ctx, id);

@@ -5,7 +5,7 @@ import { buildForest, namedAs } from '../dm/family.ts';
 import type { Kernel } from '../dm/kernel.ts';
 import { fail } from '../errors.ts';
 import type { Host } from '../host.ts';
-import type { DeviceKey, DrawId, EntityId, PoolName, StoreName, VgUuid, VolumeId } from '../ids.ts';
+import type { DeviceKey, DrawId, EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../ids.ts';
 import { isVolumeId } from '../ids.ts';
 import type { Layout, Lvm, PoolReport, StoreReport } from '../lvm/lvm.ts';
 import type { Entity, Name } from '../lvm/record.ts';
@@ -87,6 +87,8 @@ export interface Context {
   readonly unswept: Set<VolumeId>;
   /** Stores that LVM would not shrink, and when to try again, by the monotonic clock. */
   readonly unshrinkable: Map<StoreName, number>;
+  /** Snapshots whose freeze failed once they had been decided, and when it came about, by the wall clock, if it has. */
+  readonly unshown: Map<SnapshotId, { readonly family: VolumeId; readonly shownMs: number | undefined }>;
   /** Extends what of a family would not last long, now. */
   readonly keepAhead: (family: VolumeId) => Promise<void>;
   /** Asks the background to go on with what is left to do in a family. */

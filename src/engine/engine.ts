@@ -19,7 +19,14 @@ export interface CreateVolume {
   readonly source: VolumeSource | undefined;
 }
 
-export type Health = { readonly state: 'healthy' } | { readonly state: 'degraded'; readonly reason: string };
+export type Health =
+  | { readonly state: 'healthy' }
+  /** It can be read and written, and not all is well: a half of a raid1 is gone, writers wait, what was decided is not shown. */
+  | { readonly state: 'degraded'; readonly reason: string }
+  /** Some of it cannot be read now: a disk does not answer. Nothing says that it is lost. */
+  | { readonly state: 'inaccessible'; readonly reason: string }
+  /** Some of its contents are gone for good. */
+  | { readonly state: 'lost'; readonly reason: string };
 
 export interface Volume {
   readonly id: VolumeId;
@@ -111,6 +118,8 @@ export interface WaitingVolume {
 
 export interface PoolHealth {
   readonly ready: boolean;
+  /** LVM and the kernel answer: where that is true and it is not ready, disks of the group are missing. */
+  readonly reachable: boolean;
   /** What does not answer, and what to do; empty when ready. */
   readonly problems: readonly string[];
 }

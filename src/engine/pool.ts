@@ -10,7 +10,7 @@ import { ofFamily } from '../dm/converge.ts';
 import { plan } from '../dm/plan.ts';
 import { nested } from '../dm/tails.ts';
 import type { ErrorKind } from '../errors.ts';
-import { SnapmergeError, fail, messageOf } from '../errors.ts';
+import { SnapmergeError, messageOf } from '../errors.ts';
 import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
 import { deviceKey, entityOf, isTop, isVolumeId } from '../ids.ts';
@@ -105,6 +105,9 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     watched: new Map(),
     watch: (family, stores) => {
       ctx.watched.set(family, stores);
+      // Of a store that nobody watches nobody would say that it is full no more.
+      const watched = new Set(stores.map(({ store }) => store));
+      for (const [store, full] of ctx.full) if (full.family === family && !watched.has(store)) ctx.full.delete(store);
       background.lookNow();
     },
     headroom: { size: bytes(0) },
@@ -125,6 +128,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     left: new Map(),
     unswept: new Set(),
     unshrinkable: new Map(),
+    unshown: new Map(),
     keepAhead: (family) => monitor.lookAt(family),
     goOn: (family) => background.goOn(family),
   };
@@ -363,7 +367,9 @@ function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: Volu
   for (const at of [found.node, ...ancestorsOf(found.family, found.node)]) {
     for (const [key, { state }] of monitor.last()) {
       if (entityOf(key) !== at.id || state === 'counts') continue;
-      return { state: 'degraded', reason: `The kernel says '${state}' of '${at.id}', which the volume reads through` };
+      const reason = `The kernel says '${state}' of '${at.id}', which the volume reads through`;
+      // Its word alone is no proof of a loss; and what a failed merge moves, which begins anew, is still there.
+      return { state: state === 'invalid' || state === 'overflow' ? 'inaccessible' : 'degraded', reason };
     }
   }
   const depth = stagedDepth(ctx, found.family, id);
@@ -430,19 +436,19 @@ async function capacity(ctx: Context, layout: Layout): Promise<Capacity> {
 }
 
 async function health(ctx: Context): Promise<PoolHealth> {
-  const problems: string[] = [];
-  const ask = async (what: string, question: () => Promise<unknown>): Promise<void> => {
+  const silent: string[] = [];
+  const ask = async <T>(what: string, question: () => Promise<T>): Promise<T | undefined> => {
     try {
-      await question();
+      return await question();
     } catch (error) {
-      problems.push(`${what} of pool '${ctx.pool}' does not answer: ${messageOf(error)}`);
+      silent.push(`${what} of pool '${ctx.pool}' does not answer: ${messageOf(error)}`);
+      return undefined;
     }
   };
-  await ask('LVM', async () => {
-    const { physicalVolumes, vgName } = await ctx.lvm.report();
-    const missing = physicalVolumes.filter((pv) => pv.missing).length;
-    if (missing > 0) fail('unavailable', `${missing} disks of volume group '${vgName}' are missing`);
-  });
+  const report = await ask('LVM', () => ctx.lvm.report());
   await ask('Device-mapper', () => ctx.kernel.statuses());
-  return { ready: problems.length === 0, problems };
+  const missing = report?.physicalVolumes.filter((pv) => pv.missing).length ?? 0;
+  const gone = missing === 0 ? [] : [`${missing} disks of volume group '${report?.vgName}' are missing`];
+  const problems = [...silent, ...gone];
+  return { ready: problems.length === 0, reachable: silent.length === 0, problems };
 }

@@ -119,15 +119,16 @@ function presentMark(
 
 /** What is wrong with a volume: a disk under one of the stores it reads through, or a family that would not converge. */
 export function healthOf(family: Family, node: Node, report: PoolReport, stuck: string | undefined): Health {
-  if (stuck !== undefined) return { state: 'degraded', reason: stuck };
   const stores = new Map(report.stores.map((store) => [store.store, store]));
   for (const at of [node, ...ancestorsOf(family, node)]) {
     const { store } = at.record;
-    if (isLost(at.record))
-      return { state: 'degraded', reason: `The contents of store '${store}' of '${at.id}' are lost` };
-    if (stores.get(store)?.damaged === true) {
-      return { state: 'degraded', reason: `A disk under store '${store}' of '${at.id}' is missing or has failed` };
+    if (isLost(at.record)) return { state: 'lost', reason: `The contents of store '${store}' of '${at.id}' are lost` };
+    const found = stores.get(store);
+    if (found?.damaged === true) {
+      const reason = `A disk under store '${store}' of '${at.id}' is missing or has failed`;
+      // The other half of a raid1 is read then.
+      return { state: found.layout === 'raid1' ? 'degraded' : 'inaccessible', reason };
     }
   }
-  return { state: 'healthy' };
+  return stuck === undefined ? { state: 'healthy' } : { state: 'degraded', reason: stuck };
 }

@@ -7,6 +7,7 @@ import type { EntityId } from '../ids.ts';
 import type { Context, FamilyState, PoolState } from './context.ts';
 import { readFamily, withFamilyOf } from './context.ts';
 import { beginFailedAnew } from './failed-merges.ts';
+import { redate } from './redate.ts';
 import { convergeFamily } from './shown.ts';
 import { settle } from './stores.ts';
 import { sweepFamily } from './sweep.ts';
@@ -41,10 +42,11 @@ export async function putRightFor(ctx: Context, { forest }: PoolState, id: Entit
 export async function tidy(ctx: Context, family: Family): Promise<boolean> {
   await settle(ctx, family);
   await convergeFamily(ctx, family);
+  const isRedated = await redate(ctx, family);
   await beginFailedAnew(ctx, family);
   const isSwept = await sweepFamily(ctx, family);
   ctx.unsettled.delete(family.id);
-  return isSwept || family.settled.length > 0;
+  return isSwept || isRedated || family.settled.length > 0;
 }
 
 /** The family and the node as they are now. */

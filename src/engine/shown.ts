@@ -24,6 +24,7 @@ import type { Sectors } from '../units.ts';
 import { formatBytes, maxBytes, toBytes, toSectors } from '../units.ts';
 import type { Context, FullStore, WatchedStore } from './context.ts';
 import { takeForStaged } from './in-use.ts';
+import { noteShown } from './redate.ts';
 import { readEnd } from './stores.ts';
 
 export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[] = []): InUse {
@@ -130,6 +131,7 @@ async function convergeOnce(
     for (const [store, { used, isFinal }] of measured) ctx.measured.set(store, { used: toBytes(used), isFinal });
     for (const id of ctx.lettingGo) if (family.nodes.has(id)) ctx.lettingGo.delete(id);
     ctx.stuck.delete(family.id);
+    noteShown(ctx, family);
     if (left.length > 0) ctx.left.set(family.id, new Set(left));
     else ctx.left.delete(family.id);
   } catch (error) {

@@ -85,7 +85,10 @@ export async function takeSnapshot(
     await prepareStore(ctx, { ...prepared.record, deleted: hidden }, prepared.storeSize);
     await decide(ctx, prepared.record.store, token);
   });
+  // A moment that is still to come: what is told of it is put right before anybody is told (redate.ts).
+  ctx.unshown.set(prepared.entity.id, { family: state.family.id, shownMs: undefined });
   await showSnapshot(ctx, state);
+  ctx.unshown.delete(prepared.entity.id);
   return prepared.entity;
 }
 

@@ -87,6 +87,18 @@ export async function blockTargetsOf(
   return found.flat();
 }
 
+/** A use of the volume, as a mount or as a device node, at another place than `path`. */
+export async function usedElsewhere(
+  context: Pick<NodeContext, 'files'>,
+  active: ActiveVolume,
+  path?: string,
+): Promise<MountEntry | undefined> {
+  const used = [...(await mountsOf(context, active)), ...(await blockTargetsOf(context, active))];
+  const here = path === undefined ? undefined : await context.files.placeOf(path);
+  for (const entry of used) if ((await context.files.placeOf(entry.mountPoint)) !== here) return entry;
+  return undefined;
+}
+
 /** The path is the volume's device node, or that of its read-only loop device. */
 export async function isDevice(files: Files, path: string, active: ActiveVolume): Promise<boolean> {
   const kind = await files.kindOf(path);

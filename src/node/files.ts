@@ -35,6 +35,8 @@ export interface Files {
   readonly numberOf: (isIt: (uuid: string) => boolean) => Promise<string | undefined>;
   /** As the kernel writes the path in mountinfo: links in the folders above are followed, the last part is kept. */
   readonly canonical: (path: string) => Promise<string>;
+  /** The same text for two paths of one place: a folder may be seen twice, by a bind mount of it. */
+  readonly placeOf: (path: string) => Promise<string>;
   readonly makeDirectory: (path: string) => Promise<void>;
   /** An empty file to mount a device node on. */
   readonly makeFile: (path: string) => Promise<void>;
@@ -81,6 +83,11 @@ export const localFiles: Files = {
   canonical: async (path) => {
     const parent = await orUndefined(realpath(dirname(path)));
     return parent === undefined ? path : join(parent, basename(path));
+  },
+  placeOf: async (path) => {
+    // What is mounted at the place itself is the same in any case.
+    const folder = await orUndefined(stat(dirname(path), { bigint: true }));
+    return folder === undefined ? path : `${folder.dev}:${folder.ino}/${basename(path)}`;
   },
   makeDirectory: async (path) => {
     await mkdir(path, { recursive: true, mode: DIRECTORY_MODE });

@@ -8,7 +8,7 @@ import { optionalPath, requiredPath, requiredText } from '../csi/fields.ts';
 import type { ActiveVolume } from '../engine/engine.ts';
 import { SnapmergeError, fail } from '../errors.ts';
 import type { Reply } from '../rpc.ts';
-import { blockTargetsOf, isDevice, isMountOf, mountsOf, requireVolume, stagedDevice } from './context.ts';
+import { isDevice, isMountOf, requireVolume, stagedDevice, usedElsewhere } from './context.ts';
 import type { NodeContext } from './context.ts';
 import { bindMount, unmountAll } from './filesystem.ts';
 import { detachUnpublished, readOnlyLoop } from './loops.ts';
@@ -85,8 +85,7 @@ async function refuseSecondTarget(
   staging: string,
 ): Promise<void> {
   if (capability.mode === 'multi-writer') return;
-  const published = [...(await mountsOf(context, active)), ...(await blockTargetsOf(context, active))];
-  const other = published.find(({ mountPoint }) => mountPoint !== staging);
+  const other = await usedElsewhere(context, active, staging);
   if (other === undefined) return;
   fail(
     'precondition',

@@ -14,7 +14,7 @@ import { fail } from '../errors.ts';
 import type { PoolName, VolumeId } from '../ids.ts';
 import type { Reply } from '../rpc.ts';
 import { formatBytes } from '../units.ts';
-import { blockTargetsOf, isMountOf, mountsOf, requireVolume, stagedDevice } from './context.ts';
+import { blockTargetsOf, isMountOf, mountsOf, requireVolume, stagedDevice, usedElsewhere } from './context.ts';
 import type { NodeContext } from './context.ts';
 import { growMounted, mend, mountDevice, removeTop, unmountAll } from './filesystem.ts';
 import { format, mayFormat, takeMarkAway } from './format.ts';
@@ -72,7 +72,7 @@ function contextFsType(volumeContext: Readonly<Record<string, string>>): FsType 
 }
 
 async function refuseOtherUse(context: NodeContext, active: ActiveVolume, path: string): Promise<void> {
-  const [elsewhere] = [...(await mountsOf(context, active)), ...(await blockTargetsOf(context, active))];
+  const elsewhere = await usedElsewhere(context, active);
   if (elsewhere === undefined) return;
   fail(
     'precondition',
@@ -189,7 +189,7 @@ export async function unstage(context: NodeContext, request: z.output<typeof uns
   if (active === undefined) return {};
   const path = await context.files.canonical(request.staging_target_path);
   const published = [...(await mountsOf(context, active)), ...(await blockTargetsOf(context, active))];
-  const other = published.find(({ mountPoint }) => mountPoint !== path);
+  const other = await usedElsewhere(context, active, path);
   if (other !== undefined) {
     fail('precondition', `Cannot unstage '${request.volume_id}': it is published at ${other.mountPoint}`);
   }

@@ -127,16 +127,24 @@ export async function volumeHealth(context: NodeContext, request: z.output<typeo
   return { volume_health: healthReply(engine, volume, more) };
 }
 
-/** The pools of this node that do not answer. */
+/** The pools of this node that do not answer, or lack disks. */
 export async function storageHealth({ pools }: NodeContext): Promise<Reply> {
-  const waiting = [...pools.waiting()].map(([pool, why]) => `pool '${pool}': ${why ?? 'it is being started'}`);
+  const starting = [...pools.waiting()].map(([pool, why]) =>
+    unreachable([`pool '${pool}': ${why ?? 'it is being started'}`]),
+  );
   const answers = await Promise.all(
     [...pools.engines()].map(async ([pool, engine]) => {
-      const health = await engine.health();
-      return health.ready ? [] : health.problems.map((problem) => `pool '${pool}': ${problem}`);
+      const { ready, reachable, problems } = await engine.health();
+      if (ready) return [];
+      const told = problems.map((problem) => `pool '${pool}': ${problem}`);
+      return reachable
+        ? [{ status: 'STORAGE_DEGRADED', reason: 'DisksMissing', message: told.join('; ') }]
+        : [unreachable(told)];
     }),
   );
-  const problems = [...waiting, ...answers.flat()];
-  if (problems.length === 0) return { backend_health: [] };
-  return { backend_health: [{ status: 'STORAGE_UNREACHABLE', reason: 'PoolNotReady', message: problems.join('; ') }] };
+  return { backend_health: [...starting, ...answers.flat()] };
+}
+
+function unreachable(problems: readonly string[]): Reply {
+  return { status: 'STORAGE_UNREACHABLE', reason: 'PoolNotReady', message: problems.join('; ') };
 }

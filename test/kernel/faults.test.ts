@@ -81,9 +81,10 @@ async function refused(work: Promise<unknown>, kind: ErrorKind, words: RegExp): 
   expect(error.kind).toBe(kind);
 }
 
-async function degraded(rig: FaultRig, kin: Kin['volume'], words: RegExp): Promise<void> {
+async function ill(rig: FaultRig, kin: Kin['volume'], words: RegExp): Promise<void> {
   const health = (await rig.engine().getVolume(kin))?.health;
-  expect(health?.state === 'degraded' ? health.reason : health?.state).toMatch(words);
+  const text = health === undefined || health.state === 'healthy' ? health?.state : `${health.state}: ${health.reason}`;
+  expect(text).toMatch(words);
 }
 
 async function dataUnread({ rig, a, b }: Scene): Promise<void> {
@@ -130,7 +131,7 @@ async function exceptionsUnread({ rig, a, b }: Scene): Promise<void> {
   await rig.failUnder(a.fork, ['read', 'write']);
   await rig.engine().deactivate(a.fork);
   await refused(rig.engine().activate(a.fork), 'internal', /Cannot apply '(load|make) .*input\/output error/i);
-  await degraded(rig, a.fork, /Cannot apply '(load|make) /);
+  await ill(rig, a.fork, /^degraded: Cannot apply '(load|make) /);
   expect(await rig.read(a.volume, 1)).toBe(12);
   await works(rig, b);
   rig.heal();
@@ -249,7 +250,7 @@ async function fedStoreFails({ rig, a, b }: Scene): Promise<void> {
   await rig.write(a.volume, 9, 90);
   await rig.engine().look();
   await rig.engine().settle();
-  await degraded(rig, a.fork, /lost|invalid/);
+  await ill(rig, a.fork, /^lost: .*lost|^inaccessible: .*invalid/);
   expect((await rig.engine().getVolume(a.volume))?.health).toEqual({ state: 'healthy' });
   expect(await rig.read(a.volume, 9)).toBe(90);
   await works(rig, b);
@@ -260,7 +261,7 @@ async function fedStoreFails({ rig, a, b }: Scene): Promise<void> {
   await rig.restart();
   await rig.engine().activate(a.volume);
   await expect(rig.read(a.snapshot, 9)).rejects.toThrow(/Input\/output error/);
-  await degraded(rig, a.fork, /The contents of store 'sm_\w+' of 's-\w+' are lost/);
+  await ill(rig, a.fork, /^lost: The contents of store 'sm_\w+' of 's-\w+' are lost/);
   const late = await forkOf(rig, a, 'late');
   await refused(rig.engine().createVolume(late), 'precondition', /the contents of its store are lost/);
   await rig.engine().deleteVolume(a.fork);
@@ -346,7 +347,7 @@ async function isRestored({ rig, a }: Scene): Promise<void> {
 async function diskGone({ rig, a, b }: Scene): Promise<void> {
   await rig.guest.unplug(ON_DISK);
   rig.pass(1000);
-  await degraded(rig, a.volume, /A disk under store 'sm_\w+' of 'v-\w+' is missing or has failed/);
+  await ill(rig, a.volume, /^(degraded|inaccessible): A disk under store 'sm_\w+' of 'v-\w+' is missing or has failed/);
   await expect(rig.read(a.volume, 1)).rejects.toThrow(/Input\/output error/);
   await refused(rig.engine().createSnapshot(a.volume, 'gone'), 'unavailable', /1 of the 2 disks .* do not answer/);
   await refused(rig.engine().createSnapshot(b.volume, 'gone'), 'unavailable', /1 of the 2 disks .* do not answer/);

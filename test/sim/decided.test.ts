@@ -6,6 +6,7 @@ import type { Kernel } from '../../src/dm/kernel.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { kib, mib } from '../../src/units.ts';
+import { clockOf } from '../clock.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';
@@ -14,6 +15,7 @@ interface Story {
   readonly engine: PoolEngine;
   /** What goes wrong from now on. */
   readonly wrong: { flush: boolean; resume: boolean; create: boolean };
+  readonly now: { ms: number };
 }
 
 async function begin(): Promise<Story> {
@@ -28,9 +30,11 @@ async function begin(): Promise<Story> {
     if (wrong.resume && steps.some((step) => step.do === 'load')) fail('internal', 'no table');
     await world.kernel.apply(steps);
   };
-  const engine = await poolEngine(world, { lvm, kernel: { ...world.kernel, apply } });
+  const now = { ms: 1_000_000 };
+  const clock = clockOf(() => now.ms);
+  const engine = await poolEngine(world, { lvm, kernel: { ...world.kernel, apply }, clock });
   await engine.open();
-  return { engine, wrong };
+  return { engine, wrong, now };
 }
 
 test('a volume that is decided and not flushed is asked for again, and there', async () => {
@@ -60,4 +64,21 @@ test('what has failed before it was decided has failed, and so has a name that i
   wrong.create = false;
   await engine.createVolume(blank('shop', mib(4)));
   await expect(engine.createVolume(blank('shop', mib(8)))).rejects.toMatchObject({ kind: 'exists' });
+});
+
+test('the time of a snapshot that was shown only later is that of its freeze', async () => {
+  const { engine, wrong, now } = await begin();
+  const { id } = await engine.createVolume(blank('shop', mib(4)));
+  await engine.activate(id);
+  wrong.resume = true;
+  await expect(engine.createSnapshot(id, 'friday')).rejects.toMatchObject({ kind: 'unavailable' });
+  now.ms += 60_000;
+  wrong.resume = false;
+  // The background, before anybody asks again.
+  await engine.settle();
+  const frozenMs = now.ms;
+  now.ms += 60_000;
+  const { createdMs } = await engine.createSnapshot(id, 'friday');
+  expect(createdMs).toBe(frozenMs);
+  expect((await engine.listSnapshots()).map((one) => one.createdMs)).toEqual([frozenMs]);
 });

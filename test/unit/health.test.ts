@@ -16,13 +16,13 @@ test('a missing socket is what a restart mends, a pool that does not answer is n
     isSocket: async (path) => path === '/a.sock',
     obstacles: () => ['the kubelet has not registered this driver yet'],
   });
-  engine.report.health = { ready: false, problems: ['LVM does not answer'] };
+  engine.report.health = { ready: false, reachable: false, problems: ['LVM does not answer'] };
   expect(await health.alive()).toEqual(['socket /b.sock is gone']);
   expect(await health.ready()).toEqual([
     "pool 'default': LVM does not answer",
     'the kubelet has not registered this driver yet',
   ]);
-  engine.report.health = { ready: true, problems: [] };
+  engine.report.health = { ready: true, reachable: true, problems: [] };
 });
 
 test('pools that are being started, or cannot be, are named', async () => {
@@ -44,7 +44,7 @@ test('a pool that is slow to answer is asked once, however many probes give up m
     health: async () => {
       asked += 1;
       await new Promise<void>((resolve) => answers.push(resolve));
-      return { ready: true, problems: [] };
+      return { ready: true, reachable: true, problems: [] };
     },
   };
   const health = createHealth({ ...base, pools: readyPools(new Map([[slow.pool, slow]])) });

@@ -74,7 +74,10 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
   const volumes = new Map<VolumeId, Stored>();
   const snapshots = new Map<SnapshotId, Snapshot>();
   const shown = new Map<VolumeId, ActiveVolume>();
-  const report: FakeEngine['report'] = { health: { ready: true, problems: [] }, volumeHealth: new Map() };
+  const report: FakeEngine['report'] = {
+    health: { ready: true, reachable: true, problems: [] },
+    volumeHealth: new Map(),
+  };
   const restores = new Map<string, Restore>();
 
   const current = (stored: Stored): Volume => ({

@@ -17,9 +17,9 @@ test('name and version', async () => {
 test('a pool that does not answer is no reason to give up the driver', async () => {
   const call = callerOf(DEFINITIONS.identity, identityService(readyPools(engines), '1'));
   expect(at(await call('Probe'), 'ready', 'value')).toBe(true);
-  engine.report.health = { ready: false, problems: ['LVM does not answer'] };
+  engine.report.health = { ready: false, reachable: false, problems: ['LVM does not answer'] };
   expect(at(await call('Probe'), 'ready', 'value')).toBe(true);
-  engine.report.health = { ready: true, problems: [] };
+  engine.report.health = { ready: true, reachable: true, problems: [] };
 });
 
 test('starting is not ready; no pool that could be started is an error', async () => {

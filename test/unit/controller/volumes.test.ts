@@ -320,5 +320,13 @@ describe('the other calls on volumes', () => {
       health_statuses: [ill],
     });
     expect(at(await call('ControllerListVolumeHealth'), 'entries')).toHaveLength(1);
+    for (const [state, status] of [
+      ['inaccessible', 'INACCESSIBLE'],
+      ['lost', 'DATA_LOSS'],
+    ] as const) {
+      engine.report.volumeHealth.set(volumeId('v-0000000001'), { state, reason: 'a disk' });
+      const reply = await call('ControllerGetVolumeHealth', { volume_id: id });
+      expect(at(reply, 'volume_health', 'health_statuses', 0)).toMatchObject({ status, message: 'a disk' });
+    }
   });
 });

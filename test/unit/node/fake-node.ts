@@ -195,6 +195,7 @@ export function createFakeNode(): FakeNode {
     },
     numberOf: async (isIt) => numbers.get([...uuids].find(([, uuid]) => isIt(uuid))?.[0] ?? ''),
     canonical: async (path) => path,
+    placeOf: async (path) => path.replace(/^\/seen-twice/, ''),
     makeDirectory: async (path) => {
       effect();
       paths.set(path, 'directory');

@@ -314,6 +314,18 @@ describe('a mount volume', () => {
     expect((await refusal(stage({}, { staging_target_path: '/elsewhere' }))).kind).toBe('precondition');
   });
 
+  test('a folder that is seen under two paths is one place', async () => {
+    const { node, stage, publish, unpublish, unstage } = await setUp();
+    const mode = 'SINGLE_NODE_SINGLE_WRITER';
+    await stage({ mode });
+    node.mounts.push(...node.mounts.map((entry) => ({ ...entry, mountPoint: `/seen-twice${entry.mountPoint}` })));
+    await publish({ mode });
+    await unpublish();
+    node.mounts.splice(1);
+    await unstage();
+    expect(node.mounts).toEqual([]);
+  });
+
   test('the same flags in other words are the same, and a target has those of its staging', async () => {
     const { stage, publish } = await setUp();
     await stage({ flags: ['noatime,nodev', 'commit=30'] });
@@ -590,10 +602,12 @@ describe('expansion, statistics, health', () => {
   test('storage health and info', async () => {
     const { call, engine } = await setUp();
     expect(at(await call('NodeGetStorageHealth'), 'backend_health')).toEqual([]);
-    engine.report.health = { ready: false, problems: ['LVM does not answer'] };
+    engine.report.health = { ready: false, reachable: false, problems: ['LVM does not answer'] };
     expect(at(await call('NodeGetStorageHealth'), 'backend_health', 0)).toMatchObject({
       status: 'STORAGE_UNREACHABLE',
     });
+    engine.report.health = { ready: false, reachable: true, problems: ['1 disks are missing'] };
+    expect(at(await call('NodeGetStorageHealth'), 'backend_health', 0)).toMatchObject({ status: 'STORAGE_DEGRADED' });
     expect(await call('NodeGetInfo')).toEqual({
       node_id: 'node-1',
       max_volumes_per_node: '7',
