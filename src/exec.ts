@@ -37,9 +37,9 @@ const ENVIRONMENT = {
 };
 
 /**
- * Commands of this machine. Each is in a process group of its own, so that a signal to the driver does not reach it. Node's
- * own spawn and nothing around it: commands are most of what the driver does, and a library for them was half of its
- * processor time (measured).
+ * Commands of this machine. Each is in a process group of its own, so that a signal to the driver does not reach it; the end
+ * of a container does, whose first process the driver is. Node's own spawn and nothing around it: commands are most of what
+ * the driver does, and a library for them was half of its processor time (measured).
  */
 export const localExec: Exec = async (argv, { stdin, signal } = {}) => {
   const shown = argv.join(' ');

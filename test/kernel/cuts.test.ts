@@ -9,6 +9,7 @@ import type { CutMachine } from './cut-machine.ts';
 import { startCutMachine } from './cut-machine.ts';
 import { runCuts } from './cut-run.ts';
 import { guestExec } from './guest-exec.ts';
+import { programsThroughout } from './programs.ts';
 
 const NAME = 'cuts';
 const CUTS = Number(process.env['SNAPMERGE_CUTS'] ?? 24);
@@ -17,6 +18,8 @@ const CUTS_A_SEED = 8;
 /** A half of them lose something, as a rule: fewer than this of that many are no chance (1 in 50,000). */
 const LEAST_LOSSY = 3;
 const CUTS_TO_JUDGE = 24;
+/** Of three seeds: with what opens every device of a node looping beside. */
+const AMONG_PROGRAMS = 2;
 const LIMIT_MS = 900_000;
 
 const SEEDS = Array.from({ length: Math.ceil(CUTS / CUTS_A_SEED) }, (_, index) => FIRST + index);
@@ -59,16 +62,23 @@ test('the disks lose what was not flushed, and nothing else', { timeout: LIMIT_M
 test.each(SEEDS)('seed %i', { timeout: LIMIT_MS }, async (seed) => {
   if (machine === undefined) throw new Error('Cannot run without a guest');
   await machine.reset();
-  const { cuts, lossy, merging, wrongBlocks, story, failure } = await runCuts(machine, {
-    seed,
-    cuts: Math.min(CUTS_A_SEED, CUTS - (seed - FIRST) * CUTS_A_SEED),
-  });
+  const here = machine;
+  const cutting = async () => runCuts(here, { seed, cuts: Math.min(CUTS_A_SEED, CUTS - (seed - FIRST) * CUTS_A_SEED) });
+  const [result, runs] =
+    seed % 3 === AMONG_PROGRAMS ? await programsThroughout(here.guest, cutting) : [await cutting(), undefined];
+  const { cuts, lossy, merging, wrongBlocks, story, failure } = result;
   totals.cuts += cuts;
   totals.lossy += lossy;
   totals.merging += merging;
   totals.wrong += wrongBlocks;
   if (process.env['SNAPMERGE_STORY'] !== undefined) process.stdout.write(`seed ${seed}:\n${story.join('\n')}\n`);
   expect(failure).toBe('');
+  if (runs === undefined) return;
+  expect(runs.size).toBeGreaterThan(0);
+  const ends = runs.values().reduce((sum, count) => sum + count, 0);
+  process.stdout.write(
+    `strangers: 1 seed, ${cuts} power cuts, 0 stuck, ${wrongBlocks} wrong chunks (${ends} programs ran to their end)\n`,
+  );
 });
 
 test.runIf(CUTS >= CUTS_TO_JUDGE)('a good part of the cuts took something', () => {

@@ -1,6 +1,6 @@
 // Random operations on the real kernel against a model of the contents: seeded, replayable, compared block by block.
-// SNAPMERGE_SEEDS, SNAPMERGE_SEED (the first) and SNAPMERGE_OPERATIONS change how much is tried. In a fifth of the seeds other
-// programs read every device meanwhile.
+// SNAPMERGE_SEEDS, SNAPMERGE_SEED (the first) and SNAPMERGE_OPERATIONS change how much is tried. In a fifth of the seeds somebody
+// reads every device meanwhile, and in another the programs of an ordinary node run in a loop each.
 
 import { afterAll, describe, expect, test } from 'vitest';
 import { isUnsure } from '../contract/model.ts';
@@ -8,7 +8,10 @@ import { createRandom } from '../contract/random.ts';
 import type { Scenario } from '../contract/scenario.ts';
 import { check, createScenario, finish, newEngine, randomOperation } from '../contract/scenario.ts';
 import { kib, mib } from '../../src/units.ts';
+import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
+import type { Rig } from '../contract/rig.ts';
+import { programsThroughout } from './programs.ts';
 import { guestRig, makePool } from './rig.ts';
 
 const SEEDS = Number(process.env['SNAPMERGE_SEEDS'] ?? 6);
@@ -17,6 +20,9 @@ const FIRST = Number(process.env['SNAPMERGE_SEED'] ?? 1);
 /** Showing and reading every image costs more than most operations; a wrong block stays wrong until the next look. */
 const OPERATIONS_A_CHECK = 10;
 const GUESTS = 2;
+/** Of five seeds. */
+const LOOKERS = 0;
+const PROGRAMS = 3;
 const LIMIT_MS = 3_600_000;
 
 /** Which guest runs which seeds. */
@@ -26,10 +32,14 @@ const WORKERS = Array.from({ length: GUESTS }, (_, index): readonly [number, rea
 ]).filter(([, seeds]) => seeds.length > 0);
 
 const totals = { seeds: 0, operations: 0, wrong: 0 };
+/** Of those, with others beside. Stuck: did not come to an end. */
+const beside = { seeds: 0, operations: 0, stuck: 0, wrong: 0, runs: 0 };
 
 afterAll(() => {
   process.stdout.write(
-    `kernel: ${totals.seeds} seeds, ${totals.operations} operations, ${totals.wrong} wrong chunks\n`,
+    `kernel: ${totals.seeds} seeds, ${totals.operations} operations, ${totals.wrong} wrong chunks\n` +
+      `strangers: ${beside.seeds} seeds, ${beside.operations} operations, ${beside.stuck} stuck, ${beside.wrong} wrong chunks ` +
+      `(${beside.runs} programs ran to their end)\n`,
   );
 });
 
@@ -61,13 +71,33 @@ async function runSeeds(name: string, udev: boolean, seeds: readonly number[]): 
         looksAfterSteps: false,
         writesMeanwhile: seed % 4 === 3,
       });
-      await (seed % 5 === 0 ? rig.strangers.lookThroughout(() => runSeed(scenario, seed)) : runSeed(scenario, seed));
+      await runAmong(guest, rig, seed, async () => runSeed(scenario, seed));
       totals.seeds += 1;
       await rig.empty();
     }
   } finally {
     await guest.stop();
     await removeGuest(name);
+  }
+}
+
+async function runAmong(guest: Guest, rig: Rig, seed: number, work: () => Promise<void>): Promise<void> {
+  const among = [LOOKERS, PROGRAMS].includes(seed % 5);
+  if (!among) return work();
+  const before = { ...totals };
+  beside.seeds += 1;
+  try {
+    if (seed % 5 === LOOKERS) return await rig.strangers.lookThroughout(work);
+    const [, runs] = await programsThroughout(guest, work);
+    const ends = runs.values().reduce((sum, count) => sum + count, 0);
+    if (ends === 0) throw new Error('No program has run');
+    beside.runs += ends;
+  } catch (error) {
+    if (totals.wrong === before.wrong) beside.stuck += 1;
+    throw error;
+  } finally {
+    beside.operations += totals.operations - before.operations;
+    beside.wrong += totals.wrong - before.wrong;
   }
 }
 

@@ -32,7 +32,7 @@ export interface PartResult extends Counts {
 }
 
 /** Lines that suites print for people; everything else stays in the file. */
-const TELLING = /^(kernel|sim|csi-sanity[^:]*|snapmerge|measure): /;
+const TELLING = /^(kernel|strangers|sim|csi-sanity[^:]*|snapmerge|measure): /;
 const SIGN_OF_LIFE_MS = 15_000;
 /** Nothing of ours takes so long; what hangs must not hang the whole run. */
 const PART_LIMIT_MS = 40 * 60_000;
