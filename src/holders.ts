@@ -2,7 +2,6 @@
 // it. Looked for only when something is refused for it.
 
 import type { Argv, Exec } from './exec.ts';
-import { limited } from './share.ts';
 
 /** Of so many of a kind each is named; more say nothing more. */
 const NAMED = 4;
@@ -10,18 +9,20 @@ const NAMED = 4;
 const LIMIT_MS = 5000;
 
 /**
- * `majorMinor` of a dm device. Reads nothing of any disk; empty where all holders are out of sight, and where /proc does not
- * answer because a mount hangs.
+ * `majorMinor` of a dm device. Reads nothing of any disk; empty where all holders are out of sight. What does not answer in
+ * time, because a mount hangs, is left out.
  */
 export async function holdersOf(exec: Exec, majorMinor: string): Promise<readonly string[]> {
-  return limited(look(exec, majorMinor), { what: 'Cannot name holders', limitMs: LIMIT_MS }).catch(() => []);
-}
-
-async function look(exec: Exec, majorMinor: string): Promise<readonly string[]> {
   const node = `dm-${majorMinor.split(':')[1]}`;
-  // What ends while it is looked at makes these commands end with another code.
-  const lines = async (argv: Argv): Promise<readonly string[]> =>
-    (await exec(argv)).stdout.split('\n').filter((line) => line !== '');
+  const signal = AbortSignal.timeout(LIMIT_MS);
+  // What ends while it is looked at makes these commands end with another code. Older programs pad what they print.
+  const lines = async (argv: Argv): Promise<readonly string[]> => {
+    const result = await exec(argv, { signal }).catch(() => ({ stdout: '' }));
+    return result.stdout
+      .replaceAll('\\x20', '')
+      .split('\n')
+      .filter((line) => line !== '');
+  };
   const over = await lines(['ls', `/sys/block/${node}/holders`]);
   const inode = (await lines(['stat', '--format', '%Hd:%Ld %i', `/dev/${node}`]))[0];
   const loops = (await lines(['losetup', '--list', '--noheadings', '--raw', '--output', 'NAME,BACK-MAJ:MIN,BACK-INO']))
@@ -62,10 +63,35 @@ function mountsOf(majorMinor: string): Argv {
   return ['find', '/proc', '-mindepth', '2', '-maxdepth', '2', '-name', 'mountinfo', '-exec', ...grep];
 }
 
-/** The same for each process that has it open. */
+/** The same for each process that has it open. Nothing else of a process is listed: that may wait for what it waits for. */
 function openersOf(node: string): Argv {
-  const links = ['-path', '/proc/[0-9]*/fd/*', '-lname', `*/${node}`];
-  return ['find', '/proc', '-mindepth', '3', '-maxdepth', '3', ...links];
+  const others = [
+    '-regex',
+    '/proc/[^0-9/][^/]*',
+    '-prune',
+    '-o',
+    '-regex',
+    '/proc/[0-9]+/[^/]+',
+    '!',
+    '-name',
+    'fd',
+    '-prune',
+  ];
+  return [
+    'find',
+    '/proc',
+    '-mindepth',
+    '1',
+    '-maxdepth',
+    '3',
+    '-regextype',
+    'posix-extended',
+    ...others,
+    '-o',
+    '-lname',
+    `*/${node}`,
+    '-print',
+  ];
 }
 
 /** Each path once, with the first process that sees it there. */

@@ -156,7 +156,11 @@ async function create(pools: Pools, nodeName: string, request: CreateVolumeReque
   const defaultBytes = found === undefined ? DEFAULT_VOLUME_BYTES : await sizeOfSource(found);
   const wanted = range === undefined || range.required === 0n ? fitting(defaultBytes, range?.limit) : range.required;
   // What is made from a source carries what that has.
-  const least = found === undefined ? leastFor(parameters.fsType ?? fromCapabilities, range?.limit) : bytes(0);
+  const isMounted = request.volume_capabilities.some(({ access_type: type }) => type === 'mount');
+  const carries = isMounted && found === undefined ? (parameters.fsType ?? fromCapabilities) : undefined;
+  // One that an earlier version made smaller is the same when it is asked for again.
+  const isNew = leastBytes(carries) > 0n && (await engine.findVolume(request.name)) === undefined;
+  const least = isNew ? leastFor(carries, range?.limit) : bytes(0);
   const volume = await engine.createVolume({
     name: request.name,
     requiredBytes: maxBytes(wanted, least),
@@ -296,7 +300,8 @@ async function capacity(pools: Pools, nodeName: string, request: z.output<typeof
   const elsewhere = request.accessible_topology !== null && !isThisNode(request.accessible_topology, nodeName);
   const { engine } = wantedPool(pools, pool);
   if (elsewhere || engine === undefined || capabilities?.ok === false) return { available_capacity: '0' };
-  const asked = fsType ?? capabilities?.capabilities.flatMap(fsTypeOf)[0];
+  const isRaw = capabilities?.capabilities.some(({ type }) => type === 'block') === true;
+  const asked = isRaw ? undefined : (fsType ?? capabilities?.capabilities.flatMap(fsTypeOf)[0]);
   const { available, maximumVolume, minimumVolume } = await engine.capacity(volume.layout);
   return {
     available_capacity: available.toString(),

@@ -42,6 +42,8 @@ export interface ConvergeOptions {
   readonly leavers: Leavers;
   /** Volumes that are being unstaged: no other's top is taken away, whatever is desired. */
   readonly mayGo: ReadonlySet<VolumeId>;
+  /** What was frozen goes on, also where something behind it will fail. */
+  readonly swapped?: () => void;
 }
 
 export interface Converged {
@@ -67,7 +69,7 @@ export async function converge(
   let heldOpen = 0;
   const seenOpen = new Set<DeviceKey | StoreName>();
   const leaving = watchLeaving(kernel, desired, options.leavers, measured);
-  const rounds = { leaving, seenOpen, progress: { swapped: false } };
+  const rounds = { leaving, seenOpen, progress: progressOf(options.swapped) };
   for (;;) {
     try {
       const left = await oneRound(kernel, family, desired, log.child({ family: family.id }), { ...options, ...rounds });
@@ -88,6 +90,20 @@ export async function converge(
       if (!again || failed >= MAX_FAILED || overtaken >= MAX_OVERTAKEN) throw cause;
     }
   }
+}
+
+/** True from the first resume on; that is told once. */
+function progressOf(tell: ConvergeOptions['swapped']): Rounds['progress'] {
+  let swapped = false;
+  return {
+    get swapped() {
+      return swapped;
+    },
+    set swapped(now) {
+      if (now && !swapped) tell?.();
+      swapped = now;
+    },
+  };
 }
 
 /** A failure after the first resume: going back is no longer safe, going on is. */

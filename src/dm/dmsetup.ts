@@ -307,7 +307,17 @@ export function createKernel(options: KernelOptions): Kernel {
   }
 
   /** The default: freezes a mounted file system and waits for all I/O under way. */
-  const suspend = (devices: readonly DeviceKey[]): Promise<void> => simple(['dmsetup', 'suspend'], devices);
+  async function suspend(devices: readonly DeviceKey[]): Promise<void> {
+    try {
+      await simple(['dmsetup', 'suspend'], devices);
+    } catch (error) {
+      if (!devices.some(isTop)) throw error;
+      const hint =
+        'where its file system has stopped itself after an error, it cannot be frozen before it is unmounted and mounted anew';
+      const kind = error instanceof SnapmergeError ? error.kind : 'internal';
+      throw new SnapmergeError(kind, `${messageOf(error)}; ${hint}`, { cause: error });
+    }
+  }
   const resume = (devices: readonly DeviceKey[]): Promise<void> => simple(['dmsetup', 'resume', ...quiet], devices);
 
   async function simple(command: Argv, devices: readonly DeviceKey[]): Promise<void> {

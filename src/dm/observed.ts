@@ -33,12 +33,13 @@ export interface Listings {
 
 const LVM_UUID_LENGTH = 'LVM-'.length + 64;
 
-/** The store whose own device this is. A raid's hidden parts have other names, other layers a suffix in their UUID. */
-export function storeOfRow(row: DeviceRow, { vgName, vgUuid }: Scope): StoreName | undefined {
+/**
+ * The store whose own device this is, whatever its group is called now. A raid's hidden parts have other names, other layers
+ * a suffix in their UUID. A dash in a name is doubled; no store's name has one.
+ */
+export function storeOfRow(row: DeviceRow, { vgUuid }: Pick<Scope, 'vgUuid'>): StoreName | undefined {
   if (!row.uuid.startsWith(`LVM-${vgUuid}`) || row.uuid.length !== LVM_UUID_LENGTH) return undefined;
-  const group = `${vgName.replaceAll('-', '--')}-`;
-  if (!row.name.startsWith(group)) return undefined;
-  const name = row.name.slice(group.length);
+  const [, name = ''] = /[^-](?:--)*-([^-]+)$/.exec(row.name) ?? [];
   return isStoreName(name) ? name : undefined;
 }
 

@@ -12,7 +12,7 @@ import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import { largest } from '../lvm/room.ts';
 import type { Bytes } from '../units.ts';
-import { bytes, maxBytes, mib, minBytes, roundUp, sectors, toBytes } from '../units.ts';
+import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } from '../units.ts';
 import type { Context, WatchedStore } from './context.ts';
 import { noteFailed } from './failed-merges.ts';
 import { aloneOrAnyway } from './shown.ts';
@@ -93,7 +93,10 @@ export function createMonitor(ctx: Context): Monitor {
     },
     look: async () => {
       const watched = [...ctx.watched].flatMap(([family, stores]) => stores.map((store) => ({ family, ...store })));
-      if (watched.length === 0) return LONGEST_MS;
+      if (watched.length === 0) {
+        last = new Map();
+        return LONGEST_MS;
+      }
       const { statuses, atMs } = await lookNow();
       last = statuses;
       const merging = familiesMerging(watched, statuses);
@@ -234,6 +237,8 @@ function noteFull(ctx: Context, watched: OfFamily, used: Bytes, size: Bytes, wan
   const { family, store, writer, waits, layout } = watched;
   // The kernel counts what was asked for, so exactly then something may have reached the tail.
   if (!waits || used <= size) return noteRoom(ctx, watched);
+  // Nobody would take it back of a store that is not looked at any more, because a converge ended meanwhile.
+  if (ctx.watched.get(family)?.some((one) => one.store === store) !== true) return;
   const before = ctx.full.get(store);
   const missing = bytes(wanted > size ? (wanted - size) * copiesOf(layout) : 0n);
   if (before === undefined) {
@@ -316,8 +321,17 @@ async function extendTo(
   const report = await ctx.lvm.report();
   noteSizes(ctx, report);
   // Room may have come since the command, and is not ours to take.
-  const room = bytes(size + largest(report, layout));
-  const possible = minBytes(maxBytes(size, roundUp(needed, report.extent)), room);
-  if (possible > size) await extendStore(ctx, store, possible);
-  return possible;
+  const upTo = (free: bigint): Bytes =>
+    minBytes(maxBytes(size, roundUp(needed, report.extent)), roundDown(bytes(size + free), report.extent));
+  // How LVM lays a store out it alone knows: what is free is tried, and then what one on all open disks could have.
+  const most = upTo(report.free / copiesOf(layout));
+  try {
+    if (most > size) await extendStore(ctx, store, most);
+    return most;
+  } catch (error) {
+    const less = upTo(largest(report, report.stores.find((one) => one.store === store)?.layout ?? layout));
+    if (!(error instanceof SnapmergeError && error.kind === 'exhausted') || less >= most) throw error;
+    if (less > size) await extendStore(ctx, store, less);
+    return less;
+  }
 }

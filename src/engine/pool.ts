@@ -364,6 +364,8 @@ function present(ctx: Context, monitor: Monitor, state: PoolState, entity: Found
 function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: VolumeId): Health {
   const found = livingNode(state.forest, id);
   if (found === undefined) return { state: 'healthy' };
+  const recorded = healthOf(found.family, found.node, state.report, ctx.stuck.get(found.family.id));
+  if (recorded.state === 'lost') return recorded;
   for (const at of [found.node, ...ancestorsOf(found.family, found.node)]) {
     for (const [key, { state }] of monitor.last()) {
       if (entityOf(key) !== at.id || state === 'counts') continue;
@@ -382,7 +384,7 @@ function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: Volu
     const reason = `Writers wait for room: pool '${ctx.pool}' needs ${formatBytes(full.missing)} more free space`;
     return { state: 'degraded', reason };
   }
-  return healthOf(found.family, found.node, state.report, ctx.stuck.get(found.family.id));
+  return recorded;
 }
 
 /** Of a volume that is not staged 0. */

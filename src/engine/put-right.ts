@@ -20,7 +20,9 @@ import { sweepFamily } from './sweep.ts';
  */
 export async function putRight(ctx: Context, state: FamilyState): Promise<FamilyState> {
   const { family } = state;
-  const isAsItShouldBe = family.rubbish.length === 0 && !ctx.stuck.has(family.id) && !ctx.unsettled.has(family.id);
+  const isUndated = [...ctx.unshown.values()].some((one) => one.family === family.id);
+  const isAsItShouldBe =
+    family.rubbish.length === 0 && !ctx.stuck.has(family.id) && !ctx.unsettled.has(family.id) && !isUndated;
   if (isAsItShouldBe) return state;
   await tidy(ctx, family);
   // What else was to be done there, and failed, is not to be forgotten with that.
@@ -31,7 +33,9 @@ export async function putRight(ctx: Context, state: FamilyState): Promise<Family
 /** What was decided under a name, and could not be shown then, is shown before it is given to who asks again. */
 export async function putRightFor(ctx: Context, { forest }: PoolState, id: EntityId): Promise<void> {
   const family = [...forest.families.values()].find(({ nodes }) => nodes.has(id));
-  if (family === undefined || !(ctx.stuck.has(family.id) || ctx.unsettled.has(family.id))) return;
+  if (family === undefined) return;
+  const isDated = ![...ctx.unshown].some(([one]) => one === id);
+  if (isDated && !ctx.stuck.has(family.id) && !ctx.unsettled.has(family.id)) return;
   await withFamilyOf(ctx, id, (state) => putRight(ctx, state));
 }
 

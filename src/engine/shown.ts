@@ -122,6 +122,7 @@ async function convergeOnce(
         lost: (store) => noteLost(ctx, family, store, 'invalid'),
       },
       mayGo: ctx.lettingGo,
+      swapped: () => noteShown(ctx, family),
       ...(flatten && { flatten }),
     });
     // Only now is there a status of what was made: from here on it may fill.

@@ -42,8 +42,10 @@ export async function createSnapshot(ctx: Context, volume: VolumeId, name: strin
     if (existing !== undefined) {
       const same = sameSnapshot(existing, volume, name);
       await putRightFor(ctx, pool, same.id);
+      // Its time may be another by now.
       const record = livingNode((await readPool(ctx)).forest, same.id)?.node.record;
-      return presentSnapshot(same, record !== undefined && isLost(record));
+      if (record?.entity.kind !== 'snapshot') return presentSnapshot(same, false);
+      return presentSnapshot(record.entity, isLost(record));
     }
     return withFamilyOf(ctx, volume, async (state) => presentSnapshot(await takeSnapshot(ctx, state, name), false));
   });

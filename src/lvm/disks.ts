@@ -130,7 +130,9 @@ async function readTexts(exec: Exec, devices: readonly DeviceRow[]): Promise<Dev
   const tree: Argv = ['find', '/sys/devices/virtual/block', '-mindepth', '3', '-maxdepth', '3'];
   const { stdout: slaves } = await exec([...tree, '-path', '*/slaves/*', '-printf', '%P\\n']);
   const { stdout: nodes } = await exec(['stat', '--format', '%Hd:%Ld %i %n', ...ours]);
-  const { stdout: loops } = await exec(['losetup', '--list', '--noheadings', '--raw', '--output', LOOP_FIELDS]);
+  const { stdout: padded } = await exec(['losetup', '--list', '--noheadings', '--raw', '--output', LOOP_FIELDS]);
+  // Before 2.40 util-linux pads numbers also where it is told not to.
+  const loops = padded.replaceAll('\\x20', '');
   return { partitions, slaves, nodes, loops };
 }
 

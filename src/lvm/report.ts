@@ -8,7 +8,7 @@ import type { Bytes } from '../units.ts';
 import { bytes } from '../units.ts';
 import type { Layout, PhysicalVolume, PoolReport, StoreReport } from './lvm.ts';
 
-const VG_FIELDS = 'vg_name,vg_uuid,vg_extent_size,vg_size,vg_free,vg_seqno,vg_mda_size,vg_mda_free';
+const VG_FIELDS = 'vg_name,vg_uuid,vg_extent_size,vg_size,vg_free,vg_seqno,vg_mda_size,vg_mda_free,vg_exported';
 const PV_FIELDS = 'pv_name,pv_size,pv_free,pv_missing,pv_allocatable';
 const LV_FIELDS = 'lv_name,lv_size,lv_tags,lv_layout,lv_active,lv_health_status';
 
@@ -41,6 +41,7 @@ const GROUP = z.object({
   vg_seqno: count,
   vg_mda_size: size,
   vg_mda_free: size,
+  vg_exported: flag,
 });
 const DISK = z.object({ pv_name: z.string(), pv_size: size, pv_free: size, pv_missing: flag, pv_allocatable: flag });
 const VOLUME = z.object({
@@ -68,12 +69,14 @@ export function isOurTag(tag: string): boolean {
   return tag === 'snapmerge' || tag.startsWith('sm.');
 }
 
-/** The state of group `vgName` from LVM's JSON; undefined when the group is not in it. Throws `internal` on odd fields. */
+/** The state of group `vgName` from LVM's JSON; undefined when the group is not in it. `internal` on odd fields, `unavailable` where it is exported. */
 export function parseReport(text: string, vgName: string): PoolReport | undefined {
   const { report } = readJson(text);
   const section = report.find(({ vg }) => vg?.some((group) => group.vg_name === vgName) === true);
   const group = section?.vg?.[0];
   if (section === undefined || group === undefined) return undefined;
+  if (group.vg_exported)
+    fail('unavailable', `Cannot use volume group '${vgName}': it is exported; take it back: vgimport ${vgName}`);
   const volumes = section.lv ?? [];
   const stores = onceEach(volumes.flatMap((volume) => storeOf(volume) ?? []));
   const disks = section.pv ?? [];

@@ -16,7 +16,7 @@ export function fits(report: PoolReport, layout: Layout, size: Bytes): boolean {
   return size <= largest(report, layout);
 }
 
-/** The largest store that can be made, or the most that one can be extended by. */
+/** The largest store that can be made. */
 export function largest(report: PoolReport, layout: Layout): Bytes {
   const disks = openDisks(report);
   const least = disks.at(-1) ?? bytes(0);
@@ -28,10 +28,17 @@ export function largest(report: PoolReport, layout: Layout): Bytes {
       return bytes(least * BigInt(disks.length));
     case 'raid1': {
       // Each half has one more extent for the raid's own metadata.
-      const second = disks[1] ?? bytes(0);
-      return second > report.extent ? bytes(second - report.extent) : bytes(0);
+      const half = halves(disks);
+      return half > report.extent ? bytes(half - report.extent) : bytes(0);
     }
   }
+}
+
+/** No disk has parts of both halves, and a half may lie on several: what each has where the larger disks are dealt out first. */
+function halves(disks: readonly Bytes[]): Bytes {
+  let [less, more]: [bigint, bigint] = [0n, 0n];
+  for (const size of disks) [less, more] = less + size < more ? [less + size, more] : [more, less + size];
+  return bytes(less);
 }
 
 /** Bytes that stores of this layout can be made of in all, each as large as it will. */

@@ -9,6 +9,8 @@ import type { MountEntry } from './mountinfo.ts';
 
 export type FileKind =
   | { readonly kind: 'directory' | 'file' | 'symlink' | 'socket' | 'other' }
+  /** Something is mounted there that has stopped itself after an error: an xfs answers nothing then. */
+  | { readonly kind: 'unreadable' }
   /** `253:3`. */
   | { readonly kind: 'block'; readonly majorMinor: string };
 
@@ -57,8 +59,13 @@ const FILE_MODE = 0o640;
 export const localFiles: Files = {
   mounts: async () => parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8')),
   kindOf: async (path) => {
-    const found = await orUndefined(lstat(path));
-    return found === undefined ? undefined : kindOfStats(found);
+    try {
+      const found = await orUndefined(lstat(path));
+      return found === undefined ? undefined : kindOfStats(found);
+    } catch (error) {
+      if (hasCode(error, 'EIO')) return { kind: 'unreadable' };
+      throw error;
+    }
   },
   backingOf: async (majorMinor) =>
     (await orUndefined(readFile(`/sys/dev/block/${majorMinor}/loop/backing_file`, 'utf8')))?.trimEnd(),

@@ -24,7 +24,7 @@ export async function mountDevice(exec: Exec, device: string, path: string, opti
     fail('internal', `Cannot mount ${device} (${options.fsType}) at ${path}: ${failureOf(result)}`);
 }
 
-/** Of e2fsck's code: errors were left. Lower bits say that some were mended, higher ones that it could not look. */
+/** The bit of e2fsck's code for errors that it left. Lower ones say that some were mended, higher ones that it could not look. */
 const E2FSCK_LEFT = 4;
 
 /**
@@ -34,7 +34,8 @@ const E2FSCK_LEFT = 4;
 export async function mend(exec: Exec, fsType: FsType, device: string): Promise<void> {
   if (fsType !== 'ext4') return;
   const result = await exec(['e2fsck', '-p', device]);
-  if (result.code !== undefined && result.code < E2FSCK_LEFT) return;
+  // Where it could not look, because of a feature that it does not know or a mount in another namespace, the kernel decides.
+  if (((result.code ?? 0) & E2FSCK_LEFT) === 0) return;
   fail(
     'precondition',
     `Cannot mount ${device}: its ext4 has errors that need a decision. Restore a snapshot, or mend it by hand ` +

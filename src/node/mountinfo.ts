@@ -64,6 +64,10 @@ export function hasGivenUp(entry: MountEntry): boolean {
 /** Of all mount flags those that the kernel shows of each mount, and only when they were asked for. */
 const SHOWN_FLAGS = ['nosuid', 'nodev', 'noexec', 'noatime', 'nodiratime'] as const;
 
+/** Words that stand for several of those, or take one back. */
+const MEANS_MORE =
+  /^(no)?(user|users|owner|group)$|^(defaults|suid|dev|exec|atime|diratime|relatime|strictatime|lazytime)$/;
+
 /**
  * The first flag in which a mount differs from what is asked for; one of `inherited`, the mount that it was bound from, is
  * no difference. Others are not compared: the kernel leaves out what is its default, and writes some in another way.
@@ -74,6 +78,7 @@ export function otherFlag(
   inherited?: MountEntry,
 ): { readonly flag: string; readonly isThere: boolean } | undefined {
   const words = new Set(asked.flatMap((flag) => flag.split(',')));
+  if ([...words].some((word) => MEANS_MORE.test(word))) return undefined;
   const flag = SHOWN_FLAGS.find(
     (one) => entry.options.includes(one) !== (words.has(one) || inherited?.options.includes(one) === true),
   );

@@ -128,6 +128,8 @@ async function publishBlock(
 async function requireKind(files: NodeContext['files'], target: string, want: 'directory' | 'file'): Promise<void> {
   const there = await files.kindOf(target);
   if (there === undefined || there.kind === want) return;
+  if (there.kind === 'unreadable')
+    fail('precondition', `Cannot publish at ${target}: the file system there has stopped after an error`);
   fail('precondition', `Cannot publish at ${target}: it is a ${there.kind}, not a ${want}`);
 }
 

@@ -40,9 +40,10 @@ export async function stage(context: NodeContext, request: z.output<typeof stage
   const { engine, volume } = await requireVolume(context, request.volume_id);
   const path = await context.files.canonical(request.staging_target_path);
   const there = await context.files.kindOf(path);
-  if (there !== undefined && there.kind !== 'directory') {
+  if (there?.kind === 'unreadable')
+    fail('precondition', `Cannot stage at ${path}: the file system there has stopped after an error; unmount it first`);
+  if (there !== undefined && there.kind !== 'directory')
     fail('precondition', `Cannot stage at ${path}: it is a ${there.kind}, not a directory`);
-  }
   return engine.stage(volume.id, async () => {
     const active = await engine.activate(volume.id);
     const staged = mountAt(await context.files.mounts(), path);

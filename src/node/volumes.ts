@@ -18,6 +18,7 @@ import type { Files, Mapped } from './files.ts';
 import { growMounted } from './filesystem.ts';
 import { growLoops } from './loops.ts';
 import { hasGivenUp, isReadOnly, mountAt } from './mountinfo.ts';
+import type { MountEntry } from './mountinfo.ts';
 
 export const statsRequest = z.object({ volume_id: requiredText, volume_path: lookedUpPath });
 export const expandRequest = z.object({
@@ -121,10 +122,23 @@ export async function volumeHealth(context: NodeContext, request: z.output<typeo
   const { engine, volume } = await requireVolume(context, request.volume_id);
   const active = await engine.active(volume.id);
   const mounts = active === undefined ? [] : await mountsOf(context, active);
-  const stopped = mounts.find(hasGivenUp);
-  const message = `the file system at ${stopped?.mountPoint ?? ''} met an error and is read-only; unmount and check it`;
-  const more = stopped === undefined ? [] : [{ status: 'INACCESSIBLE', reason: 'FilesystemReadOnly', message }];
-  return { volume_health: healthReply(engine, volume, more) };
+  return { volume_health: healthReply(engine, volume, await stoppedIn(context.files, mounts)) };
+}
+
+/** ext4 makes itself read-only after an error, xfs answers nothing any more. */
+async function stoppedIn(files: Files, mounts: readonly MountEntry[]): Promise<readonly Reply[]> {
+  for (const entry of mounts) {
+    const at = `the file system at ${entry.mountPoint} met an error and`;
+    if (hasGivenUp(entry)) {
+      const message = `${at} is read-only; unmount and check it`;
+      return [{ status: 'INACCESSIBLE', reason: 'FilesystemReadOnly', message }];
+    }
+    if ((await files.kindOf(entry.mountPoint))?.kind === 'unreadable') {
+      const message = `${at} has stopped; it goes on when it is unmounted and mounted anew`;
+      return [{ status: 'INACCESSIBLE', reason: 'FilesystemStopped', message }];
+    }
+  }
+  return [];
 }
 
 /** The pools of this node that do not answer, or lack disks. */

@@ -89,4 +89,26 @@ export function filesystemTests(scene: () => { readonly csi: Caller; readonly w:
     const home = await w.use(xfs, { access: 'xfs' });
     expect(await w.sh(`xfs_info ${home}`)).toContain('nrext64=0');
   });
+
+  test('an xfs that has stopped itself holds nothing up: staged anew it works, and so do snapshots', slow, async () => {
+    const { csi, w } = scene();
+    const access = 'xfs';
+    const id = await w.volume('stopped', { mib: 300, access });
+    const home = await w.use(id, { access });
+    await w.random(`${home}/data`, 8);
+    const before = await w.filesOf(home);
+    await w.snapshot('before', id);
+    await w.sh(`xfs_io -x -c 'shutdown -f' ${home}`);
+    // It cannot be frozen, so there is no moment that a snapshot could show.
+    const refused = await csi.refusal('CreateSnapshot', { name: 'stopped', source_volume_id: id });
+    expect(refused.code).toMatch(/^(UNAVAILABLE|FAILED_PRECONDITION)$/);
+    expect(refused.message).toContain('unmount');
+    await w.leave(id);
+    await w.use(id, { access });
+    expect(await w.filesOf(home)).toBe(before);
+    const after = await w.snapshot('stopped', id);
+    expect(
+      await w.filesOf(await w.use(await w.volume('look', { mib: 300, access, snapshot: after }), { access })),
+    ).toBe(before);
+  });
 }

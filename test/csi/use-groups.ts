@@ -12,6 +12,11 @@ export function groupTests(scene: () => { readonly csi: Caller; readonly w: Work
 
   test('a group that is renamed: every call says what it is called now, and how it goes on', slow, async () => {
     const { csi, w } = scene();
+    const id = await w.volume('kept', { mib: 16, access: 'block' });
+    const device = await w.use(id, { access: 'block' });
+    await w.random(device, 16);
+    const before = await w.rawSum(device);
+    await w.snapshot('of kept', id);
     await w.sh('vgrename -qq pool elsewhere');
     try {
       await csi.tell('Probe', {});
@@ -24,10 +29,15 @@ export function groupTests(scene: () => { readonly csi: Caller; readonly w: Work
       expect(refused?.code).toBe('UNAVAILABLE');
       expect(refused?.message).toContain("'pool'");
       expect(refused?.message).toContain('vgrename elsewhere pool');
+      await w.random(device, 16);
     } finally {
-      await w.sh('vgrename -qq elsewhere pool');
+      // As docs/recovery.md says: links to the devices are left under the old name, and LVM refuses a name that has a folder.
+      await w.sh('find /dev/pool -type l -delete; rmdir /dev/pool; vgrename -qq elsewhere pool');
     }
     await csi.tell('ListVolumes', {});
+    const fork = await w.volume('fork', { mib: 16, access: 'block', snapshot: await w.snapshot('after', id) });
+    expect(await w.rawSum(await w.use(fork, { access: 'block' }))).toBe(await w.rawSum(device));
+    expect(await w.rawSum(device)).not.toBe(before);
   });
 
   test("a tenant's group of the pool's name stops nothing, whatever its volume is seen through", slow, async () => {
@@ -37,16 +47,20 @@ export function groupTests(scene: () => { readonly csi: Caller; readonly w: Work
     const files = await w.volume('files', { mib: 64 });
     const home = await w.use(files);
     // As the kubelet does with a raw volume, by the path that it is mounted at; and a file in a volume.
-    const loops = await w.sh(`truncate -s 32M ${home}/disk
+    // LVM makes no group under a name that has a folder below /dev, so the tenant has a /dev of his own.
+    const make = `truncate -s 32M ${home}/disk
       for at in ${device} ${home}/disk; do
         loop=$(losetup --find --show $at); echo $loop
-        lvm vgcreate -qq --yes --devices $loop pool $loop >/dev/null
-      done`);
+        unshare --mount bash -euc "mount -t tmpfs none /dev; mkdir /dev/mapper; mknod /dev/mapper/control c 10 236
+          mknod /dev/null c 1 3; mknod /dev/urandom c 1 9; mknod $loop b 7 $(echo $loop | tr -dc 0-9)
+          lvm vgcreate -qq --yes --devices $loop pool $loop" >/dev/null
+      done`;
     try {
+      expect((await w.sh(make)).trim().split('\n')).toHaveLength(2);
       await w.killDriver();
       expect(await w.snapshot('of files', files)).toContain('s-');
     } finally {
-      await w.sh(`losetup --detach ${loops.trim().split('\n').join(' ')}`);
+      await w.sh('losetup --detach-all');
     }
   });
 

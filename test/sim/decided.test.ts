@@ -14,13 +14,13 @@ import { createWorld } from './world.ts';
 interface Story {
   readonly engine: PoolEngine;
   /** What goes wrong from now on. */
-  readonly wrong: { flush: boolean; resume: boolean; create: boolean };
+  readonly wrong: { flush: boolean; resume: boolean; create: boolean; remove: boolean };
   readonly now: { ms: number };
 }
 
 async function begin(): Promise<Story> {
   const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(128)] });
-  const wrong: Story['wrong'] = { flush: false, resume: false, create: false };
+  const wrong: Story['wrong'] = { flush: false, resume: false, create: false, remove: false };
   const lvm: Lvm = {
     ...world.lvm,
     create: async (...args) => (wrong.create ? fail('internal', 'no store') : world.lvm.create(...args)),
@@ -28,6 +28,7 @@ async function begin(): Promise<Story> {
   };
   const apply: Kernel['apply'] = async (steps) => {
     if (wrong.resume && steps.some((step) => step.do === 'load')) fail('internal', 'no table');
+    if (wrong.remove && steps.some((step) => step.do === 'remove')) fail('internal', 'no removal');
     await world.kernel.apply(steps);
   };
   const now = { ms: 1_000_000 };
@@ -66,19 +67,38 @@ test('what has failed before it was decided has failed, and so has a name that i
   await expect(engine.createVolume(blank('shop', mib(8)))).rejects.toMatchObject({ kind: 'exists' });
 });
 
-test('the time of a snapshot that was shown only later is that of its freeze', async () => {
+test.each(['asked for again', 'the background'])(
+  'the time of a snapshot that was shown only later, by %s, is that of its freeze',
+  async (by) => {
+    const { engine, wrong, now } = await begin();
+    const { id } = await engine.createVolume(blank('shop', mib(4)));
+    await engine.activate(id);
+    wrong.resume = true;
+    await expect(engine.createSnapshot(id, 'friday')).rejects.toMatchObject({ kind: 'unavailable' });
+    now.ms += 60_000;
+    wrong.resume = false;
+    const frozenMs = now.ms;
+    if (by === 'the background') {
+      await engine.settle();
+      now.ms += 60_000;
+    }
+    const { createdMs } = await engine.createSnapshot(id, 'friday');
+    expect(createdMs).toBe(frozenMs);
+    expect((await engine.listSnapshots()).map((one) => one.createdMs)).toEqual([frozenMs]);
+  },
+);
+
+test('a snapshot whose freeze went through, and what is behind it not, has the time of that freeze', async () => {
   const { engine, wrong, now } = await begin();
   const { id } = await engine.createVolume(blank('shop', mib(4)));
   await engine.activate(id);
-  wrong.resume = true;
-  await expect(engine.createSnapshot(id, 'friday')).rejects.toMatchObject({ kind: 'unavailable' });
+  await engine.createSnapshot(id, 'thursday');
   now.ms += 60_000;
-  wrong.resume = false;
-  // The background, before anybody asks again.
-  await engine.settle();
   const frozenMs = now.ms;
+  wrong.remove = true;
+  await expect(engine.createSnapshot(id, 'friday')).rejects.toMatchObject({ kind: 'unavailable' });
+  wrong.remove = false;
   now.ms += 60_000;
   const { createdMs } = await engine.createSnapshot(id, 'friday');
   expect(createdMs).toBe(frozenMs);
-  expect((await engine.listSnapshots()).map((one) => one.createdMs)).toEqual([frozenMs]);
 });

@@ -109,12 +109,21 @@ function allocate(m: Machine, name: string, count: number, layout: Layout): Room
 
 function allocateLayout(free: readonly number[][], count: number, layout: Layout): Room | undefined {
   if (layout === 'raid1') {
-    const [first, second] = free.filter((list) => list.length >= count);
-    if (first === undefined || second === undefined) return undefined;
-    return { extents: first.slice(0, count), mirrors: second.slice(0, count) };
+    const [less, more] = halves(free);
+    return less.length < count ? undefined : { extents: less.slice(0, count), mirrors: more.slice(0, count) };
   }
   const all = layout === 'linear' ? free.flat() : stripes(free);
   return all.length < count ? undefined : { extents: all.slice(0, count), mirrors: [] };
+}
+
+/** No disk has parts of both. */
+function halves(free: readonly number[][]): readonly [readonly number[], readonly number[]] {
+  let [less, more]: [readonly number[], readonly number[]] = [[], []];
+  for (const list of free.toSorted((a, b) => b.length - a.length)) {
+    const larger = [...less, ...list];
+    [less, more] = larger.length < more.length ? [larger, more] : [more, larger];
+  }
+  return [less, more];
 }
 
 function stripes(free: readonly number[][]): readonly number[] {

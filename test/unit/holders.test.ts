@@ -12,7 +12,8 @@ test('processes, mounts of other namespaces, loop devices and devices over it ar
   const exec = node({
     'ls /sys/block/dm-7/holders': 'dm-9\n',
     'stat --format': '0:5 341\n',
-    'losetup --list': '/dev/loop0 8:1 341\n/dev/loop3 0:5 341\n',
+    // As util-linux before 2.40 pads it.
+    'losetup --list': '/dev/loop0 \\x20\\x208:1\\x20\\x20 341\n/dev/loop3 \\x20\\x200:5\\x20\\x20 341\n',
     '-name mountinfo': [
       '/proc/12/mountinfo:36 35 253:7 / /var/lib/kubelet/at\\040it rw - ext4 /dev/dm-7 rw',
       '/proc/13/mountinfo:36 35 253:7 / /var/lib/kubelet/at\\040it rw - ext4 /dev/dm-7 rw',

@@ -18,18 +18,18 @@ export const driverPackages = async (): Promise<readonly string[]> =>
 
 /** Called by the driver itself. */
 export const DRIVER_PROGRAMS: readonly string[] = [
-  ['cat', 'cmp', 'dd', 'ls', 'mkdir', 'mv', 'od', 'readlink', 'rm', 'sync', 'test', 'truncate'],
+  ['cat', 'cmp', 'dd', 'find', 'grep', 'ls', 'mkdir', 'mv', 'od', 'readlink', 'rm', 'stat', 'sync', 'test', 'truncate'],
   ['blkdiscard', 'blkid', 'blockdev', 'losetup', 'lsblk', 'mount', 'umount', 'wipefs'],
   ['dmsetup', 'lvm', 'modprobe', 'udevadm'],
-  ['mkfs.ext4', 'mkfs.xfs', 'resize2fs', 'xfs_growfs'],
+  ['e2fsck', 'mkfs.ext4', 'mkfs.xfs', 'resize2fs', 'xfs_growfs'],
 ].flat();
 
 /** For whoever looks into the pod: LVM under its usual names, repair, and enough of a shell. */
 export const OPERATOR_PROGRAMS: readonly string[] = [
-  ['sh', 'cp', 'cut', 'date', 'df', 'du', 'echo', 'env', 'false', 'grep', 'head', 'id', 'ln', 'rmdir', 'sleep'],
-  ['sort', 'stat', 'tail', 'tee', 'touch', 'tr', 'true', 'uname', 'uniq', 'wc'],
+  ['sh', 'cp', 'cut', 'date', 'df', 'du', 'echo', 'env', 'false', 'head', 'id', 'ln', 'rmdir', 'sleep'],
+  ['sort', 'tail', 'tee', 'touch', 'tr', 'true', 'uname', 'uniq', 'wc'],
   ['dmesg', 'findmnt', 'lsmod'],
-  ['e2fsck', 'dumpe2fs', 'tune2fs', 'xfs_repair', 'xfs_db', 'xfs_spaceman'],
+  ['dumpe2fs', 'tune2fs', 'xfs_repair', 'xfs_db', 'xfs_spaceman'],
   ['lvs', 'vgs', 'pvs', 'lvdisplay', 'vgdisplay', 'pvdisplay', 'lvchange', 'vgchange', 'lvremove', 'lvrename'],
   ['vgextend', 'vgreduce', 'pvcreate', 'pvmove', 'pvck', 'vgck', 'vgcfgbackup', 'vgcfgrestore'],
 ].flat();

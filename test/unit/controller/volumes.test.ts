@@ -63,6 +63,8 @@ describe('CreateVolume', () => {
     expect(at(await call('CreateVolume', small({})), 'volume')).toEqual(reply);
     const limited = { ...small({ limit_bytes: mib(200).toString() }), name: 'pvc-2' };
     expect((await refusal(call('CreateVolume', limited))).kind).toBe('out-of-range');
+    const raw = { ...small({ limit_bytes: mib(200).toString() }), name: 'pvc-3', volume_capabilities: [BLOCK] };
+    expect(at(await call('CreateVolume', raw), 'volume')).toMatchObject({ capacity_bytes: mib(100).toString() });
     const xfs = { mount: { fs_type: 'xfs' }, access_mode: { mode: 'SINGLE_NODE_WRITER' } };
     const capacity = await call('GetCapacity', { volume_capabilities: [xfs] });
     expect(at(capacity, 'minimum_volume_size', 'value')).toBe(mib(300).toString());

@@ -33,10 +33,15 @@ describe('what is ours', () => {
     ['a hidden half of a raid', `pool--a-sm_0000000001_rimage_0|LVM-${VG}${LV}|253|0|1|L--w`],
     ['a layer below', `pool--a-sm_0000000001-real|LVM-${VG}${LV}-real|253|0|1|L--w`],
     ['without the name of a store', `pool--a-data|LVM-${VG}${LV}|253|0|1|L--w`],
-    ['of a group whose name begins so', `pool--a--b-sm_0000000001|LVM-${VG}${LV}|253|0|1|L--w`],
+    ['the end of a longer name', `pool--a-x--sm_0000000001|LVM-${VG}${LV}|253|0|1|L--w`],
     ['without a UUID', `pool--a-sm_0000000001||253|0|1|L--w`],
   ])('no store: %s', (_, row) => {
     expect(indexOf(parseDevices(row), scope).stores.size).toBe(0);
+  });
+
+  test.each(['pool--a', 'pool--a--b', 'elsewhere', 'x--'])('a store, also where its group is called %s now', (name) => {
+    const row = `${name}-sm_0000000001|LVM-${VG}${LV}|253|0|1|L--w`;
+    expect([...indexOf(parseDevices(row), scope).stores.keys()]).toEqual([store]);
   });
 
   test.each([

@@ -11,6 +11,7 @@ const VG: Row = {
   vg_seqno: '1',
   vg_mda_size: '68153344',
   vg_mda_free: '34071040',
+  vg_exported: '0',
 };
 const PV: readonly Row[] = [
   { pv_name: '/dev/vdc', pv_size: '4223664128', pv_free: '4034920448', pv_missing: '0', pv_allocatable: '1' },

@@ -124,3 +124,8 @@ test('the arguments name the group last', () => {
   expect(args.at(-1)).toBe('pool-a');
   expect(args.filter((arg) => arg === '--configreport')).toHaveLength(5);
 });
+
+test('of a group that is exported: refused, LVM changes nothing in it', () => {
+  const text = reportJson({ vg: { vg_exported: '1' } });
+  expect(() => parseReport(text, 'pool-a')).toThrow(/it is exported; take it back/);
+});

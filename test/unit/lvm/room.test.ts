@@ -49,7 +49,8 @@ describe('how large one store can be, and all together', () => {
     ['raid1', [64], 0, 0],
     ['raid1', [64, 32], 28, 32],
     ['raid1', [64, 64, 64], 60, 96],
-    ['raid1', [256, 32, 16], 28, 48],
+    ['raid1', [256, 32, 16], 44, 48],
+    ['raid1', [64, 64, 64, 64], 124, 128],
   ])('%s with %j MiB free on its disks: %d MiB, %d MiB', (layout, mibs, one, all) => {
     const report = free(...mibs);
     expect([largest(report, layout), most(report, layout)]).toEqual([mib(one), mib(all)]);

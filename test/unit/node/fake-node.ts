@@ -14,8 +14,8 @@ export interface FakeDevice {
   filesystemBytes: bigint;
   /** mkfs was cut short. */
   unfinished: boolean;
-  /** What ext4 notes of errors: some that e2fsck mends by itself, or some that it does not. */
-  errors: 'none' | 'mendable' | 'left';
+  /** What ext4 notes of errors: some that e2fsck mends by itself, some that it does not, or it cannot look. */
+  errors: 'none' | 'mendable' | 'left' | 'not looked at';
   /** Signatures that wipefs finds besides, and of which blkid tells the first. */
   readonly others: { readonly offset: bigint; readonly type: string }[];
   /** Written pieces by offset; all else is zero. */
@@ -27,6 +27,8 @@ export interface FakeNode {
   readonly files: Files;
   readonly devices: Map<string, FakeDevice>;
   readonly mounts: MountEntry[];
+  /** Numbers of devices whose file system answers nothing any more. */
+  readonly stopped: Set<string>;
   readonly paths: Map<string, 'directory' | 'file'>;
   readonly ran: string[];
   /** Read-only loop devices and what is under them. */
@@ -50,6 +52,7 @@ export function createFakeNode(): FakeNode {
   const paths = new Map<string, 'directory' | 'file'>();
   const ran: string[] = [];
   const loops = new Map<string, string>();
+  const stopped = new Set<string>();
   const lives = { left: Number.POSITIVE_INFINITY };
 
   const effect = (): void => {
@@ -148,6 +151,7 @@ export function createFakeNode(): FakeNode {
         return mkfs(command.slice(5), last);
       case 'e2fsck': {
         const on = device(last);
+        if (on.errors === 'not looked at') return no(8, 'device is busy');
         if (on.errors === 'left') return { ...no(4, ''), stdout: 'RUN fsck MANUALLY' };
         on.errors = 'none';
         return OK;
@@ -179,6 +183,7 @@ export function createFakeNode(): FakeNode {
   const files: Files = {
     mounts: async () => [...mounts],
     kindOf: async (path): Promise<FileKind | undefined> => {
+      if (stopped.has(top(path)?.majorMinor ?? '')) return { kind: 'unreadable' };
       const block = blockAt(path);
       if (block !== undefined) return { kind: 'block', majorMinor: numbers.get(block) ?? '' };
       const kind = paths.get(path);
@@ -227,6 +232,7 @@ export function createFakeNode(): FakeNode {
 
   return {
     devices,
+    stopped,
     mounts,
     paths,
     ran,

@@ -222,6 +222,13 @@ describe('a mount volume', () => {
     expect(clean.node.ran.join('\n')).not.toContain('e2fsck');
   });
 
+  test('ext4 that e2fsck cannot look at is the kernel’s to decide on', async () => {
+    const { node, stage, device } = await setUp();
+    Object.assign(await device(), { signature: 'ext4', filesystemBytes: gib(1), errors: 'not looked at' });
+    await stage();
+    expect(node.ran.at(-1)).toMatch(/^mount -t ext4/);
+  });
+
   test('ext4 with errors that need a decision is not mounted for writing, and the way out is told', async () => {
     const { node, stage, device } = await setUp();
     Object.assign(await device(), { signature: 'ext4', filesystemBytes: gib(1), errors: 'left' });
@@ -314,6 +321,22 @@ describe('a mount volume', () => {
     expect((await refusal(stage({}, { staging_target_path: '/elsewhere' }))).kind).toBe('precondition');
   });
 
+  test('a file system that has stopped is told, unpublished, unstaged, and staged anew', async () => {
+    const { node, call, volume, stage, publish, unpublish, unstage, device } = await setUp();
+    await stage();
+    await publish();
+    node.stopped.add(node.mounts[0]?.majorMinor ?? '');
+    const health = await call('NodeGetVolumeHealth', { volume_id: volume });
+    expect(at(health, 'volume_health', 'health_statuses', 0)).toMatchObject({ reason: 'FilesystemStopped' });
+    expect((await refusal(stage())).message).toContain('has stopped after an error');
+    await unpublish();
+    await unstage();
+    expect([node.mounts, node.paths.has(TARGET)]).toEqual([[], false]);
+    node.stopped.clear();
+    await device();
+    await stage();
+  });
+
   test('a folder that is seen under two paths is one place', async () => {
     const { node, stage, publish, unpublish, unstage } = await setUp();
     const mode = 'SINGLE_NODE_SINGLE_WRITER';
@@ -335,6 +358,8 @@ describe('a mount volume', () => {
     await publish({ flags: [] });
     await publish({ flags: ['noatime'] });
     expect((await refusal(publish({ flags: ['nosuid'] }))).kind).toBe('exists');
+    // What stands for several, or takes one back, is not compared.
+    for (const flags of [['users'], ['noexec', 'exec'], ['noatime,relatime']]) await publish({ flags });
   });
 
   test('published read-only, and otherwise is ALREADY_EXISTS', async () => {
