@@ -86,7 +86,9 @@ export async function converge(
       if (cause instanceof Overtaken) overtaken += 1;
       else failed += 1;
       log.warn({ family: family.id, failed, overtaken, error: messageOf(cause) }, 'converge failed');
-      const again = error instanceof AfterSwap || error instanceof Overtaken;
+      // Also where a later round did not come to its plan, because the kernel did not answer: devices stand still meanwhile.
+      const standsStill = rounds.progress.swapped && !(error instanceof HeldOpen);
+      const again = error instanceof AfterSwap || error instanceof Overtaken || standsStill;
       if (!again || failed >= MAX_FAILED || overtaken >= MAX_OVERTAKEN) throw cause;
     }
   }

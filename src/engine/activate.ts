@@ -28,7 +28,10 @@ export async function stage<T>(ctx: Context, id: VolumeId, work: () => Promise<T
 
 function refuseSettingUp(ctx: Context, id: VolumeId): void {
   if (!ctx.settingUp.has(id)) return;
-  fail('precondition', `Cannot stage volume '${id}': a restore of it is being set up; try again in a moment`);
+  fail(
+    'precondition',
+    `Cannot stage or publish volume '${id}': a restore of it is being set up; try again in a moment`,
+  );
 }
 
 export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume> {

@@ -151,8 +151,8 @@ export interface Engine {
   readonly listSnapshots: () => Promise<readonly Snapshot[]>;
 
   /**
-   * Runs `work`, which activates the volume and acts on what it finds there: no restore of the volume begins meanwhile, but
-   * one that waited for that. `precondition` while a restore is being set up.
+   * Runs `work`, which activates the volume and acts on what it finds there, or hands its device out: no restore of the volume
+   * begins meanwhile, but one that waited for that. `precondition` while a restore is being set up.
    */
   readonly stage: <T>(id: VolumeId, work: () => Promise<T>) => Promise<T>;
   /** Makes the volume's top device and all it reads through appear; idempotent. `precondition` while a restore is being set up. */

@@ -34,15 +34,18 @@ export async function publish(context: NodeContext, request: PublishRequest): Pr
   const staging = await context.files.canonical(request.staging_target_path);
   const target = await context.files.canonical(request.target_path);
   if (target === staging) fail('invalid', `Cannot publish at ${target}: it is the staging path`);
-  const active = await engine.active(volume.id);
-  if (active === undefined) fail('precondition', `Cannot publish '${request.volume_id}': it is not staged`);
   const readOnly = request.readonly || capability.mode === 'reader';
-  if (await isPublished(context, active, { staging, target }, capability, readOnly)) return {};
-  await refuseSecondTarget(context, active, capability, staging);
-  await (capability.type === 'block'
-    ? publishBlock(context, active, target, readOnly)
-    : publishMount(context, active, staging, target, readOnly, capability.mountFlags));
-  return {};
+  // A restore that is being prepared has seen that nobody has the device open, and a pod would open it.
+  return engine.stage(volume.id, async () => {
+    const active = await engine.active(volume.id);
+    if (active === undefined) fail('precondition', `Cannot publish '${request.volume_id}': it is not staged`);
+    if (await isPublished(context, active, { staging, target }, capability, readOnly)) return {};
+    await refuseSecondTarget(context, active, capability, staging);
+    await (capability.type === 'block'
+      ? publishBlock(context, active, target, readOnly)
+      : publishMount(context, active, staging, target, readOnly, capability.mountFlags));
+    return {};
+  });
 }
 
 /** True: the same is there already. Throws `exists` when it is there in another way, `precondition` when it is a stranger. */

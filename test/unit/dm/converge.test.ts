@@ -125,6 +125,27 @@ test('suspends that follow each other are one call, and so are resumes: writers 
   );
 });
 
+test('a kernel that does not answer once, after a swap, is looked at again: what stands still is not left so', async () => {
+  let applied = 0;
+  let looks = 0;
+  const swapAt = steps.findIndex((step) => step.do === 'resume');
+  const kernel: Kernel = {
+    observe: () => {
+      looks += 1;
+      return looks === 2 ? Promise.reject(new Error('no answer')) : Promise.resolve(before);
+    },
+    statuses: () => Promise.resolve(new Map()),
+    apply: (call) => {
+      const isSecondSwap = applied > swapAt && looks === 1;
+      if (isSecondSwap) return Promise.reject(new Error('it failed'));
+      applied += call.length;
+      return Promise.resolve();
+    },
+  };
+  await converge(kernel, family, wanted, silentLog, { neighbours, leavers, mayGo });
+  expect(looks).toBe(3);
+});
+
 test('of a call of resumes the last fails, and none has gone on: what was suspended goes on from the bottom up', async () => {
   const all: Step[] = [];
   let failed = false;

@@ -337,6 +337,14 @@ describe('a mount volume', () => {
     await stage();
   });
 
+  test('a raw volume that a restore has found unused is handed to nobody before that has begun', async () => {
+    const { node, engine, stage, publish } = await setUp();
+    await stage({ block: true });
+    Object.assign(engine, { stage: async () => fail('precondition', 'a restore of it is being set up') });
+    expect((await refusal(publish({ block: true }))).message).toContain('being set up');
+    expect(node.mounts).toEqual([]);
+  });
+
   test('a folder that is seen under two paths is one place', async () => {
     const { node, stage, publish, unpublish, unstage } = await setUp();
     const mode = 'SINGLE_NODE_SINGLE_WRITER';
