@@ -47,7 +47,12 @@ export async function createSnapshot(ctx: Context, volume: VolumeId, name: strin
       if (record?.entity.kind !== 'snapshot') return presentSnapshot(same, false);
       return presentSnapshot(record.entity, isLost(record));
     }
-    return withFamilyOf(ctx, volume, async (state) => presentSnapshot(await takeSnapshot(ctx, state, name), false));
+    return withFamilyOf(ctx, volume, async (state) => {
+      // A restore that had the family until now may have taken the name for its safety snapshot.
+      if (snapshotByName(state, name) !== undefined)
+        fail('exists', `Cannot create snapshot '${name}': it exists as the safety snapshot of a restore`);
+      return presentSnapshot(await takeSnapshot(ctx, state, name), false);
+    });
   });
 }
 
