@@ -3,7 +3,7 @@
 // never read; and so are suspended ones, which would not answer.
 
 import { z } from 'zod';
-import { fail } from '../errors.ts';
+import { fail, messageOf } from '../errors.ts';
 import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX } from '../ids.ts';
@@ -168,8 +168,9 @@ export async function findGroups(exec: Exec): Promise<FoundGroups> {
   if (disks.length === 0) return { groups: [], unreadable: [] };
   const call = { disks, known: false, ioMemoryKib: 8 * DEFAULT_IO_MEMORY_KIB };
   // --readonly takes no locks: nothing of other groups waits for this, nor this for them. A group of another system is
-  // listed, too: LVM says why it does nothing with one.
+  // listed, too: LVM says why it does nothing with one. -qq: see reportArgs.
   const args = [
+    '-qq',
     '--readonly',
     '--foreign',
     '--reportformat',
@@ -179,7 +180,15 @@ export async function findGroups(exec: Exec): Promise<FoundGroups> {
   ];
   const result = await exec(lvmArgv(call, 'pvs', args));
   if (result.code !== 0) fail('unavailable', `Cannot list physical volumes: ${failureOf(result)}`);
-  return groupsOf(REPORT.parse(JSON.parse(result.stdout)).report.flatMap(({ pv }) => pv));
+  return groupsOf(readRows(result.stdout));
+}
+
+function readRows(text: string): readonly Row[] {
+  try {
+    return REPORT.parse(JSON.parse(text)).report.flatMap(({ pv }) => pv);
+  } catch (cause) {
+    return fail('internal', `Cannot read LVM's list of physical volumes: ${messageOf(cause)}`, cause);
+  }
 }
 
 function groupsOf(rows: readonly Row[]): FoundGroups {

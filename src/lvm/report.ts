@@ -14,7 +14,8 @@ const LV_FIELDS = 'lv_name,lv_size,lv_tags,lv_layout,lv_active,lv_health_status'
 
 /** Arguments of the report; one process gives all state of the group. */
 export function reportArgs(vgName: string): readonly string[] {
-  const format = ['--reportformat', 'json', '--units', 'b', '--nosuffix', '--binary'];
+  // -qq: what LVM says of damaged records, and of trying again, would stand in the JSON.
+  const format = ['-qq', '--reportformat', 'json', '--units', 'b', '--nosuffix', '--binary'];
   // The segments are of no use here, but LVM prints them: with the least that it accepts.
   const sections = { vg: VG_FIELDS, pv: PV_FIELDS, lv: LV_FIELDS, pvseg: 'pvseg_start', seg: 'seg_start' };
   return [

@@ -1,29 +1,33 @@
-// The programs that open every device of a node, as they are, looping in a guest beside what is tried there: a loop for each, so
-// that one which has to wait holds up no other.
+// The programs that open every device of a node, as they are, looping in a guest beside what is tried there. Those that may have
+// to wait at a store's end have a loop of their own, so that they hold up no other.
 
 import type { Guest } from '../../vm/guest.ts';
 import { waitFor } from '../../vm/wait.ts';
 
 const LIMIT_MS = 60_000;
 
-const PROGRAMS = [
+const WAITING = ['mdadm --examine --scan', 'parted -s -l'];
+const OTHERS = [
   'blkid -c /dev/null',
   'blkid -p $(ls /dev/dm-* 2>/dev/null)',
   'lvs -a -o +devices',
   'pvs -a',
-  'mdadm --examine --scan',
-  'parted -s -l',
   'wipefs $(ls /dev/dm-* 2>/dev/null)',
   'lsblk -f',
   'findfs LABEL=nobody',
   'dmsetup status',
   'udevadm trigger --subsystem-match=block',
-] as const;
+];
+const PROGRAMS = [...WAITING, ...OTHERS];
+/** A node has such a look every few minutes; in an emulated guest more would only take the processor away. */
+const PAUSE_S = 2;
 
-/** Each prints its number whenever it has ended. What waits in a device ends with that, or with the guest. */
-const LOOPS = PROGRAMS.map(
-  (line, index) => `(while :; do ${line} >/dev/null 2>&1 </dev/null; echo ${index}; sleep 1; done) &`,
-).join('\n');
+const once = (line: string): string =>
+  `${line} >/dev/null 2>&1 </dev/null; echo ${PROGRAMS.indexOf(line)}; sleep ${PAUSE_S}`;
+/** Each program's number is printed whenever it has ended. What waits in a device ends with that, or with the guest. */
+const LOOPS = [...WAITING.map(once), OTHERS.map(once).join('; ')]
+  .map((lines) => `(while :; do ${lines}; done) &`)
+  .join('\n');
 
 /** While `work` goes on. Resolves with its result, and how often each program has run to its end. */
 export async function programsThroughout<T>(

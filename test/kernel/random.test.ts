@@ -71,7 +71,7 @@ async function runSeeds(name: string, udev: boolean, seeds: readonly number[]): 
         looksAfterSteps: false,
         writesMeanwhile: seed % 4 === 3,
       });
-      await runAmong(guest, rig, seed, async () => runSeed(scenario, seed));
+      await runAmong(guest, rig, seed, async (tally) => runSeed(scenario, seed, tally));
       totals.seeds += 1;
       await rig.empty();
     }
@@ -81,44 +81,57 @@ async function runSeeds(name: string, udev: boolean, seeds: readonly number[]): 
   }
 }
 
-async function runAmong(guest: Guest, rig: Rig, seed: number, work: () => Promise<void>): Promise<void> {
+interface Tally {
+  operations: number;
+  wrong: number;
+}
+
+async function runAmong(guest: Guest, rig: Rig, seed: number, work: (tally: Tally) => Promise<void>): Promise<void> {
+  const tally = { operations: 0, wrong: 0 };
   const among = [LOOKERS, PROGRAMS].includes(seed % 5);
-  if (!among) return work();
-  const before = { ...totals };
-  beside.seeds += 1;
   try {
-    if (seed % 5 === LOOKERS) return await rig.strangers.lookThroughout(work);
-    const [, runs] = await programsThroughout(guest, work);
-    const ends = runs.values().reduce((sum, count) => sum + count, 0);
-    if (ends === 0) throw new Error('No program has run');
-    beside.runs += ends;
+    if (!among) await work(tally);
+    else if (seed % 5 === LOOKERS) await rig.strangers.lookThroughout(async () => work(tally));
+    else beside.runs += await runsBeside(guest, async () => work(tally));
   } catch (error) {
-    if (totals.wrong === before.wrong) beside.stuck += 1;
+    if (among && tally.wrong === 0) beside.stuck += 1;
     throw error;
   } finally {
-    beside.operations += totals.operations - before.operations;
-    beside.wrong += totals.wrong - before.wrong;
+    totals.operations += tally.operations;
+    totals.wrong += tally.wrong;
+    if (among) {
+      beside.seeds += 1;
+      beside.operations += tally.operations;
+      beside.wrong += tally.wrong;
+    }
   }
 }
 
-async function runSeed(scenario: Scenario, seed: number): Promise<void> {
+async function runsBeside(guest: Guest, work: () => Promise<void>): Promise<number> {
+  const [, runs] = await programsThroughout(guest, work);
+  const ends = runs.values().reduce((sum, count) => sum + count, 0);
+  if (ends === 0) throw new Error('No program has run');
+  return ends;
+}
+
+async function runSeed(scenario: Scenario, seed: number, tally: Tally): Promise<void> {
   await scenario.engine.open();
   for (let operation = 1; operation <= OPERATIONS; operation += 1) {
     try {
       await randomOperation(scenario);
-      totals.operations += 1;
-      if (operation % OPERATIONS_A_CHECK === 0 || isUnsure(scenario.model)) await requireRight(scenario);
+      tally.operations += 1;
+      if (operation % OPERATIONS_A_CHECK === 0 || isUnsure(scenario.model)) await requireRight(scenario, tally);
     } catch (error) {
       throw new Error(`seed ${seed}: ${String(error)}\n${scenario.story.join('\n')}`, { cause: error });
     }
   }
   await finish(scenario);
-  await requireRight(scenario);
+  await requireRight(scenario, tally);
   scenario.engine = newEngine(scenario);
 }
 
-async function requireRight(scenario: Scenario): Promise<void> {
+async function requireRight(scenario: Scenario, tally: Tally): Promise<void> {
   const wrong = await check(scenario);
-  totals.wrong += wrong.length;
+  tally.wrong += wrong.length;
   if (wrong.length > 0) throw new Error(wrong.join('\n'));
 }
