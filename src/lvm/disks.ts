@@ -167,17 +167,8 @@ export async function findGroups(exec: Exec): Promise<FoundGroups> {
   const disks = candidateDisks(await readTexts(exec, devices), devices);
   if (disks.length === 0) return { groups: [], unreadable: [] };
   const call = { disks, known: false, ioMemoryKib: 8 * DEFAULT_IO_MEMORY_KIB };
-  // --readonly takes no locks: nothing of other groups waits for this, nor this for them. A group of another system is
-  // listed, too: LVM says why it does nothing with one. -qq: see reportArgs.
-  const args = [
-    '-qq',
-    '--readonly',
-    '--foreign',
-    '--reportformat',
-    'json',
-    '-o',
-    'pv_name,vg_name,vg_uuid,vg_exported,pv_in_use',
-  ];
+  // --readonly takes no locks: nothing of other groups waits for this, nor this for them. -qq: see reportArgs.
+  const args = ['-qq', '--readonly', '--reportformat', 'json', '-o', 'pv_name,vg_name,vg_uuid,vg_exported,pv_in_use'];
   const result = await exec(lvmArgv(call, 'pvs', args));
   if (result.code !== 0) fail('unavailable', `Cannot list physical volumes: ${failureOf(result)}`);
   return groupsOf(readRows(result.stdout));
