@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { fail, messageOf } from '../errors.ts';
 import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
-import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX } from '../ids.ts';
+import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX, lockUuid } from '../ids.ts';
 import type { VgUuid } from '../ids.ts';
 import { LIST_DEVICES, listing } from '../dm/listing.ts';
 import { parseDevices } from '../dm/parse.ts';
@@ -62,8 +62,9 @@ function blocksOf({ partitions }: DeviceTexts) {
     });
 }
 
+/** What shows a volume or a part of one; the owner's claim shows nothing. */
 function isOurs({ uuid }: DeviceRow): boolean {
-  return uuid.startsWith(DM_UUID_PREFIX) || uuid.startsWith(HIDDEN_UUID_PREFIX);
+  return (uuid.startsWith(DM_UUID_PREFIX) && !uuid.startsWith(lockUuid(''))) || uuid.startsWith(HIDDEN_UUID_PREFIX);
 }
 
 /**
