@@ -13,7 +13,7 @@ const LIMIT_MS = 5000;
  * time, because a mount hangs, is left out.
  */
 export async function holdersOf(exec: Exec, majorMinor: string): Promise<readonly string[]> {
-  const node = `dm-${majorMinor.split(':')[1]}`;
+  const node = nodeName(majorMinor);
   const signal = AbortSignal.timeout(LIMIT_MS);
   // What ends while it is looked at makes these commands end with another code. Older programs pad what they print.
   const lines = async (argv: Argv): Promise<readonly string[]> => {
@@ -23,7 +23,7 @@ export async function holdersOf(exec: Exec, majorMinor: string): Promise<readonl
       .split('\n')
       .filter((line) => line !== '');
   };
-  const over = await lines(['ls', `/sys/block/${node}/holders`]);
+  const over = await lines(listOver(node));
   const inode = (await lines(['stat', '--format', '%Hd:%Ld %i', `/dev/${node}`]))[0];
   const loops = (await lines(['losetup', '--list', '--noheadings', '--raw', '--output', 'NAME,BACK-MAJ:MIN,BACK-INO']))
     .map((line) => /^(\S+) (.*)$/.exec(line) ?? [])
@@ -47,10 +47,24 @@ export async function holdersOf(exec: Exec, majorMinor: string): Promise<readonl
   ];
 }
 
+/** The devices whose tables lie on one. */
+export async function devicesOver(exec: Exec, majorMinor: string): Promise<readonly string[]> {
+  const { stdout } = await exec(listOver(nodeName(majorMinor)));
+  return stdout.split('\n').filter((line) => line !== '');
+}
+
+function nodeName(majorMinor: string): string {
+  return `dm-${majorMinor.split(':')[1]}`;
+}
+
+function listOver(node: string): Argv {
+  return ['ls', `/sys/block/${node}/holders`];
+}
+
 /** As a part of a sentence, with what a person can do where none is in sight. */
 export function heldBy(holders: readonly string[], majorMinor: string): string {
   if (holders.length > 0) return `held by ${holders.join(', ')}`;
-  const node = `/dev/dm-${majorMinor.split(':')[1]}`;
+  const node = `/dev/${nodeName(majorMinor)}`;
   return (
     `held by somebody whom this process does not see; on the node 'fuser -v ${node}' and ` +
     `'grep -l " ${majorMinor} " /proc/[0-9]*/mountinfo' name who`

@@ -6,7 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
-import { heldBy, holdersOf } from '../holders.ts';
+import { devicesOver, heldBy, holdersOf } from '../holders.ts';
 import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
 import { dmName, dmUuid, entityOf, isTop } from '../ids.ts';
 import { shareNext } from '../share.ts';
@@ -234,13 +234,8 @@ export function createKernel(options: KernelOptions): Kernel {
     throw new HeldOpen(key, `it is still open: ${heldBy(await holdersOf(exec, majorMinor), majorMinor)}`);
   }
 
-  async function tablesOver(majorMinor: string): Promise<readonly string[]> {
-    const { stdout } = await exec(['ls', `/sys/block/${nodeOf(majorMinor).slice('/dev/'.length)}/holders`]);
-    return stdout.split('\n').filter((line) => line !== '');
-  }
-
   async function refuseHolders({ majorMinor }: DeviceRow): Promise<void> {
-    const holders = await tablesOver(majorMinor);
+    const holders = await devicesOver(exec, majorMinor);
     if (holders.length > 0) fail('internal', `the tables of ${holders.join(', ')} lie on it (${nodeOf(majorMinor)})`);
   }
 
@@ -255,11 +250,9 @@ export function createKernel(options: KernelOptions): Kernel {
       const left = indexOf(await listRows(), scope).stores;
       for (const store of stores) {
         const row = left.get(store);
-        if (row === undefined || row.openCount === 0 || (await tablesOver(row.majorMinor)).length > 0) continue;
+        if (row === undefined || row.openCount === 0 || (await devicesOver(exec, row.majorMinor)).length > 0) continue;
         const by = heldBy(await holdersOf(exec, row.majorMinor), row.majorMinor);
-        throw new HeldOpen(store, `${by}: ${messageOf(error)}`, {
-          cause: error,
-        });
+        throw new HeldOpen(store, `${by}: ${messageOf(error)}`, { cause: error });
       }
       throw error;
     }

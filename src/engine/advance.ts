@@ -57,7 +57,6 @@ async function oneTurn(ctx: Context, id: VolumeId): Promise<boolean> {
   const family = forest.families.get(id);
   if (family === undefined) {
     ctx.watch(id, []);
-    ctx.watched.delete(id);
     await removeLeft(ctx, id);
     if (!forest.troubles.some((trouble) => trouble.family === id)) forget(ctx, id);
     return false;

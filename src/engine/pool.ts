@@ -104,7 +104,8 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     extent: { size: bytes(4194304) },
     watched: new Map(),
     watch: (family, stores) => {
-      ctx.watched.set(family, stores);
+      if (stores.length > 0) ctx.watched.set(family, stores);
+      else ctx.watched.delete(family);
       // Of a store that nobody watches nobody would say that it is full no more.
       const watched = new Set(stores.map(({ store }) => store));
       for (const [store, full] of ctx.full) if (full.family === family && !watched.has(store)) ctx.full.delete(store);

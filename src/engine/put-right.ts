@@ -20,7 +20,7 @@ import { sweepFamily } from './sweep.ts';
  */
 export async function putRight(ctx: Context, state: FamilyState): Promise<FamilyState> {
   const { family } = state;
-  const isUndated = [...ctx.unshown.values()].some((one) => one.family === family.id);
+  const isUndated = ctx.unshown.values().some((one) => one.family === family.id);
   const isAsItShouldBe =
     family.rubbish.length === 0 && !ctx.stuck.has(family.id) && !ctx.unsettled.has(family.id) && !isUndated;
   if (isAsItShouldBe) return state;
@@ -34,7 +34,7 @@ export async function putRight(ctx: Context, state: FamilyState): Promise<Family
 export async function putRightFor(ctx: Context, { forest }: PoolState, id: EntityId): Promise<void> {
   const family = [...forest.families.values()].find(({ nodes }) => nodes.has(id));
   if (family === undefined) return;
-  const isDated = ![...ctx.unshown].some(([one]) => one === id);
+  const isDated = !ctx.unshown.keys().some((one) => one === id);
   if (isDated && !ctx.stuck.has(family.id) && !ctx.unsettled.has(family.id)) return;
   await withFamilyOf(ctx, id, (state) => putRight(ctx, state));
 }

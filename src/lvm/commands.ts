@@ -9,6 +9,7 @@ import { limited, shareNext } from '../share.ts';
 import { bytes, formatBytes } from '../units.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
 import { findGroups, pickGroup } from './disks.ts';
+import { isOpen } from './lvm.ts';
 import type { Layout, Lvm, PoolReport, StoreReport } from './lvm.ts';
 import { parseReport, reportArgs } from './report.ts';
 import { fits } from './room.ts';
@@ -120,7 +121,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
     // A disk that was taken out of the group is nobody's to open any more, and one that is lost does not answer.
     known = last.physicalVolumes.filter((disk) => !disk.missing).map(({ path }) => path);
     metadataBytes = last.metadataSize / 2n - last.metadataFree;
-    openDisks = last.physicalVolumes.filter((disk) => !disk.missing && !disk.closed).length;
+    openDisks = last.physicalVolumes.filter(isOpen).length;
     return last;
   }
 

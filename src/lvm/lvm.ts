@@ -29,6 +29,11 @@ export interface PhysicalVolume {
   readonly closed: boolean;
 }
 
+/** LVM takes extents of it. */
+export function isOpen({ missing, closed }: Pick<PhysicalVolume, 'missing' | 'closed'>): boolean {
+  return !missing && !closed;
+}
+
 export interface PoolReport {
   readonly vgName: string;
   readonly vgUuid: VgUuid;

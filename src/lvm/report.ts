@@ -6,6 +6,7 @@ import { fail } from '../errors.ts';
 import { isStoreName, vgUuid } from '../ids.ts';
 import type { Bytes } from '../units.ts';
 import { bytes } from '../units.ts';
+import { isOpen } from './lvm.ts';
 import type { Layout, PhysicalVolume, PoolReport, StoreReport } from './lvm.ts';
 
 const VG_FIELDS = 'vg_name,vg_uuid,vg_extent_size,vg_size,vg_free,vg_seqno,vg_mda_size,vg_mda_free,vg_exported';
@@ -70,7 +71,10 @@ export function isOurTag(tag: string): boolean {
   return tag === 'snapmerge' || tag.startsWith('sm.');
 }
 
-/** The state of group `vgName` from LVM's JSON; undefined when the group is not in it. `internal` on odd fields, `unavailable` where it is exported. */
+/**
+ * The state of group `vgName` from LVM's JSON; undefined when the group is not in it. `internal` on odd fields, `unavailable`
+ * where it is exported.
+ */
 export function parseReport(text: string, vgName: string): PoolReport | undefined {
   const { report } = readJson(text);
   const section = report.find(({ vg }) => vg?.some((group) => group.vg_name === vgName) === true);
@@ -80,10 +84,9 @@ export function parseReport(text: string, vgName: string): PoolReport | undefine
     fail('unavailable', `Cannot use volume group '${vgName}': it is exported; take it back: vgimport ${vgName}`);
   const volumes = section.lv ?? [];
   const stores = onceEach(volumes.flatMap((volume) => storeOf(volume) ?? []));
-  const disks = section.pv ?? [];
+  const physicalVolumes = (section.pv ?? []).map(diskOf);
   // LVM counts them all, and gives out nothing on a disk that does not answer, or that somebody closed (`pvchange -xn`).
-  const isOpen = (disk: z.infer<typeof DISK>): boolean => disk.pv_allocatable && !disk.pv_missing;
-  const outOfReach = disks.reduce((sum, disk) => sum + (isOpen(disk) ? 0n : disk.pv_free), 0n);
+  const outOfReach = physicalVolumes.reduce((sum, disk) => sum + (isOpen(disk) ? 0n : disk.free), 0n);
   return {
     vgName,
     vgUuid: vgUuid(group.vg_uuid),
@@ -93,13 +96,7 @@ export function parseReport(text: string, vgName: string): PoolReport | undefine
     seqno: group.vg_seqno,
     metadataSize: group.vg_mda_size,
     metadataFree: group.vg_mda_free,
-    physicalVolumes: disks.map((disk): PhysicalVolume => ({
-      path: disk.pv_name,
-      size: disk.pv_size,
-      free: disk.pv_free,
-      missing: disk.pv_missing,
-      closed: !disk.pv_allocatable,
-    })),
+    physicalVolumes,
     stores,
     strangers: volumes.length - stores.length,
   };
@@ -116,6 +113,16 @@ function readJson(text: string): z.infer<typeof REPORT> {
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   return fail('internal', `Cannot read LVM's report: ${issue?.path.join('.')}: ${issue?.message}`, result.error);
+}
+
+function diskOf(disk: z.infer<typeof DISK>): PhysicalVolume {
+  return {
+    path: disk.pv_name,
+    size: disk.pv_size,
+    free: disk.pv_free,
+    missing: disk.pv_missing,
+    closed: !disk.pv_allocatable,
+  };
 }
 
 function storeOf(volume: Volume): StoreReport | undefined {

@@ -3,12 +3,15 @@
 
 import type { Bytes } from '../units.ts';
 import { bytes, minBytes, roundDown } from '../units.ts';
+import { isOpen } from './lvm.ts';
 import type { Layout, PoolReport } from './lvm.ts';
 
 /** Free bytes of each disk that LVM takes extents of, the largest first. */
 function openDisks({ physicalVolumes, extent }: PoolReport): readonly Bytes[] {
-  const open = physicalVolumes.filter(({ missing, closed }) => !missing && !closed);
-  return open.map(({ free }) => roundDown(free, extent)).sort((a, b) => (a < b ? 1 : -1));
+  return physicalVolumes
+    .filter(isOpen)
+    .map(({ free }) => roundDown(free, extent))
+    .sort((a, b) => (a < b ? 1 : -1));
 }
 
 /** True when LVM has the extents for `size` more bytes. */

@@ -69,18 +69,14 @@ const MEANS_MORE =
   /^(no)?(user|users|owner|group)$|^(defaults|suid|dev|exec|atime|diratime|relatime|strictatime|lazytime)$/;
 
 /**
- * The first flag in which a mount differs from what is asked for; one of `inherited`, the mount that it was bound from, is
+ * The first flag in which a mount differs from what is asked for, as `with noexec`; one of `inherited`, the mount that it was bound from, is
  * no difference. Others are not compared: the kernel leaves out what is its default, and writes some in another way.
  */
-export function otherFlag(
-  entry: MountEntry,
-  asked: readonly string[],
-  inherited?: MountEntry,
-): { readonly flag: string; readonly isThere: boolean } | undefined {
+export function otherFlag(entry: MountEntry, asked: readonly string[], inherited?: MountEntry): string | undefined {
   const words = new Set(asked.flatMap((flag) => flag.split(',')));
   if ([...words].some((word) => MEANS_MORE.test(word))) return undefined;
   const flag = SHOWN_FLAGS.find(
     (one) => entry.options.includes(one) !== (words.has(one) || inherited?.options.includes(one) === true),
   );
-  return flag === undefined ? undefined : { flag, isThere: entry.options.includes(flag) };
+  return flag === undefined ? undefined : `${entry.options.includes(flag) ? 'with' : 'without'} ${flag}`;
 }

@@ -71,12 +71,7 @@ async function isPublished(
   }
   const other =
     capability.type === 'mount' ? otherFlag(entry, capability.mountFlags, mountAt(mounts, staging)) : undefined;
-  if (other !== undefined) {
-    fail(
-      'exists',
-      `Cannot publish at ${target}: it is published there ${other.isThere ? 'with' : 'without'} ${other.flag}`,
-    );
-  }
+  if (other !== undefined) fail('exists', `Cannot publish at ${target}: it is published there ${other}`);
   return true;
 }
 

@@ -100,12 +100,7 @@ function requireSame(
     );
   }
   const other = otherFlag(staged, capability.mountFlags);
-  if (other !== undefined) {
-    fail(
-      'exists',
-      `Cannot stage at ${path}: the volume is staged there ${other.isThere ? 'with' : 'without'} ${other.flag}`,
-    );
-  }
+  if (other !== undefined) fail('exists', `Cannot stage at ${path}: the volume is staged there ${other}`);
 }
 
 /** What was made from a snapshot or a volume has the file system of that, whatever its class says. */

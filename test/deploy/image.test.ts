@@ -96,7 +96,7 @@ test('the archive is an OCI layout and what docker loads, over the same blobs', 
 /** The first words of argv arrays in a source: what is called there. */
 function calledIn(source: string): readonly string[] {
   const calls = source.matchAll(
-    /(?:\b(?:exec|output|run|lines)\((?:exec, )?|Argv = .*?|return |'-exec', \.\.\.|grep = )\[\s*'([a-z0-9][a-z0-9._-]*)',/g,
+    /(?:\b(?:exec|output|run|lines)\((?:exec, )?|Argv = .*?|return |grep = )\[\s*'([a-z0-9][a-z0-9._-]*)',/g,
   );
   return [...calls].flatMap(([, name]) => name ?? []);
 }
