@@ -105,7 +105,7 @@ export function parseHandle(text: string): Handle | undefined {
 export type DevicePart = 'top' | 'view' | 'pad' | `level${number}`;
 /**
  * Which device of a store of exceptions that may grow: `cow` is what a snapshot takes for its store, and ends in a `tail`,
- * which is kept suspended, so that a write without room waits there. Extending adds a tail; the number tells them apart.
+ * which holds a write without room until there is some. Extending adds a tail; the number tells them apart.
  */
 export type StorePart = 'cow' | `tail${number}`;
 /** `<entity id>-<part>` or `<store>-<part>`; with the pool's prefix it is the device's UUID in the kernel. */
@@ -171,6 +171,19 @@ export function isTopUuid(uuid: string, vg: string, id: VolumeId): boolean {
 export function dmName(pool: PoolName, key: DeviceKey): string {
   return `snapmerge-${pool}-${key}`;
 }
+/**
+ * The two devices of a pool that its tails are mirrors of: one shows zeroes and takes writes, the other fails. They lie on
+ * nothing, and all tails of the pool share them.
+ */
+export type Leg = 'zero' | 'error';
+export const LEGS: readonly Leg[] = ['zero', 'error'];
+export function legUuid(vg: VgUuid, leg: Leg): string {
+  return `${HIDDEN_UUID_PREFIX}${vg}-${leg}`;
+}
+export function legName(pool: PoolName, leg: Leg): string {
+  return `snapmerge-${pool}-${leg}`;
+}
+
 /** UUID of the device that the owner of a volume group holds open: no pool's own, whatever the group's UUID. */
 export function lockUuid(vgName: string): string {
   return `${DM_UUID_PREFIX}LOCK-${vgName}`;

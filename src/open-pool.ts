@@ -109,6 +109,7 @@ const TARGETS: Readonly<Record<string, string>> = {
   snapshot: 'dm-snapshot',
   'snapshot-origin': 'dm-snapshot',
   'snapshot-merge': 'dm-snapshot',
+  mirror: 'dm-mirror',
 };
 
 async function requireTargets(exec: Exec): Promise<void> {

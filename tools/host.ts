@@ -38,7 +38,7 @@ const requireDeviceMapper = async (): Promise<void> => {
   if (process.getuid?.() !== 0) throw new ToolError('Cannot use --host: it needs root');
   await ensureDebianPackages(['lvm2', 'dmsetup', 'e2fsprogs', 'xfsprogs', 'util-linux']);
   // Where the modules are built in, or cannot be loaded, the list of targets tells what counts.
-  await attempt(['modprobe', '-a', 'dm_mod', 'dm_snapshot', 'loop']).catch(() => undefined);
+  await attempt(['modprobe', '-a', 'dm_mod', 'dm_snapshot', 'dm_mirror', 'dm_zero', 'loop']).catch(() => undefined);
   const targets = await attempt(['dmsetup', 'targets']);
   const missing =
     targets.code !== 0 ? 'device-mapper' : /^snapshot\s/m.test(targets.stdout) ? undefined : 'dm-snapshot';

@@ -3,16 +3,16 @@
 
 import { SnapmergeError, messageOf } from '../errors.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
-import { isDeviceKey, isTail, isTop, ownerOf, storeOf } from '../ids.ts';
+import { isDeviceKey, isTop, ownerOf } from '../ids.ts';
 import type { Log } from '../ports.ts';
 import type { Desired } from './desired.ts';
 import type { Family } from './family.ts';
-import type { Call, Kernel, Observed } from './kernel.ts';
+import type { Kernel, Observed } from './kernel.ts';
 import { HeldOpen, calls } from './kernel.ts';
 import type { Leavers, Leaving, Measured, Use } from './leaving.ts';
 import { watchLeaving } from './leaving.ts';
 import type { PlanOptions } from './plan.ts';
-import { goesOn, leftBehind, plan } from './plan.ts';
+import { leftBehind, plan } from './plan.ts';
 import { refuseStaged, refuseTooDeep } from './refusals.ts';
 import type { Step } from './step.ts';
 import { stepText } from './step.ts';
@@ -138,7 +138,7 @@ async function oneRound(
   { neighbours, flatten, leaving, mayGo, seenOpen, progress }: ConvergeOptions & Rounds,
 ): Promise<Converged['left']> {
   const planOptions: PlanOptions = { seenOpen, ...(flatten && { flatten }) };
-  const run = createRun(kernel, desired, log, leaving, progress);
+  const run = createRun(kernel, log, leaving, progress);
   const { observed, steps, changes } = await neighbours.alone(async () => {
     // Before the look: who did not wait for us any longer may change a tail while it is under way.
     const before = neighbours.changes();
@@ -189,9 +189,8 @@ interface Run {
   readonly guarded: (work: () => Promise<void> | void) => Promise<void>;
 }
 
-function createRun(kernel: Kernel, desired: Desired, log: Log, leaving: Leaving, progress: Rounds['progress']): Run {
+function createRun(kernel: Kernel, log: Log, leaving: Leaving, progress: Rounds['progress']): Run {
   const touched: Step[] = [];
-  const goingOn = new Set<DeviceKey>();
   let trying: readonly Step[] = [];
   const guarded: Run['guarded'] = async (work) => {
     try {
@@ -201,7 +200,7 @@ function createRun(kernel: Kernel, desired: Desired, log: Log, leaving: Leaving,
       if (error instanceof HeldOpen) throw error;
       progress.swapped ||= await hasGoneOn(kernel, trying);
       if (progress.swapped) throw new AfterSwap(messageOf(error), { cause: error });
-      await standDown(kernel, { desired, touched, trying, goingOn }, log);
+      await standDown(kernel, touched, log);
       throw error;
     }
   };
@@ -212,7 +211,6 @@ function createRun(kernel: Kernel, desired: Desired, log: Log, leaving: Leaving,
         const [{ do: kind }] = call;
         // Before it is done: a step may fail although it has happened. Taken back last first, and resumes from the bottom up.
         touched.push(...(kind === 'resume' ? call.toReversed() : call));
-        for (const device of opened(call)) if (goesOn(observed.devices.get(device)?.live)) goingOn.add(device);
         trying = call;
         await guarded(async () => {
           await leaving.before(call, all, observed);
@@ -241,21 +239,12 @@ async function hasGoneOn(kernel: Kernel, call: readonly Step[]): Promise<boolean
   }
 }
 
-interface GivenUp {
-  readonly desired: Desired;
-  /** Tails that were opened because their stores go on in them. */
-  readonly goingOn: ReadonlySet<DeviceKey>;
-  /** What was done, in order, and last what was tried in vain, if that was steps of which one failed. */
-  readonly touched: readonly Step[];
-  readonly trying: readonly Step[];
-}
-
 /**
  * Nothing has been swapped: all inactive tables that were loaded are emptied first, because a plain resume would put one that
  * was loaded before the freeze in the place of the live one; then what was suspended goes on, last first. A device whose
  * table could not be emptied stands still, rather than show something wrong.
  */
-async function standDown(kernel: Kernel, given: GivenUp, log: Log): Promise<void> {
+async function standDown(kernel: Kernel, touched: readonly Step[], log: Log): Promise<void> {
   const loaded = new Set<DeviceKey>();
   const attempt = async (step: Step): Promise<boolean> => {
     try {
@@ -266,51 +255,23 @@ async function standDown(kernel: Kernel, given: GivenUp, log: Log): Promise<void
       return false;
     }
   };
-  const steps = given.touched.toReversed();
+  const steps = touched.toReversed();
   // They go again, and a device without a table has nothing to resume.
   const fresh = new Set(steps.flatMap((step) => (step.do === 'create' || step.do === 'make' ? [step.device] : [])));
   for (const { device } of steps.filter((step) => step.do === 'load')) {
     if (!(await attempt({ do: 'clear', device }))) loaded.add(device);
   }
-  const open = stillOpen(given);
-  for (const step of steps.flatMap((one) => undone(one, open))) {
+  for (const step of steps.flatMap(undone)) {
     if (step.do === 'resume' && (loaded.has(step.device) || fresh.has(step.device))) continue;
-    const isDone = await attempt(step);
-    // A tail that was made open, and that a live cow has taken over by now.
-    if (!isDone && step.do === 'remove' && isTail(step.device)) await attempt({ do: 'close', device: step.device });
+    await attempt(step);
   }
 }
 
-/**
- * Tails that were opened for a load and not closed again. One that was may have been extended since, and what waited in it
- * goes on: closed once more it would hold up whoever freezes the volume next. What is given up nobody waits for again, and
- * where a store goes on in its tail there is nothing to wait for.
- */
-function stillOpen({ desired, touched, trying, goingOn }: GivenUp): ReadonlySet<DeviceKey> {
-  const open = new Set<DeviceKey>();
-  for (const step of touched) {
-    if (step.do === 'open') open.add(step.device);
-    if (step.do === 'close' && !trying.includes(step)) open.delete(step.device);
-  }
-  return new Set(
-    [...open].filter((key) => {
-      const store = storeOf(key);
-      if (goingOn.has(key)) return false;
-      return store === undefined || !desired.givenUp.has(store);
-    }),
-  );
-}
-
-function undone(step: Step, open: ReadonlySet<DeviceKey>): readonly Step[] {
+function undone(step: Step): readonly (Step & { readonly device: DeviceKey })[] {
   // A resume that failed leaves its device suspended, also one that was not before.
   if (step.do === 'suspend' || step.do === 'resume') return [{ do: 'resume', device: step.device }];
-  if (step.do === 'open') return open.has(step.device) ? [{ do: 'close', device: step.device }] : [];
   if (step.do === 'create' || step.do === 'make') return [{ do: 'remove', device: step.device }];
   return [];
-}
-
-function opened(call: Call): readonly DeviceKey[] {
-  return call.flatMap((step) => (step.do === 'open' ? [step.device] : []));
 }
 
 /**

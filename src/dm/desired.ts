@@ -19,8 +19,6 @@ export interface DesiredDevice {
   readonly key: DeviceKey;
   readonly table: Table;
   readonly readOnly: boolean;
-  /** Only tails are. */
-  readonly suspended: boolean;
 }
 
 /** Devices from the bottom up: each lies only on stores and on devices before it. */
@@ -122,17 +120,13 @@ function viewDevices(family: Family, node: Node, { holdsMerges = false }: InUse)
   const { restore } = record;
   if (isLost(record)) {
     const table: Table = [{ type: 'error', length: toSectors(imageSize(record)) }];
-    return [{ key: view, table, readOnly: false, suspended: false }];
+    return [{ key: view, table, readOnly: false }];
   }
   if (restore === undefined) {
     const parent = parentImage(family, node);
     const readOnly = record.entity.kind === 'snapshot' && absorbing(family, node) === undefined;
     const target = baseTarget(family, node, parent.ref, holdsMerges);
-    return [
-      ...parent.devices,
-      ...growingStore(family, node),
-      { key: view, table: [target], readOnly, suspended: false },
-    ];
+    return [...parent.devices, ...growingStore(family, node), { key: view, table: [target], readOnly }];
   }
   const base = restoreBase(family, node, restore);
   const levels = levelDevices(family, node, restore, base.ref, holdsMerges);
@@ -145,7 +139,7 @@ function viewDevices(family: Family, node: Node, { holdsMerges = false }: InUse)
     // What the volume has grown by since lies beside the merges: their tables cannot be made longer under way.
     ...(more > 0n ? [{ type: 'linear' as const, length: more, on: base.ref, offset: merged }] : []),
   ];
-  return [...base.devices, ...levels, { key: view, table, readOnly: false, suspended: false }];
+  return [...base.devices, ...levels, { key: view, table, readOnly: false }];
 }
 
 /** What all is merged into: the volume's data store, the fork's own image, or the origin that a fork takes over. */
@@ -158,7 +152,7 @@ function restoreBase(family: Family, node: Node, { into }: RestoreMark): Image &
   if (record.place.kind === 'root') return { ref: onStore(record.store), devices: [] };
   const below = parentImage(family, node);
   const key = mergeDevice(id, 0);
-  const base = { key, table: [baseTarget(family, node, below.ref, false)], readOnly: false, suspended: false };
+  const base = { key, table: [baseTarget(family, node, below.ref, false)], readOnly: false };
   return { ref: onDevice(key), devices: [...below.devices, ...growingStore(family, node), base] };
 }
 
@@ -188,7 +182,7 @@ function levelDevices(
     };
     return [
       ...(mayGrow ? growing(family, record, chunk) : []),
-      { key: mergeDevice(id, index + 1), table: [target], readOnly: false, suspended: false },
+      { key: mergeDevice(id, index + 1), table: [target], readOnly: false },
     ];
   });
 }
@@ -274,7 +268,7 @@ function parentImage(family: Family, node: Node): Image {
   // A merge needs its parent bare; before it began the parent was made to show zeroes itself.
   if ((shown >= size && !scratch) || merging !== undefined) return { ref, devices: [] };
   const key = deviceKey(node.id, 'pad');
-  const pad = { key, table: padTable(ref, minBytes(shown, size), size), readOnly: false, suspended: false };
+  const pad = { key, table: padTable(ref, minBytes(shown, size), size), readOnly: false };
   return { ref: onDevice(key), devices: [pad] };
 }
 
@@ -295,7 +289,7 @@ function topDevice(family: Family, node: Node): DesiredDevice {
     fedBy(family, node) === undefined
       ? { type: 'linear', length, on: view, offset: sectors(0) }
       : { type: 'snapshot-origin', length, origin: view };
-  return { key: deviceKey(node.id, 'top'), table: [target], readOnly: false, suspended: false };
+  return { key: deviceKey(node.id, 'top'), table: [target], readOnly: false };
 }
 
 /** Devices ordered so that each comes after those it lies on; deterministic, and keeps the given order where it can. */

@@ -7,11 +7,12 @@ import { SnapmergeError, fail, messageOf } from '../errors.ts';
 import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import { devicesOver, heldBy, holdersOf } from '../holders.ts';
-import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
+import type { DeviceKey, Leg, PoolName, StoreName, VgUuid } from '../ids.ts';
 import { dmName, dmUuid, entityOf, isTop } from '../ids.ts';
 import { shareNext } from '../share.ts';
 import type { Call, Extent, Kernel, Observed } from './kernel.ts';
 import { HeldOpen, calls } from './kernel.ts';
+import { createLegs } from './legs.ts';
 import { LIST_DEVICES, listing } from './listing.ts';
 import type { DeviceIndex } from './observed.ts';
 import { assemble, indexOf, nodeOf } from './observed.ts';
@@ -61,7 +62,7 @@ export function createKernel(options: KernelOptions): Kernel {
   const quiet = options.udev ? ['--noudevsync'] : ['--noudevsync', '--noudevrules'];
   const scope = { vgName, vgUuid };
 
-  let index: DeviceIndex = { devices: new Map(), stores: new Map() };
+  let index: DeviceIndex = { devices: new Map(), stores: new Map(), legs: new Map() };
   // A listing taken while something is removed may still hold it, and its number may soon be another's. So what was
   // listed is remembered only when no removal overlapped.
   let removals = 0;
@@ -126,6 +127,14 @@ export function createKernel(options: KernelOptions): Kernel {
     }
   }
 
+  const legs = createLegs({
+    exec,
+    pool,
+    vgUuid,
+    quiet,
+    find: async () => indexOf(await listRows(devicesNow), scope).legs,
+  });
+
   const forgetDevice = (key: DeviceKey): void => {
     made.delete(key);
     index = { ...index, devices: new Map([...index.devices].filter(([other]) => other !== key)) };
@@ -141,8 +150,11 @@ export function createKernel(options: KernelOptions): Kernel {
 
   async function tableLines(table: Table): Promise<string> {
     let current = index;
+    let legNumbers: ReadonlyMap<Leg, string> = new Map();
+    if (table.some(({ type }) => type === 'hold')) legNumbers = await legs.numbers();
     const known = (ref: Ref): string | undefined => {
       if (ref.on === 'device') return current.devices.get(ref.device)?.majorMinor;
+      if (ref.on === 'leg') return legNumbers.get(ref.leg);
       return ref.on === 'store' ? current.stores.get(ref.store)?.majorMinor : undefined;
     };
     const names = (): string => {
@@ -274,12 +286,8 @@ export function createKernel(options: KernelOptions): Kernel {
         return await load(step);
       case 'swap':
         await load(step);
-        return await resume([step.device]);
-      case 'open':
-        return await resume([step.device]);
-      case 'close':
-        // Nothing is mounted on it, and nothing may wait for what is under way elsewhere.
-        return await simple(['dmsetup', 'suspend', '--nolockfs', '--noflush'], [step.device]);
+        // Nothing is mounted on it. What a tail holds goes on in the new table, where without `--noflush` it would fail.
+        return await simple(['dmsetup', 'resume', '--nolockfs', '--noflush', ...quiet], [step.device]);
       case 'clear':
         return await simple(['dmsetup', 'clear'], [step.device]);
       case 'flush': {
@@ -351,6 +359,8 @@ export function createKernel(options: KernelOptions): Kernel {
       try {
         for (const call of calls(steps)) await act(call);
       } catch (error) {
+        // Somebody may have taken away what nothing lay on.
+        legs.forget();
         const kind = error instanceof SnapmergeError ? error.kind : 'internal';
         const message = `Cannot apply '${steps.map(stepText).join(', ')}': ${messageOf(error)}`;
         if (error instanceof HeldOpen) throw new HeldOpen(error.held, message, { cause: error });

@@ -2,8 +2,8 @@
 // the listings, taken one after the other, fit together. Pure.
 
 import { assert } from '../errors.ts';
-import type { DeviceKey, StoreName, VgUuid } from '../ids.ts';
-import { isStoreName, keyOfDmUuid } from '../ids.ts';
+import type { DeviceKey, Leg, StoreName, VgUuid } from '../ids.ts';
+import { LEGS, isStoreName, keyOfDmUuid, legUuid } from '../ids.ts';
 import type { Observed, ObservedDevice, ObservedStore } from './kernel.ts';
 import type { DeviceRow, RawTarget } from './parse.ts';
 import { parseSnapshotStatus, parseTable, parseTargets } from './parse.ts';
@@ -20,6 +20,7 @@ export interface Scope {
 export interface DeviceIndex {
   readonly devices: ReadonlyMap<DeviceKey, DeviceRow>;
   readonly stores: ReadonlyMap<StoreName, DeviceRow>;
+  readonly legs: ReadonlyMap<Leg, DeviceRow>;
 }
 
 /** What dmsetup printed, unread. `inactive` may be empty when no device of ours has an inactive table. */
@@ -47,13 +48,16 @@ export function storeOfRow(row: DeviceRow, { vgUuid }: Pick<Scope, 'vgUuid'>): S
 export function indexOf(rows: readonly DeviceRow[], scope: Scope): DeviceIndex {
   const devices = new Map<DeviceKey, DeviceRow>();
   const stores = new Map<StoreName, DeviceRow>();
+  const legs = new Map<Leg, DeviceRow>();
   for (const row of rows) {
     const key = keyOfDmUuid(scope.vgUuid, row.uuid);
     if (key !== undefined) devices.set(key, row);
     const store = storeOfRow(row, scope);
     if (store !== undefined) stores.set(store, row);
+    const leg = LEGS.find((one) => row.uuid === legUuid(scope.vgUuid, one));
+    if (leg !== undefined) legs.set(leg, row);
   }
-  return { devices, stores };
+  return { devices, stores, legs };
 }
 
 /** `/dev/dm-7` of `253:7`: the node that devtmpfs makes, with or without udev. */
@@ -105,6 +109,7 @@ function resolverOf(index: DeviceIndex): (majorMinor: string) => Ref {
   const refs = new Map<string, Ref>();
   for (const [device, row] of index.devices) refs.set(row.majorMinor, { on: 'device', device });
   for (const [store, row] of index.stores) refs.set(row.majorMinor, { on: 'store', store });
+  for (const [leg, row] of index.legs) refs.set(row.majorMinor, { on: 'leg', leg });
   return (majorMinor) => refs.get(majorMinor) ?? { on: 'stranger', majorMinor };
 }
 

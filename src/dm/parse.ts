@@ -2,11 +2,13 @@
 // sources say is an error with its index, its value and what was expected. Pure text; starts nothing.
 
 import { fail } from '../errors.ts';
+import { LEGS } from '../ids.ts';
 import type { Sectors } from '../units.ts';
 import { sectors } from '../units.ts';
 import type { SnapshotStatus } from './status.ts';
 import { STATUS_WORDS } from './status.ts';
 import type { CowMode, Ref, Table, Target } from './table.ts';
+import { regionOf } from './table.ts';
 
 /** One device-mapper device of the node, ours or not. */
 export interface DeviceRow {
@@ -172,9 +174,19 @@ function parseTarget(name: string, raw: RawTarget, resolve: (majorMinor: string)
     case 'error':
       fields.end();
       return { type, length };
+    case 'mirror':
+      return held(length, params, resolve) ?? { type: 'other', length, name: type, params };
     default:
       return { type: 'other', length, name: type, params };
   }
+}
+
+/** What a tail is made of (`targetLine`); any other mirror is none of ours. */
+function held(length: Sectors, params: string, resolve: (majorMinor: string) => Ref): Target | undefined {
+  const [, region, ...numbers] = /^core 2 (\d+) nosync 2 (\S+) 0 (\S+) 0 1 handle_errors$/.exec(params) ?? [];
+  const legs = numbers.map((majorMinor) => resolve(majorMinor));
+  const isOurs = legs.every((ref, at) => ref.on === 'leg' && ref.leg === LEGS[at]);
+  return region === `${regionOf(length)}` && isOurs ? { type: 'hold', length } : undefined;
 }
 
 function cowMode(text: string): CowMode {

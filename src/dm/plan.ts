@@ -3,13 +3,12 @@
 //
 // The order, and why:
 //   1. inactive tables left over are cleared, because a plain resume would activate them;
-//   2. stores appear; stores that have grown let what waits for them go on, also where only their tail stands still, and
-//      the tails of those that are given up let it fail, because until then no suspend and no flush would come to its end;
+//   2. stores appear; stores that have grown let what waits for them go on, and the tails of those that are given up let it
+//      fail, because until then no suspend and no flush would come to its end;
 //   3. new devices are made and loaded: all that may be done before anybody has to wait;
 //   4. what changes is suspended, users before what they use, writers before the snapshots they feed; then what was
 //      acknowledged is flushed, so that a new snapshot shows nothing that no disk has;
-//   5. tables over stores that another table held are loaded only now: loading reads the store. It reads ahead, into the
-//      tail, so that is open meanwhile, and closed again before anything is written;
+//   5. tables over stores that another table held are loaded only now: loading reads the store;
 //   6. everything is resumed from the bottom up, a fed snapshot before whatever writes to its origin;
 //   7. what is not wanted goes: an old holder of a store only after the new one has been resumed (take-away.ts).
 
@@ -20,7 +19,7 @@ import { bottomUp, devicesBelow } from './desired.ts';
 import type { Observed, ObservedDevice } from './kernel.ts';
 import type { Step } from './step.ts';
 import type { Ref, Table } from './table.ts';
-import { heldStores, refText, refsOf, sameTable } from './table.ts';
+import { errors, heldStores, lengthOf, refText, refsOf, sameTable, showsErrors } from './table.ts';
 import type { SeenOpen } from './take-away.ts';
 import { takeAway } from './take-away.ts';
 import { fitTails } from './tails.ts';
@@ -78,34 +77,31 @@ function extrasOf({ devices }: Observed, desired: Desired): readonly ObservedDev
 }
 
 /**
- * Writers that wait at a tail which is to go: for a store that is given up, because what they would have kept nobody wants,
- * and where the store goes on, because there is room.
+ * Writers that wait at a tail which is to go: for a store that is given up they fail, because what they would have kept nobody
+ * wants, and where somebody has suspended a tail in which its store goes on, there is room.
  */
 function endWaits(extras: readonly ObservedDevice[], { givenUp }: Desired): readonly Step[] {
-  return extras.flatMap(({ key, suspended, live }): readonly Step[] => {
+  return extras.flatMap(({ key, live, suspended }): readonly Step[] => {
     const store = storeOf(key);
-    if (!suspended || !isTail(key) || live === undefined || store === undefined) return [];
-    return givenUp.has(store) || goesOn(live) ? [{ do: 'open', device: key }] : [];
+    if (!isTail(key) || live === undefined || store === undefined) return [];
+    const swap = (table: Table): Step => ({ do: 'swap', device: key, table, readOnly: false });
+    if (live[0]?.type === 'linear') return suspended ? [swap(live)] : [];
+    const fails = showsErrors(live) && !suspended;
+    return givenUp.has(store) && !fails ? [swap(errors(lengthOf(live)))] : [];
   });
 }
 
-/** Whether a tail lies on its store by now, in place of the end. */
-export function goesOn(live: Table | undefined): boolean {
-  return live?.[0]?.type === 'linear';
-}
-
-/** Tails whose store has grown: what waits in them goes on, into a new tail that is closed already. */
+/** Tails whose store has grown: what waits in them goes on, and at the next tail again. */
 export function relieve(observed: Observed, desired: Desired): readonly Step[] {
   return desired.devices.flatMap((device): readonly Step[] => {
     const have = observed.devices.get(device.key);
     if (!isTail(device.key) || have?.live === undefined) return [];
-    // Closed by a plan that knew nothing yet of its extension.
-    if (sameTable(have.live, device.table))
-      return have.suspended && !device.suspended ? [{ do: 'open', device: device.key }] : [];
+    const swap: Step = { do: 'swap', ...tableOf(device) };
+    // Nothing of ours suspends one. Somebody may have, or an earlier version.
+    if (sameTable(have.live, device.table)) return have.suspended ? [swap] : [];
     const [next] = devicesBelow(device.table);
     const tail = desired.devices.find(({ key }) => key === next);
-    const fresh: readonly Step[] = tail === undefined ? [] : [made(tail, observed), { do: 'close', device: tail.key }];
-    return [...fresh, { do: 'swap', ...tableOf(device) }];
+    return tail === undefined ? [swap] : [made(tail, observed), swap];
   });
 }
 
@@ -130,13 +126,11 @@ function middle(
     (device) => !relieved.has(device.key) && isChanged(device, observed.devices.get(device.key)),
   );
   const quiet = devicesToSuspend(found, changed, extras);
-  const tails = tailsOf(observed, desired, relieved);
-  const isResumed = ({ key, suspended }: DesiredDevice): boolean =>
-    !suspended &&
+  const isResumed = ({ key }: DesiredDevice): boolean =>
     !relieved.has(key) &&
     (changed.some((device) => device.key === key) || quiet.has(key) || observed.devices.get(key)?.suspended === true);
   const resumed = order(desired.devices).filter(isResumed);
-  if (quiet.size === 0) return oneByOne(observed, desired, changed, resumed, tails);
+  if (quiet.size === 0) return oneByOne(observed, desired, changed, resumed);
 
   const inner = order(changed).filter(({ key }) => storeOf(key) !== undefined);
   const prepared = inner.filter(({ key }) => observed.devices.get(key)?.live === undefined);
@@ -152,44 +146,16 @@ function middle(
     .filter(({ key, suspended }) => quiet.has(key) && !suspended)
     .map(({ key }): Step => ({ do: 'suspend', device: key }));
   const flushes = originsToFlush(changed, observed, quiet).map((device): Step => ({ do: 'flush', device }));
-  const readEarly = new Set(early.flatMap(({ table }) => heldStores(table)));
-  const readLate = new Set(inFreeze.flatMap(({ table }) => heldStores(table)));
-  const opensEarly = tails.filter(({ store, closed }) => closed && readEarly.has(store));
-  const closesEarly = tails.filter(({ store, closed }) => !readLate.has(store) && (!closed || readEarly.has(store)));
-  const opensLate = tails.filter(({ store, closed }) => closed && readLate.has(store) && !readEarly.has(store));
-  const closesLate = tails.filter(({ store }) => readLate.has(store));
   return [
     ...prepared.map((device) => made(device, observed)),
     ...creates,
-    ...opensEarly.map(({ key }): Step => ({ do: 'open', device: key })),
     ...early.map(load),
-    ...closesEarly.map(({ key }): Step => ({ do: 'close', device: key })),
     ...suspends,
     ...flushes,
     ...late.map((device): Step => ({ do: 'swap', ...tableOf(device) })),
-    ...opensLate.map(({ key }): Step => ({ do: 'open', device: key })),
     ...inFreeze.map(load),
-    ...closesLate.map(({ key }): Step => ({ do: 'close', device: key })),
     ...resumed.filter(({ key }) => storeOf(key) === undefined).map(({ key }): Step => ({ do: 'resume', device: key })),
   ];
-}
-
-interface Tail {
-  readonly key: DeviceKey;
-  readonly store: StoreName;
-  /** Suspended now; otherwise it is open, or yet to be made. */
-  readonly closed: boolean;
-}
-
-/** The last tail of each store that has one. */
-function tailsOf(observed: Observed, { devices }: Desired, relieved: ReadonlySet<DeviceKey>): readonly Tail[] {
-  return devices.flatMap(({ key, suspended, table }): readonly Tail[] => {
-    const store = storeOf(key);
-    if (!suspended || store === undefined) return [];
-    const have = observed.devices.get(key);
-    const isSame = have?.live !== undefined && sameTable(have.live, table);
-    return [{ key, store, closed: relieved.has(key) || (isSame && have.suspended) }];
-  });
 }
 
 function load(device: DesiredDevice): Step {
@@ -202,33 +168,14 @@ function oneByOne(
   desired: Desired,
   changed: readonly DesiredDevice[],
   resumed: readonly DesiredDevice[],
-  tails: readonly Tail[],
 ): readonly Step[] {
-  const read = new Set(changed.flatMap(({ table }) => heldStores(table)));
-  const open = new Set(tails.flatMap(({ key, closed }) => (closed ? [] : [key])));
-  const steps: Step[] = [];
-  const close = (key: DeviceKey): void => {
-    if (open.delete(key)) steps.push({ do: 'close', device: key });
-  };
-  // Where nothing is loaded, nothing has to read ahead.
-  const rest = (key: DeviceKey): boolean => !changed.some((device) => device.key === key);
-  for (const { key, store } of tails) if (!read.has(store) && rest(key)) close(key);
-  for (const device of order(desired.devices)) {
-    const held = tails.filter(({ store }) => heldStores(device.table).includes(store));
-    if (changed.includes(device)) {
-      for (const { key } of held) {
-        if (!open.has(key)) steps.push({ do: 'open', device: key });
-        open.add(key);
-      }
-      const isNew = !observed.devices.has(device.key);
-      if (isNew || storeOf(device.key) !== undefined) steps.push(made(device, observed));
-      else steps.push(load(device), { do: 'resume', device: device.key });
-      for (const { key } of held) close(key);
-      const store = storeOf(device.key);
-      if (store !== undefined && !read.has(store)) close(device.key);
-    } else if (resumed.includes(device)) steps.push({ do: 'resume', device: device.key });
-  }
-  return steps;
+  return order(desired.devices).flatMap((device): readonly Step[] => {
+    const { key } = device;
+    const resume: Step = { do: 'resume', device: key };
+    if (!changed.includes(device)) return resumed.includes(device) ? [resume] : [];
+    const isWhole = !observed.devices.has(key) || storeOf(key) !== undefined;
+    return isWhole ? [made(device, observed)] : [load(device), resume];
+  });
 }
 
 function isChanged(want: DesiredDevice, have: ObservedDevice | undefined): boolean {

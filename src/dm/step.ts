@@ -14,12 +14,8 @@ export type Step =
   | { readonly do: 'create'; readonly device: DeviceKey }
   /** A new device with its table, live: all at once, where nobody waits. */
   | { readonly do: 'make'; readonly device: DeviceKey; readonly table: Table; readonly readOnly: boolean }
-  /** Another table for a cow or a tail, live at once: nothing that it shows changes. */
+  /** Another table, live at once; what waits in a tail goes on in it. For a cow or a tail nothing that it shows changes. */
   | { readonly do: 'swap'; readonly device: DeviceKey; readonly table: Table; readonly readOnly: boolean }
-  /** Resume a tail, so that what reaches it fails: for as long as a table over its store is loaded, or for good. */
-  | { readonly do: 'open'; readonly device: DeviceKey }
-  /** Suspend a tail, so that what reaches it waits. */
-  | { readonly do: 'close'; readonly device: DeviceKey }
   /** Put a table into the inactive slot. Loading a snapshot table reads its store. */
   | { readonly do: 'load'; readonly device: DeviceKey; readonly table: Table; readonly readOnly: boolean }
   /** Empty the inactive slot. */
@@ -42,8 +38,6 @@ export function stepText(step: Step): string {
     case 'swap':
       return `${step.do} ${step.device}${step.readOnly ? ' (read-only)' : ''}: ${tableText(step.table).replaceAll('\n', '; ')}`;
     case 'create':
-    case 'open':
-    case 'close':
     case 'clear':
     case 'suspend':
     case 'flush':

@@ -1,15 +1,16 @@
 // Device-mapper tables as values: what a device shows, with symbolic references instead of major:minor. A table that was
 // wanted and a table that the kernel reports compare with `sameTable`. Pure.
 
-import type { DeviceKey, StoreName } from '../ids.ts';
-import { storeOf } from '../ids.ts';
+import type { DeviceKey, Leg, StoreName } from '../ids.ts';
+import { LEGS, storeOf } from '../ids.ts';
 import type { Sectors } from '../units.ts';
 import { sectors } from '../units.ts';
 
-/** What a target lies on: a store (logical volume) of the pool, a device of ours in the same pool, or neither. */
+/** What a target lies on: a store (logical volume) of the pool, a device of ours in the same pool, a leg of its tails, or none. */
 export type Ref =
   | { readonly on: 'store'; readonly store: StoreName }
   | { readonly on: 'device'; readonly device: DeviceKey }
+  | { readonly on: 'leg'; readonly leg: Leg }
   | { readonly on: 'stranger'; readonly majorMinor: string };
 
 /** P persistent, N transient, PO persistent where a write to the snapshot that finds no room fails without invalidating it. */
@@ -26,7 +27,11 @@ export type Target =
       readonly chunk: Sectors;
     }
   | { readonly type: 'snapshot-origin'; readonly length: Sectors; readonly origin: Ref }
-  | { readonly type: 'zero' | 'error'; readonly length: Sectors }
+  /**
+   * `hold`: reads give zeroes, and writes wait until another table takes its place; a mirror of a leg that takes them and one
+   * that fails, which keeps what has failed for whoever mends it (`handle_errors`).
+   */
+  | { readonly type: 'zero' | 'error' | 'hold'; readonly length: Sectors }
   | { readonly type: 'other'; readonly length: Sectors; readonly name: string; readonly params: string };
 
 /** Targets one after the other; each begins where the one before it ends, the first at sector 0. */
@@ -48,6 +53,7 @@ export function refsOf(table: Table): readonly Ref[] {
         return [target.origin];
       case 'zero':
       case 'error':
+      case 'hold':
       case 'other':
         return [];
     }
@@ -64,6 +70,11 @@ export function heldStores(table: Table | undefined): readonly StoreName[] {
 }
 
 /** All that is read or written there fails. */
+export function errors(length: Sectors): Table {
+  return [{ type: 'error', length }];
+}
+
+/** Whether that is what a table does. */
 export function showsErrors(table: Table | undefined): boolean {
   return table !== undefined && table.every(({ type }) => type === 'error');
 }
@@ -78,6 +89,8 @@ export function refText(ref: Ref): string {
       return `store:${ref.store}`;
     case 'device':
       return `device:${ref.device}`;
+    case 'leg':
+      return `leg:${ref.leg}`;
     case 'stranger':
       return ref.majorMinor;
   }
@@ -108,9 +121,25 @@ export function targetLine(target: Target, start: bigint, name: (ref: Ref) => st
     case 'zero':
     case 'error':
       return `${head} ${target.type}`;
+    case 'hold': {
+      const legs = LEGS.map((leg) => `${name({ on: 'leg', leg })} 0`).join(' ');
+      return `${head} mirror core 2 ${regionOf(target.length)} nosync ${LEGS.length} ${legs} 1 handle_errors`;
+    }
     case 'other':
       return `${head} ${target.name}${target.params === '' ? '' : ` ${target.params}`}`;
   }
+}
+
+/** How long both legs are, longer than any tail: 2 PiB. */
+export const LEG_SECTORS: Sectors = sectors(2n ** 42n);
+
+/** Sectors: the mirror splits what reaches over the end of a region, so it has as few as it may. */
+const LARGEST_REGION = 2n ** 30n;
+
+/** The largest power of two that is no longer than the target. */
+export function regionOf(length: Sectors): Sectors {
+  const whole = 2n ** BigInt(length.toString(2).length - 1);
+  return sectors(whole < LARGEST_REGION ? whole : LARGEST_REGION);
 }
 
 export function sameTable(a: Table, b: Table): boolean {

@@ -1,7 +1,8 @@
-// The devices between a snapshot and its store: `cow`, which is the store and a tail behind it, and the tail, an error
-// table that is kept suspended, so that a write for which the store has no room waits instead of failing. Pure.
+// The devices between a snapshot and its store: `cow`, which is the store and a tail behind it, and the tail, which holds a
+// write for which the store has no room, so that it waits instead of failing. Pure.
 //
-//     cow = linear(store) ++ linear(tail)       as long as the store can ever need to be
+//     cow  = linear(store) ++ linear(tail)      as long as the store can ever need to be
+//     tail = hold                               gives zeroes to who reads it: nobody waits but who writes
 //
 // An extension never touches the cow: the tail's own table becomes linear to the new part of the store and to a new tail,
 // and what waited in it goes on. So tails nest, one an extension, until the cow is laid flat again.
@@ -13,7 +14,7 @@ import { minBytes, sectors, toSectors } from '../units.ts';
 import type { Desired, DesiredDevice } from './desired.ts';
 import type { Observed } from './kernel.ts';
 import type { Table, Target } from './table.ts';
-import { lengthOf, onDevice, onStore, refsOf } from './table.ts';
+import { lengthOf, onDevice, onStore } from './table.ts';
 
 /** The cow of a store of `size` bytes that can need `most`, and its tail if it can need more than it has. */
 export function cowDevices(store: StoreName, size: Bytes, most: Bytes): readonly DesiredDevice[] {
@@ -24,14 +25,14 @@ function flat(store: StoreName, size: Sectors, most: Sectors, tail: number): rea
   const key = storeDevice(store, `tail${tail}`);
   const body: Target = { type: 'linear', length: size, on: onStore(store), offset: sectors(0) };
   const rest = sectors(most - size);
-  const cow = { key: storeDevice(store, 'cow'), readOnly: false, suspended: false };
+  const cow = { key: storeDevice(store, 'cow'), readOnly: false };
   if (rest === 0n) return [{ ...cow, table: [body] }];
   const end: Target = { type: 'linear', length: rest, on: onDevice(key), offset: sectors(0) };
-  return [errorTail(key, rest), { ...cow, table: [body, end] }];
+  return [lastTail(key, rest), { ...cow, table: [body, end] }];
 }
 
-function errorTail(key: DeviceKey, length: Sectors): DesiredDevice {
-  return { key, table: [{ type: 'error', length }], readOnly: false, suspended: true };
+function lastTail(key: DeviceKey, length: Sectors): DesiredDevice {
+  return { key, table: [{ type: 'hold', length }], readOnly: false };
 }
 
 /** What a live cow comes down to. */
@@ -60,13 +61,18 @@ function resolve(store: StoreName, observed: Observed): Resolved | undefined {
     if (!isTail(key) || storeOf(key) !== store || passed.includes(key)) return undefined;
     table = observed.devices.get(key)?.live;
     const [only, ...others] = table ?? [];
-    if (only?.type === 'error' && others.length === 0) {
+    if (isLast(only) && others.length === 0) {
       return only.length >= next.length
         ? { size: sectors(size), end: { key, length: next.length }, passed }
         : undefined;
     }
     passed.push(key);
   }
+}
+
+/** What it was in earlier versions counts too: errors, standing still. */
+function isLast(target: Target | undefined): target is Target & { readonly type: 'hold' | 'error' } {
+  return target?.type === 'hold' || target?.type === 'error';
 }
 
 /**
@@ -100,18 +106,23 @@ function fitCow(store: StoreName, want: DesiredDevice, observed: Observed, flatt
     const body: Target = { type: 'linear', length: found.size, on: onStore(store), offset: sectors(0) };
     if (end === undefined) return [{ ...want, table: [body] }];
     const rest: Target = { type: 'linear', length: end.length, on: onDevice(end.key), offset: sectors(0) };
-    return [asFound(end.key, observed, true), { ...want, table: [body, rest] }];
+    return [lastAsFound(end.key, observed), { ...want, table: [body, rest] }];
   }
   // A report may be older than the last extension: what is there is not taken back.
   return [
-    ...(end === undefined ? [] : [asFound(end.key, observed, true)]),
-    ...passed.toReversed().map((key) => asFound(key, observed, false)),
+    ...(end === undefined ? [] : [lastAsFound(end.key, observed)]),
+    ...passed.toReversed().map((key) => asFound(key, observed)),
     { ...want, table: have.live },
   ];
 }
 
-function asFound(key: DeviceKey, observed: Observed, suspended: boolean): DesiredDevice {
-  return { key, table: observed.devices.get(key)?.live ?? [], readOnly: false, suspended };
+function asFound(key: DeviceKey, observed: Observed): DesiredDevice {
+  return { key, table: observed.devices.get(key)?.live ?? [], readOnly: false };
+}
+
+/** It may be longer than the cow shows of it. */
+function lastAsFound(key: DeviceKey, observed: Observed): DesiredDevice {
+  return lastTail(key, lengthOf(observed.devices.get(key)?.live ?? []));
 }
 
 function extended(
@@ -130,10 +141,10 @@ function extended(
   const next: Target = { type: 'linear', length: rest, on: onDevice(key), offset: sectors(0) };
   const isAll = rest === 0n;
   return [
-    ...(isAll ? [] : [errorTail(key, rest)]),
-    { key: end.key, table: isAll ? [body] : [body, next], readOnly: false, suspended: false },
-    ...passed.toReversed().map((one) => asFound(one, observed, false)),
-    { key: storeDevice(store, 'cow'), table: cow, readOnly: false, suspended: false },
+    ...(isAll ? [] : [lastTail(key, rest)]),
+    { key: end.key, table: isAll ? [body] : [body, next], readOnly: false },
+    ...passed.toReversed().map((one) => asFound(one, observed)),
+    { key: storeDevice(store, 'cow'), table: cow, readOnly: false },
   ];
 }
 
@@ -141,7 +152,7 @@ function extended(
 function unusedTail(store: StoreName, { devices }: Observed, length: Sectors): number | undefined {
   for (let at = 0; at < devices.size; at += 1) {
     const [only, ...more] = devices.get(storeDevice(store, `tail${at}`))?.live ?? [];
-    if (only?.type === 'error' && only.length === length && more.length === 0) return at;
+    if (isLast(only) && only.length === length && more.length === 0) return at;
   }
   return undefined;
 }
@@ -159,23 +170,6 @@ export function nested(observed: Observed): readonly StoreName[] {
     const store = isTail(key) ? undefined : storeOf(key);
     return store !== undefined && (resolve(store, observed)?.passed.length ?? 0) > 0 ? [store] : [];
   });
-}
-
-/**
- * Somebody has its cow or a tail of it open, and not only the tables that lie on them: a probe, perhaps, which waits at the
- * end. The cow cannot be laid flat then, because its new table would wait for that read, and all that is written for the new
- * table.
- */
-export function isProbed(store: StoreName, { devices }: Observed): boolean {
-  const mine = [...devices.values()].filter(({ key }) => storeOf(key) === store);
-  return mine.some(({ key, openCount }) => {
-    const users = [...devices.values()].filter(({ live, inactive }) => liesOn(live, key) || liesOn(inactive, key));
-    return openCount > users.length;
-  });
-}
-
-function liesOn(table: Table | undefined, key: DeviceKey): boolean {
-  return refsOf(table ?? []).some((ref) => ref.on === 'device' && ref.device === key);
 }
 
 /** Sectors of its store that a live cow reaches, which a writer may have used up; undefined for a store without a tail. */

@@ -11,8 +11,8 @@ import type { Desired } from './desired.ts';
 import { devicesBelow } from './desired.ts';
 import type { Observed, ObservedDevice } from './kernel.ts';
 import type { Step } from './step.ts';
-import type { Ref, Table } from './table.ts';
-import { lengthOf, onDevice, onStore, refText, refsOf, showsErrors } from './table.ts';
+import type { Ref } from './table.ts';
+import { errors, lengthOf, onDevice, onStore, refText, refsOf, showsErrors } from './table.ts';
 
 /** Devices and stores of which somebody was seen to have them open, whatever the kernel counts at this moment. */
 export type SeenOpen = ReadonlySet<DeviceKey | StoreName>;
@@ -40,7 +40,7 @@ export function takeAway(
   for (const device of extras) {
     const { key, openCount } = device;
     if (isTop(key) || !isHeld(key, onDevice(key), openCount)) removes.push({ do: 'remove', device: key });
-    else if (isSpent(device) || mayWaitInWanted(device, observed, extras)) left.push(key);
+    else if (isSpent(device)) left.push(key);
     else removes.push(...letGo(device, extras), { do: 'remove', device: key });
   }
   const unwanted = [...observed.stores.values()].filter(({ store }) => !desired.stores.has(store));
@@ -63,23 +63,9 @@ function isSpent({ live, suspended }: ObservedDevice): boolean {
 }
 
 /**
- * Whether what is read in it may wait in a tail that stays, as in one that is passed: then no other table can take its place,
- * because that waits for what is under way. A snapshot over a store is not read there.
- */
-function mayWaitInWanted(
-  { key, live }: ObservedDevice,
-  { devices }: Observed,
-  extras: readonly ObservedDevice[],
-): boolean {
-  if (storeOf(key) === undefined) return false;
-  const stays = (below: DeviceKey): boolean =>
-    devices.get(below)?.suspended === true && !extras.some((extra) => extra.key === below);
-  return devicesBelow(live ?? []).some(stays);
-}
-
-/**
- * Ends whatever waits in the device, or below it in what stands still and goes too. The tail of a store goes on only for who
- * reads the store itself: a snapshot over it may still be fed, and would be lost with a write that fails there.
+ * Ends whatever waits in the device, or below it in what stands still and goes too. A tail that an earlier version left
+ * standing goes on only for who reads the store itself: a snapshot over it may still be fed, and would be lost with a write
+ * that fails there.
  */
 function letGo(device: ObservedDevice, extras: readonly ObservedDevice[]): readonly Step[] {
   const below = new Set(devicesBelow(device.live ?? []));
@@ -91,8 +77,10 @@ function letGo(device: ObservedDevice, extras: readonly ObservedDevice[]): reado
     for (const key of devicesBelow(extra.live ?? [])) below.add(key);
     if (extra.suspended && extra.live !== undefined && !isOthers(extra.key)) standing.unshift(extra);
   }
-  return [...standing, device].map(({ key, live = [], readOnly }): Step => {
-    const table: Table = [{ type: 'error', length: lengthOf(live) }];
-    return showsErrors(live) ? { do: 'open', device: key } : { do: 'swap', device: key, table, readOnly };
-  });
+  return [...standing, device].map(({ key, live = [], readOnly }): Step => ({
+    do: 'swap',
+    device: key,
+    table: errors(lengthOf(live)),
+    readOnly,
+  }));
 }

@@ -2,6 +2,7 @@
 // whatever nothing else needs.
 
 import { MOST_NESTED } from '../dm/depth.ts';
+import type { Family } from '../dm/family.ts';
 import { fail, isOfRecords, messageOf } from '../errors.ts';
 import type { VolumeId } from '../ids.ts';
 import { deviceKey } from '../ids.ts';
@@ -44,16 +45,38 @@ export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume
     ctx.lettingGo.delete(id);
     ctx.active.add(id);
     try {
-      await convergeFamily(ctx, family);
+      await convergeFamily(ctx, family, known ? {} : { fresh: id });
+      // Before anybody writes: the store may have been made small while nothing fed it.
+      await ctx.keepAhead(family.id);
+      const cut = cutIn(ctx, family);
+      if (cut !== undefined) fail('precondition', `Cannot stage volume '${id}': ${cut}`);
     } catch (error) {
       // Nobody has been given its device.
-      if (!known) letGo(ctx, id);
+      if (!known) await takeBack(ctx, family, id);
       throw error;
+    } finally {
+      for (const { store } of family.records.values()) ctx.untouched.delete(store);
     }
-    // Before anybody writes: the store may have been made small while nothing fed it.
-    await ctx.keepAhead(family.id);
     const top = await shownAs(ctx, id, node.record.entity.size);
     return top ?? fail('internal', `Cannot find the device of volume '${id}' after making it`);
+  });
+}
+
+/** What is wrong with the stores that were shown for a volume: it would read zeroes, or what others have left there. */
+function cutIn(ctx: Context, family: Family): string | undefined {
+  for (const { store, entity } of family.records.values()) {
+    const cut = ctx.untouched.get(store);
+    if (cut !== undefined) return `${entity.kind} '${entity.id}' is not whole: ${cut}`;
+  }
+  return undefined;
+}
+
+async function takeBack(ctx: Context, family: Family, id: VolumeId): Promise<void> {
+  letGo(ctx, id);
+  if (cutIn(ctx, family) === undefined) return;
+  await convergeFamily(ctx, family).catch((error: unknown) => {
+    ctx.goOn(family.id);
+    ctx.log.warn({ volume: id, error: messageOf(error) }, 'what was shown of a volume goes another time');
   });
 }
 

@@ -11,7 +11,7 @@ import { mergeFinished } from '../dm/status.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
 import { assert } from '../errors.ts';
 import { ofFamily } from '../dm/converge.ts';
-import { isProbed, nested } from '../dm/tails.ts';
+import { nested } from '../dm/tails.ts';
 import { deviceKey } from '../ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
@@ -124,7 +124,6 @@ async function layFlat(ctx: Context, family: Family): Promise<void> {
   }
   const statuses = await ctx.kernel.statuses();
   const calm = stores.filter((store) => {
-    if (isProbed(store, observed)) return false;
     const one = watched.find((candidate) => candidate.store === store);
     const status = one === undefined ? undefined : statuses.get(one.device);
     const size = ctx.sizes.get(store);

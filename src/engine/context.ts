@@ -101,6 +101,11 @@ export interface Context {
   readonly reliefs: Map<StoreName, number>;
   /** Stores that are larger than their cows reach, because the extension ended half-way. */
   readonly unrelieved: Set<StoreName>;
+  /**
+   * Stores that may grow, shown for a volume that nobody has been given yet, and what is wrong with them: one that uses more
+   * than it has was cut, because nobody can be waiting for room.
+   */
+  readonly untouched: Map<StoreName, string | undefined>;
   /** Stores that a writer has filled, or nearly so, and that cannot be extended. */
   readonly full: Map<StoreName, FullStore>;
 }

@@ -16,7 +16,7 @@ import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } 
 import type { Context, WatchedStore } from './context.ts';
 import { noteFailed } from './failed-merges.ts';
 import { aloneOrAnyway } from './shown.ts';
-import { copiesOf, extendStore, mayShrink } from './stores.ts';
+import { copiesOf, cutOff, extendStore, mayShrink } from './stores.ts';
 import { noteSizes } from './context.ts';
 
 /** Nothing is expected to write faster than this to one volume; a store must last for two looks at this speed. */
@@ -194,6 +194,12 @@ async function keepAhead(
 ): Promise<number> {
   const { store, most } = watched;
   const { used } = now;
+  if (ctx.untouched.has(store)) {
+    const cut = cutOff(ctx, store, used);
+    ctx.untouched.set(store, cut);
+    // What is added would be shown in the place of what was cut off.
+    if (cut !== undefined) return LONGEST_MS;
+  }
   const before = seen.get(store);
   seen.set(store, now);
   if (ctx.unrelieved.has(store)) await relieveStore(ctx, watched, size);
@@ -217,8 +223,8 @@ async function keepAhead(
 }
 
 /**
- * While something merges, or a probe waits at its end, a store's cow is not laid flat, and each extension is one device more on
- * the way to the disk, of which a kernel bears only so many.
+ * While something merges a store's cow is not laid flat, and each extension is one device more on the way to the disk, of which
+ * a kernel bears only so many.
  */
 function atOnce(ctx: Context, { family, store }: OfFamily, size: Bytes): Bytes {
   if (!ctx.nested.has(family)) ctx.reliefs.delete(store);

@@ -123,6 +123,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     nested: new Set(),
     reliefs: new Map(),
     unrelieved: new Set(),
+    untouched: new Map(),
     unsettled: new Set(),
     full: new Map(),
     stuck: new Map(),

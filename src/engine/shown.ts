@@ -85,6 +85,8 @@ export interface ConvergeFamily {
   /** Stores whose cows are to be laid flat. */
   readonly flatten?: ReadonlySet<StoreName>;
   readonly holdsMerges?: boolean;
+  /** A volume that nobody uses yet. */
+  readonly fresh?: VolumeId;
 }
 
 /** Brings the family's devices to what its records say, and remembers what the devices that went away had used. */
@@ -103,7 +105,7 @@ export async function convergeFamily(ctx: Context, family: Family, how: Converge
 async function convergeOnce(
   ctx: Context,
   family: Family,
-  { pinned, flatten, holdsMerges = false }: ConvergeFamily,
+  { pinned, flatten, holdsMerges = false, fresh }: ConvergeFamily,
 ): Promise<void> {
   // With its device goes what the kernel knows of a store.
   await confirmLosses(ctx, family);
@@ -112,6 +114,7 @@ async function convergeOnce(
   // Until it is done, what was fed is fed.
   const before = ctx.watched.get(family.id) ?? [];
   const known = new Set(before.map(({ store }) => store));
+  for (const { store, writer, waits } of watched) if (waits && writer === fresh) ctx.untouched.set(store, undefined);
   ctx.watch(family.id, [...before, ...watched.filter(({ store }) => !known.has(store))]);
   try {
     const neighbours = neighboursOf(ctx, family, wanted);

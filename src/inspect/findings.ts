@@ -86,7 +86,7 @@ function describe(
   step: Step,
   steps: readonly Step[],
   unfed: ReadonlyMap<DeviceKey, EntityId>,
-  { observed, wanted }: FindingsInput,
+  { observed }: FindingsInput,
 ): readonly Finding[] {
   switch (step.do) {
     case 'clear':
@@ -108,42 +108,18 @@ function describe(
       if (steps.some((other) => other.do === 'remove' && other.device === step.device)) return [];
       return loadFindings(step.device, step.table, step.readOnly, unfed, observed);
     case 'resume':
-      return observed.devices.get(step.device)?.suspended === true
-        ? [finding('state', step.device, 'is suspended: whoever reads or writes through it waits')]
-        : [];
+      return observed.devices.get(step.device)?.suspended === true ? [finding('state', step.device, SUSPENDED)] : [];
     case 'remove':
       return [finding('left-over', step.device, 'is there, and nothing needs it')];
-    case 'suspend': {
-      const isResumed = steps.some((other) => other.do === 'resume' && other.device === step.device);
-      const isWanted = wanted.devices.some(({ key }) => key === step.device);
-      return isResumed || !isWanted ? [] : [finding('state', step.device, 'is not suspended, and should be')];
-    }
-    case 'close': {
-      const device = observed.devices.get(step.device);
-      const isOpen = device?.live !== undefined && !device.suspended;
-      return isOpen
-        ? [
-            finding(
-              'state',
-              step.device,
-              'is not suspended: a write for which its store has no room fails, and does not wait',
-            ),
-          ]
-        : [];
-    }
-    case 'open': {
-      const isClosed = steps.some((other) => other.do === 'close' && other.device === step.device);
-      const isGoing = steps.some((other) => other.do === 'remove' && other.device === step.device);
-      return isClosed || isGoing
-        ? []
-        : [finding('state', step.device, 'is suspended, and its store has been given up: writers wait in vain')];
-    }
     // Told by the load that follows, or no difference by itself.
     case 'create':
     case 'flush':
+    case 'suspend':
       return [];
   }
 }
+
+const SUSPENDED = 'is suspended: whoever reads or writes through it waits';
 
 function loadFindings(
   key: DeviceKey,
@@ -168,6 +144,7 @@ function loadFindings(
   if (!sameTable(device.live, table)) {
     return [finding('table', key, `shows '${oneLine(device.live)}'; want '${oneLine(table)}'`)];
   }
+  if (device.suspended) return [finding('state', key, SUSPENDED)];
   if (device.readOnly === readOnly) return [];
   return [
     finding('state', key, readOnly ? 'can be written, and should be read-only' : 'is read-only, and should not be'),

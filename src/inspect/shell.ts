@@ -5,10 +5,10 @@
 import type { Step } from '../dm/step.ts';
 import type { Ref, Table } from '../dm/table.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import { targetLine } from '../dm/table.ts';
+import { LEG_SECTORS, targetLine } from '../dm/table.ts';
 import { fail, unreachable } from '../errors.ts';
-import type { DeviceKey, PoolName, StoreName, VgUuid } from '../ids.ts';
-import { deviceKey, dmName, dmUuid, isTop, lockUuid, volumeId } from '../ids.ts';
+import type { DeviceKey, Leg, PoolName, StoreName, VgUuid } from '../ids.ts';
+import { LEGS, deviceKey, dmName, dmUuid, isTop, lockUuid, volumeId } from '../ids.ts';
 
 export interface Names {
   readonly pool: PoolName;
@@ -45,6 +45,18 @@ export function preamble({ pool, vgName, vgUuid }: Names, { seqno, physicalVolum
 const ANY = deviceKey(volumeId('v-0000000000'), 'top');
 const HIDDEN = deviceKey(volumeId('v-0000000000'), 'view');
 const before = (text: string, key: DeviceKey): string => text.slice(0, -`-${key}`.length);
+
+/** What tails are made over, where it is not there. */
+export function legCommands(steps: readonly Step[]): readonly string[] {
+  const isHeld = steps.some((step) => 'table' in step && step.table.some(({ type }) => type === 'hold'));
+  if (!isHeld) return [];
+  const make = (leg: Leg): string =>
+    `dmsetup create $n-${leg} --uuid $h-${leg} --noudevsync --table "0 ${LEG_SECTORS} ${leg}"`;
+  return [
+    '# what the ends of all stores of this pool are made over',
+    ...LEGS.map((leg) => `dm $n-${leg} >/dev/null 2>&1 || ${make(leg)}`),
+  ];
+}
 
 /** The name of a device in these commands. */
 export const nameOf = (device: DeviceKey): string => `$n-${device}`;
@@ -100,13 +112,7 @@ export function commandsOf(
         return;
       case 'swap':
         lines.push(`# ${explain(step.device)}`, ...loadCommands(step, names, false, false));
-        lines.push(`dmsetup resume --noudevsync ${nameOf(step.device)}`);
-        return;
-      case 'open':
-        lines.push(`dmsetup resume --noudevsync ${nameOf(step.device)}`);
-        return;
-      case 'close':
-        lines.push(`dmsetup suspend --nolockfs --noflush ${nameOf(step.device)}`);
+        lines.push(`dmsetup resume --nolockfs --noflush --noudevsync ${nameOf(step.device)}`);
         return;
       case 'clear':
       case 'suspend':
@@ -161,6 +167,8 @@ function deviceOf(ref: Ref, { vgName }: Names): string {
       return nameOf(ref.device);
     case 'store':
       return storeDevice(vgName, ref.store);
+    case 'leg':
+      return `$n-${ref.leg}`;
     case 'stranger':
       return fail('internal', `Cannot name device ${ref.majorMinor}: it is none of ours`);
     default:

@@ -16,7 +16,7 @@ import type { PoolReport } from '../lvm/lvm.ts';
 import { imageSize, isLost } from '../lvm/record.ts';
 import { formatBytes } from '../units.ts';
 import type { Names } from './shell.ts';
-import { commandsOf, nameOf, preamble } from './shell.ts';
+import { commandsOf, legCommands, nameOf, preamble } from './shell.ts';
 import { labelOf } from './view.ts';
 
 /**
@@ -71,7 +71,8 @@ export function tablesOf(request: TablesRequest): Tables {
     }
     const steps = plan(now, mode === 'remove' ? EMPTY : wanted);
     if (steps.length === 0) continue;
-    const commands = commandsOf(steps, names, (device) => explain(family, device));
+    const made = lines.some((line) => line.includes('create $n-zero')) ? [] : legCommands(steps);
+    const commands = [...made, ...commandsOf(steps, names, (device) => explain(family, device))];
     lines.push('', `# ---- family ${family.id}${describeFamily(family)}`, ...commands);
     if (mode !== 'remove') lines.push(...shown.map((node) => shownLine(node, readOnly)));
   }

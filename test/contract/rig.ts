@@ -4,6 +4,7 @@
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { Host } from '../../src/host.ts';
 import type { DeviceKey, StoreName, VgUuid } from '../../src/ids.ts';
+import { isTop } from '../../src/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 
 export const BLOCK_BYTES = 4096;
@@ -32,17 +33,17 @@ export interface Rig {
 
 /** The other programs of the node. */
 export interface Strangers {
-  /** While `work` goes on, somebody opens every view, pad and level, again and again, reads a little and closes it. */
+  /** While `work` goes on, somebody opens every device but the tops, again and again, reads a little and closes it. */
   readonly lookThroughout: <T>(work: () => Promise<T>) => Promise<T>;
   /** Opens a device, or a store's own, and keeps it open until that is called which it resolves with. */
   readonly hold: (device: DeviceKey | StoreName) => Promise<() => Promise<void>>;
-  /** Reads the last block of a device, as a probe does, and waits there; resolves when it does, with how many still wait. */
-  readonly park: (device: DeviceKey) => Promise<() => Promise<number>>;
+  /** Reads the last block of a device, as a probe does; fails where that waits. */
+  readonly readEnd: (device: DeviceKey) => Promise<void>;
 }
 
-/** What `lookThroughout` opens: what shows an image, and is not mounted. */
+/** What `lookThroughout` opens: all that is not mounted. */
 export function isLookedAt(key: DeviceKey): boolean {
-  return /-(?:view|pad|level[0-9]+)$/.test(key);
+  return !isTop(key);
 }
 
 export interface BlockWrite {

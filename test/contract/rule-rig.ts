@@ -32,6 +32,8 @@ export interface RuleRig {
   /** A device with this table, live. */
   readonly create: (name: string, table: Table) => Promise<void>;
   readonly load: (name: string, table: Table) => Promise<void>;
+  /** Another table in the place of the live one; what it holds goes on in that. */
+  readonly swap: (name: string, table: Table) => Promise<void>;
   readonly clear: (name: string) => Promise<void>;
   readonly suspend: (...names: readonly string[]) => Promise<void>;
   readonly resume: (...names: readonly string[]) => Promise<void>;
@@ -76,6 +78,7 @@ export function createRuleRig(rig: Rig, waits: Waits): RuleRig {
       await words.resume(name);
     },
     load: (name, table) => rig.kernel.apply([{ do: 'load', device: key(name), table, readOnly: false }]),
+    swap: (name, table) => rig.kernel.apply([{ do: 'swap', device: key(name), table, readOnly: false }]),
     clear: (name) => rig.kernel.apply([{ do: 'clear', device: key(name) }]),
     suspend: async (...names) => each('suspend', names),
     resume: async (...names) => each('resume', names),

@@ -1,6 +1,5 @@
-// The kernel's rules of a store that goes on in a tail: `cow = linear(store) ++ linear(tail)`, where the tail is an `error`
-// table that stands still, so that a write without room waits there. Both nodes run the same cases. What hangs is begun,
-// seen to wait, and let go by the tail.
+// The kernel's rules of a store that goes on in a tail: `cow = linear(store) ++ linear(tail)`, where the tail holds a write
+// without room. Both nodes run the same cases. What hangs is begun, seen to wait, and let go by the tail.
 
 import type { RuleCase } from './rules.ts';
 import { HANGS, MERGES } from './tails/hangs.ts';

@@ -1,8 +1,8 @@
 // The contract where the node is full of other programs: they open every device that they find, read it, and hold it open as
 // long as they like. Nothing that a user or the driver asks for may fail or wait for that.
 
-import { heldStores } from '../../src/dm/table.ts';
-import { deviceKey, storeDevice } from '../../src/ids.ts';
+import { errors, heldStores, lengthOf } from '../../src/dm/table.ts';
+import { deviceKey, isTail, storeDevice, storeOf as storeOfKey } from '../../src/ids.ts';
 import type { DeviceKey, EntityId, StoreName, VolumeId } from '../../src/ids.ts';
 import { kib, mib } from '../../src/units.ts';
 import type { Scenario } from './scenario.ts';
@@ -171,20 +171,22 @@ export const STRANGERS: readonly ContractCase[] = [
 /** With stores that can grow, and so have tails. */
 export const WITH_TAILS = { unit: mib(4), leastHeadroom: kib(128) } as const;
 
-/** For scenarios WITH_TAILS: a read of a store's end waits there. */
-export const PARKED: readonly ContractCase[] = [
+/** For scenarios WITH_TAILS: what reads a store's end is answered, and holds the device open as long as it likes. */
+export const ENDS: readonly ContractCase[] = [
   {
-    name: 'a probe that waits at the end of a store keeps no writer waiting, and fails no snapshot, restore or staging',
+    name: 'whoever reads the end of a store is answered, keeps no writer waiting, and fails no snapshot, restore or staging',
     run: async (s) => {
       const id = await volume(s);
       const monday = await snapshot(s, id);
       const store = await storeOf(s, monday);
-      const waiting = await s.rig.strangers.park(storeDevice(store, 'cow'));
+      await s.rig.strangers.readEnd(storeDevice(store, 'cow'));
+      const tail = await tailOf(s, store);
+      await s.rig.strangers.readEnd(tail);
+      const releases = [await s.rig.strangers.hold(tail), await s.rig.strangers.hold(storeDevice(store, 'cow'))];
       const before = await sizeOf(s, store);
       // Extended again and again, and what nests is to be laid flat.
       await trickle(s, id, 0, 200);
       if ((await sizeOf(s, store)) <= before) throw new Error('The store was never extended');
-      same(await waiting(), 1, 'probes that wait while the store is extended');
       await right(s);
       const tuesday = await snapshot(s, id);
       await trickle(s, id, 100, 300);
@@ -199,9 +201,35 @@ export const PARKED: readonly ContractCase[] = [
       await unstage(s, id);
       await finish(s);
       await right(s);
+      for (const release of releases) await release();
+    },
+  },
+  {
+    name: 'the tail of an earlier version, errors that stand still, holds writers and not readers once a driver has started',
+    run: async (s) => {
+      const id = await volume(s);
+      const tail = await tailOf(s, await storeOf(s, await snapshot(s, id)));
+      const { live = [], readOnly = false } = (await s.rig.kernel.observe()).devices.get(tail) ?? {};
+      await s.rig.kernel.apply([
+        { do: 'swap', device: tail, table: errors(lengthOf(live)), readOnly },
+        { do: 'suspend', device: tail },
+      ]);
+      await killDriver(s);
+      await finish(s);
+      same(await shown(s, tail), 'hold', 'the tail');
+      await s.rig.strangers.readEnd(tail);
+      await trickle(s, id, 0, 100);
+      await right(s);
     },
   },
 ];
+
+async function tailOf(s: Scenario, store: StoreName): Promise<DeviceKey> {
+  const { devices } = await s.rig.kernel.observe();
+  const tail = [...devices.keys()].find((key) => isTail(key) && storeOfKey(key) === store);
+  if (tail === undefined) throw new Error(`Store '${store}' has no tail`);
+  return tail;
+}
 
 /** Writes a chunk at a time, with what the monitor and the background do meanwhile. */
 async function trickle(s: Scenario, id: VolumeId, from: number, until: number): Promise<void> {

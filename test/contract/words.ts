@@ -42,7 +42,7 @@ export const linear = (on: Ref, blocks = BLOCKS, offset = 0): Target => ({
 export const origin = (on: Ref, blocks = BLOCKS): Table => [
   { type: 'snapshot-origin', length: length(blocks), origin: on },
 ];
-export const filler = (type: 'zero' | 'error', blocks: number): Target => ({ type, length: length(blocks) });
+export const filler = (type: 'zero' | 'error' | 'hold', blocks: number): Target => ({ type, length: length(blocks) });
 
 /** A cow device: so many blocks of a store, and a tail for what the store has no room for. */
 export const tailed = (store: Ref, blocks: number, tail: Ref, rest: number): Table => [

@@ -8,7 +8,7 @@ import { createRuleRig } from '../contract/rule-rig.ts';
 import { RULES } from '../contract/rules.ts';
 import type { Scenario, ScenarioOptions } from '../contract/scenario.ts';
 import { createScenario } from '../contract/scenario.ts';
-import { PARKED, STRANGERS, WITH_TAILS } from '../contract/strangers.ts';
+import { ENDS, STRANGERS, WITH_TAILS } from '../contract/strangers.ts';
 import { CONTRACT, fork, scribble, snapshot, volume } from '../contract/suite.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
@@ -66,7 +66,7 @@ describe.each([
   });
 });
 
-test.each(PARKED)('strangers: $name', { timeout: LIMIT_MS }, async ({ run }) => {
+test.each(ENDS)('strangers: $name', { timeout: LIMIT_MS }, async ({ run }) => {
   await expect(inGuest(WITH_TAILS, run)).resolves.toBeUndefined();
 });
 

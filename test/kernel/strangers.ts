@@ -25,7 +25,7 @@ my %known;
 while (1) {
   for my $dir (glob '/sys/block/dm-*') {
     my $uuid = text("$dir/dm/uuid");
-    next if $uuid !~ /SNAPMERGE.*-(view|pad|level[0-9]+)$/ || $known{"$dir $uuid"}++;
+    next if $uuid !~ /SNAPMERGE.*-(view|pad|level[0-9]+|cow|tail[0-9]+)$/ || $known{"$dir $uuid"}++;
     next if fork;
     print "$uuid\n";
     my $node = $dir =~ s{^/sys/block/}{/dev/}r;
@@ -59,12 +59,10 @@ die "no device has the name $name\n";
 
 const HOLDER = withDevice('sleep 100000;');
 
-/** Says that it begins; a read that waits is ended by nothing but an answer. */
-const PARKER = withDevice(String.raw`
+/** A read that waits is ended by nothing but an answer. */
+const READER = withDevice(String.raw`
   sysseek $device, -4096, 2;
-  print "reading\n";
   sysread $device, my $block, 4096;
-  print "answered\n";
 `);
 
 const POOL = poolName('test');
@@ -98,13 +96,12 @@ export function guestStrangers(guest: Guest, group: string, rig: () => Pick<Rig,
         await looking;
       }
     },
-    park: async (device) => {
-      let said = '';
-      const onStdout = (bytes: Uint8Array): void => void (said += Buffer.from(bytes).toString());
-      // Ends with the guest at the latest.
-      void guest.exec(['perl', '-e', PARKER, nameOf(group, device)], { onStdout }).catch(() => undefined);
-      await until(`somebody reads '${device}'`, async () => said.includes('reading'));
-      return async () => (said.includes('answered') ? 0 : 1);
+    readEnd: async (device) => {
+      let ended = false;
+      const reading = guest.exec(['perl', '-e', READER, nameOf(group, device)]).finally(() => (ended = true));
+      await until(`a read of the end of '${device}' is answered`, async () => ended);
+      const { code, stderr } = await reading;
+      if (code !== 0) throw new Error(`Cannot read the end of '${device}': ${Buffer.from(stderr).toString()}`);
     },
     hold: async (device) => {
       const openers = async (): Promise<number> => {

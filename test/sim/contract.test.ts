@@ -5,7 +5,7 @@ import { kib, mib } from '../../src/units.ts';
 import { createRandom } from '../contract/random.ts';
 import type { ScenarioOptions } from '../contract/scenario.ts';
 import { createScenario } from '../contract/scenario.ts';
-import { PARKED, STRANGERS, WITH_TAILS } from '../contract/strangers.ts';
+import { ENDS, STRANGERS, WITH_TAILS } from '../contract/strangers.ts';
 import type { ContractCase } from '../contract/suite.ts';
 import { CONTRACT } from '../contract/suite.ts';
 import { simRig } from './rig.ts';
@@ -31,6 +31,6 @@ test.each([...CONTRACT, ...STRANGERS])('$name', async (one) => {
   await expect(runHere(one, { unit: kib(512), leastHeadroom: mib(4) })).resolves.toBeUndefined();
 });
 
-test.each(PARKED)('$name', async (one) => {
+test.each(ENDS)('$name', async (one) => {
   await expect(runHere(one, WITH_TAILS)).resolves.toBeUndefined();
 });

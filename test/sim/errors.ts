@@ -19,10 +19,10 @@ export class SimHang extends Error {
   }
 }
 
-/** An I/O that waits at a suspended device. Never leaves the simulation. */
+/** An I/O that waits at a suspended device, or is held by one. Never leaves the simulation. */
 export class Stuck extends Error {
   readonly at: Device;
-  /** Devices it has entered, the one it waits at not included. */
+  /** Devices it has entered: the one that it waits at only where that holds it. */
   readonly path: readonly Device[];
   constructor(at: Device, path: readonly Device[]) {
     super(`waits at ${at.key}`);

@@ -1,4 +1,5 @@
-// Reads, writes and flushes on their way down through live tables. An I/O that meets a suspended device waits there:
+// Reads, writes and flushes on their way down through live tables. An I/O that meets a suspended device waits there, and so
+// does a write that is held:
 // `Stuck` says where and through which devices it came. What each target does with it is in snapshot-target.ts.
 
 import { UNREADABLE, flushExtents, readAt, writeAt } from './disk.ts';
@@ -101,6 +102,7 @@ function readPart(io: Io, part: Part, block: number): number {
     case 'snapshot-origin':
       return io.read(part.under, block);
     case 'zero':
+    case 'hold':
       return 0;
     case 'error':
       return UNREADABLE;
@@ -144,6 +146,7 @@ function pieceOf(part: Part, block: number): number {
     case 'linear':
     case 'zero':
     case 'error':
+    case 'hold':
       return Number.MAX_SAFE_INTEGER;
   }
 }
@@ -173,6 +176,9 @@ function writePart(
       return true;
     case 'error':
       return false;
+    case 'hold':
+      if (m.failing === device.key) return false;
+      throw new Stuck(device, m.stack.slice());
   }
 }
 
@@ -187,7 +193,7 @@ function noticeUnfed(m: Machine, under: Under, block: number, count: number): vo
   }
 }
 
-/** Whether there is a write cache to flush: `error` and `zero` have none, every store has one. */
+/** Whether there is a write cache to flush: `error`, `zero` and what lies on those have none, every store has one. */
 function hasCache(under: Under): boolean {
   if (under.kind === 'store') return true;
   return under.live?.parts.some((part) => underneath(part).some(hasCache)) === true;
@@ -202,6 +208,7 @@ function underneath(part: Part): readonly Under[] {
       return [part.snapshot.origin, part.snapshot.cow];
     case 'zero':
     case 'error':
+    case 'hold':
       return [];
   }
 }

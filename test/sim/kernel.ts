@@ -52,11 +52,7 @@ export function applyStep(m: Machine, io: Io, step: Step): void {
       return made(m, io, step);
     case 'swap':
       load(m, io, step.device, step.table, step.readOnly);
-      return resume(m, io, deviceOf(m, step.device));
-    case 'open':
-      return resume(m, io, deviceOf(m, step.device));
-    case 'close':
-      return suspend(m, io, deviceOf(m, step.device));
+      return resume(m, io, deviceOf(m, step.device), KEEPING);
     case 'load':
       return load(m, io, step.device, step.table, step.readOnly);
     case 'clear':
@@ -122,10 +118,18 @@ function clear(m: Machine, key: DeviceKey): void {
   if (former !== undefined) destroyTable(m, former);
 }
 
+/** `--noflush`: what a device holds goes on in its next table. */
+const KEEPING = true;
+
 /** Waits for everything inside the device; suspended already is no error. */
-function suspend(m: Machine, io: Io, device: Device): void {
+function suspend(m: Machine, io: Io, device: Device, keeping = false): void {
   if (device.suspended) return;
-  quiesce(m, io, device, `the suspend of ${device.key}`);
+  if (!keeping && device.live?.parts.some(({ type }) => type === 'hold') === true) {
+    m.failing = device.key;
+    retryQueued(m, io);
+    m.failing = undefined;
+  }
+  quiesce(m, io, device, `the suspend of ${device.key}`, keeping);
   for (const s of mergesOf(device)) s.running = false;
   device.suspended = true;
   for (const part of device.live?.parts ?? []) {
@@ -134,23 +138,28 @@ function suspend(m: Machine, io: Io, device: Device): void {
 }
 
 /** Everything inside the device comes to its end, or the kernel hangs. Merges anywhere may have I/O inside it. */
-function quiesce(m: Machine, io: Io, device: Device, why: string): void {
+function quiesce(m: Machine, io: Io, device: Device, why: string, keeping = false): void {
+  const isInside = (path: readonly Device[]): boolean =>
+    path.includes(device) && !(keeping && path.at(-1) === device && !device.suspended);
   for (const { path, device: into } of [...m.queued, ...m.readers]) {
-    if (path.includes(device)) throw new SimHang(`${why} waits for an I/O to ${into} that is stuck below`);
+    if (isInside(path)) throw new SimHang(`${why} waits for an I/O to ${into} that is stuck below`);
   }
-  if (!anySuspended(m)) return;
+  if (!anyWaits(m)) return;
   for (const other of m.devices.values()) {
     for (const s of mergesOf(other)) {
       const path = other.suspended ? undefined : waitOf(m, io, s);
-      if (path !== undefined && (other === device || path.includes(device))) {
+      if (path !== undefined && (other === device || isInside(path))) {
         throw new SimHang(`${why} waits for the merge of ${other.key}, which is stuck below`);
       }
     }
   }
 }
 
-function anySuspended(m: Machine): boolean {
-  for (const device of m.devices.values()) if (device.suspended) return true;
+/** Where a merge can be stuck at all. */
+function anyWaits(m: Machine): boolean {
+  for (const { suspended, live } of m.devices.values()) {
+    if (suspended || live?.parts.some(({ type }) => type === 'hold') === true) return true;
+  }
   return false;
 }
 
@@ -166,11 +175,11 @@ function flush(m: Machine, io: Io, key: DeviceKey): void {
 }
 
 /** As the ioctl: a table in the inactive slot is taken out first, and is lost when anything after that fails. */
-function resume(m: Machine, io: Io, device: Device): void {
+function resume(m: Machine, io: Io, device: Device, keeping = false): void {
   const next = device.inactive;
   const former = device.live;
   if (next !== undefined) {
-    suspend(m, io, device);
+    suspend(m, io, device, keeping);
     device.inactive = undefined;
     swapIn(m, device, next);
   }

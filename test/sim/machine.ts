@@ -113,7 +113,7 @@ export type Part =
       readonly under: Under;
       splitBlocks: number;
     }
-  | { readonly type: 'zero' | 'error'; readonly start: number; readonly end: number };
+  | { readonly type: 'zero' | 'error' | 'hold'; readonly start: number; readonly end: number };
 
 export interface LoadedTable {
   readonly table: Table;
@@ -196,6 +196,8 @@ export interface Machine {
   stack: Device[];
   peeking: boolean;
   merging: boolean;
+  /** What it holds fails, because it is suspended without being told to keep that. */
+  failing: DeviceKey | undefined;
   /** Merges stop between writing a chunk and forgetting its exception. */
   halfway: boolean;
 }

@@ -70,10 +70,9 @@ export function simRig(world: World, vg: Rig['vg']): Rig {
         world.stranger.open(device);
         return Promise.resolve(() => Promise.resolve(world.stranger.close(device)));
       },
-      park: async (device) => {
+      readEnd: async (device) => {
         const blocks = world.inspect.content(device)?.length ?? 0;
-        if (world.stranger.look(device, blocks - 1)) throw new Error(`A read of the end of '${device}' does not wait`);
-        return async () => world.stranger.waiting();
+        if (!world.stranger.look(device, blocks - 1)) throw new Error(`A read of the end of '${device}' waits`);
       },
     },
     notices: (living) =>

@@ -55,7 +55,11 @@ function copyOut(m: Machine, io: Io, s: Snapshot, chunk: number): void {
 function awaitOthers(io: Io, s: Snapshot, chunk: number): void {
   if (!s.store.persistent || s.pending.size < 2) return;
   if (s.store.committed + 1 === exceptionsPerArea(s.chunkBlocks)) return;
-  for (const [other, target] of s.pending) if (other !== chunk) io.read(s.cow, target * s.chunkBlocks);
+  for (const [other, target] of s.pending) {
+    const block = target * s.chunkBlocks;
+    // What lies there once more: it waits where the copy does.
+    if (other !== chunk) io.write(s.cow, block, [io.read(s.cow, block)], 0, 1, false);
+  }
 }
 
 function copyChunk(m: Machine, io: Io, s: Snapshot, chunk: number, target: number): boolean {

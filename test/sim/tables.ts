@@ -85,6 +85,7 @@ function loadTarget(
     }
     case 'zero':
     case 'error':
+    case 'hold':
       return { type: target.type, start, end };
     case 'other':
       return refuse(`Cannot load ${device.key}: the simulation has no target '${target.name}'`);

@@ -3,6 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { mib } from '../../src/units.ts';
+import type { Table } from '../../src/dm/table.ts';
 import { d, filler, key, linear, origin, s, snapshot, store, tailed, zeroes } from '../contract/words.ts';
 import type { Rig } from './proof-rig.ts';
 import { createRig } from './proof-rig.ts';
@@ -67,7 +68,7 @@ function tail(cow: Cow): string {
 async function newTail(rig: Rig, cow: Cow): Promise<void> {
   cow.made += 1;
   cow.tails.push(`t${cow.made}`);
-  await rig.create(tail(cow), [filler('error', cow.total - cow.room)]);
+  await rig.create(tail(cow), [filler('hold', cow.total - cow.room)]);
 }
 
 async function bottom(rig: Rig, cow: Cow): Promise<void> {
@@ -76,7 +77,6 @@ async function bottom(rig: Rig, cow: Cow): Promise<void> {
   if (cow.room < cow.total) await newTail(rig, cow);
   await rig.create('cow', cowTable(cow));
   await rig.create('S1', snapshot(d('real'), d('cow'), { blocks: BLOCKS, chunk: cow.chunk }));
-  if (cow.room < cow.total) await rig.suspend(tail(cow));
 }
 
 function cowTable(cow: Cow) {
@@ -107,13 +107,15 @@ async function extend(rig: Rig, cow: Cow, blocks: number): Promise<void> {
   cow.room = Math.min(cow.total, from + blocks);
   const more = linear(s('c1'), cow.room - from, from);
   if (cow.room === cow.total) {
-    await rig.load(former, [more]);
+    await swap(rig, former, [more]);
   } else {
     await newTail(rig, cow);
-    await rig.suspend(tail(cow));
-    await rig.load(former, [more, linear(d(tail(cow)), cow.total - cow.room)]);
+    await swap(rig, former, [more, linear(d(tail(cow)), cow.total - cow.room)]);
   }
-  await rig.resume(former);
+}
+
+async function swap(rig: Rig, name: string, table: Table): Promise<void> {
+  await rig.world.kernel.apply([{ do: 'swap', device: key(name), table, readOnly: false }]);
 }
 
 async function flatten(rig: Rig, cow: Cow): Promise<void> {

@@ -254,6 +254,7 @@ function createMachine(options: WorldOptions): Machine {
     stack: [],
     peeking: false,
     merging: false,
+    failing: undefined,
     halfway: false,
   };
 }

@@ -30,11 +30,10 @@ export async function volume(r: RuleRig): Promise<number[]> {
   return v;
 }
 
-/** A cow device over the first blocks of a new store, its tail standing still. */
+/** A cow device over the first blocks of a new store, and its tail. */
 export async function cowDevice(r: RuleRig, blocks = ROOM): Promise<void> {
   await r.lv('c1');
-  await r.create('tail', [filler('error', TOTAL - blocks)]);
-  await r.suspend('tail');
+  await r.create('tail', [filler('hold', TOTAL - blocks)]);
   await r.create('cow', tailed(s('c1'), blocks, d('tail'), TOTAL - blocks));
 }
 
@@ -68,16 +67,13 @@ export async function full(
 
 /** The tail becomes more of the store, up to `to` blocks, and a next tail. */
 export async function extend(r: RuleRig, tail: string, from: number, to: number, next: string): Promise<void> {
-  await r.create(next, [filler('error', TOTAL - to)]);
-  await r.suspend(next);
-  await r.load(tail, [linear(s('c1'), to - from, from), linear(d(next), TOTAL - to)]);
-  await r.resume(tail);
+  await r.create(next, [filler('hold', TOTAL - to)]);
+  await r.swap(tail, [linear(s('c1'), to - from, from), linear(d(next), TOTAL - to)]);
 }
 
 /** The tail becomes all that the store can ever need. */
 export async function extendWhole(r: RuleRig, tail = 'tail', from = ROOM): Promise<void> {
-  await r.load(tail, [linear(s('c1'), TOTAL - from, from)]);
-  await r.resume(tail);
+  await r.swap(tail, [linear(s('c1'), TOTAL - from, from)]);
 }
 
 export async function usedBlocks(r: RuleRig, name: string): Promise<number> {

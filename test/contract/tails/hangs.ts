@@ -3,7 +3,7 @@
 import { expect } from 'vitest';
 import type { RuleRig } from '../rule-rig.ts';
 import type { RuleCase } from '../rules.ts';
-import { BLOCKS, CHUNK, d, linear, merge, s, snapshot, tailed, zeroes } from '../words.ts';
+import { BLOCKS, CHUNK, d, filler, linear, merge, s, snapshot, tailed, zeroes } from '../words.ts';
 import {
   REST,
   ROOM,
@@ -231,13 +231,13 @@ export const MERGES: readonly RuleCase[] = [
     },
   },
   {
-    name: 'by force: the tail of a full sibling goes on as error, the sibling is invalid, the merge goes on',
+    name: 'by force: the tail of a full sibling becomes error, the sibling is invalid, the merge goes on',
     noticed: ['invalidated'],
     run: async (r) => {
       const { f } = await merging(r, ROOM);
       await r.resume('F');
       await r.settle();
-      await r.resume('tail');
+      await r.swap('tail', [filler('error', REST)]);
       await r.finishMerges();
       expect(await r.status('K')).toBe('invalid');
       expect(await r.wrong('top', f)).toBe(0);

@@ -86,7 +86,7 @@ export const CHANGES: readonly RuleCase[] = [
     },
   },
   {
-    name: 'snapshot, cow device and tail are removed from the top down; a tail that stands still goes like any other',
+    name: 'snapshot, cow device and tail are removed from the top down; a tail goes like any other',
     noticed: [],
     run: async (r) => {
       const v = await fed(r);
@@ -127,8 +127,7 @@ export const CHANGES: readonly RuleCase[] = [
 /** A second snapshot S2 of a fed volume, over c2 with a tail of its own; S1 is hung on it, over its bare store. */
 async function second(r: RuleRig, v: readonly number[]): Promise<readonly number[]> {
   await r.lv('c2');
-  await r.create('tail2', [filler('error', REST)]);
-  await r.suspend('tail2');
+  await r.create('tail2', [filler('hold', REST)]);
   await r.create('cow2', tailed(s('c2'), ROOM, d('tail2'), REST));
   await r.make('S2');
   await r.load('S2', snapshot(d('real'), d('cow2')));
@@ -151,8 +150,7 @@ export const ORDERS: readonly RuleCase[] = [
       await r.write('v', v, 0, tags(9000, 6 * CHUNK));
       const writer = r.begin.write('v', 6 * CHUNK, news(6));
       expect(await writer.waits()).toBe(true);
-      await r.load('tail2', [linear(s('c2'), REST, ROOM)]);
-      await r.resume('tail2');
+      await r.swap('tail2', [linear(s('c2'), REST, ROOM)]);
       expect(await writer.ends()).toBe('done');
       put(v, 6);
       expect(await r.wrong('v', v)).toBe(0);
@@ -161,7 +159,7 @@ export const ORDERS: readonly RuleCase[] = [
     },
   },
   {
-    name: 'at a boot tails are live while tables are loaded, stand still before the tops, and only what is written has one',
+    name: 'at a boot tails come before the tables that read ahead in them, and only what is written has one',
     noticed: [],
     run: async (r) => {
       const v = await fed(r);
@@ -175,14 +173,13 @@ export const ORDERS: readonly RuleCase[] = [
       await r.write('F', f, 10 * CHUNK, news(10));
       await r.rig.cutPower();
       await r.rig.kernel.apply([{ do: 'activate', stores: ['D', 'c1', 'c2', 'f1'].map(store) }]);
-      for (const tail of ['tail2', 'tailf']) await r.create(tail, [filler('error', REST)]);
+      for (const tail of ['tail2', 'tailf']) await r.create(tail, [filler('hold', REST)]);
       await r.create('cow2', tailed(s('c2'), ROOM, d('tail2'), REST));
       await r.create('cowf', tailed(s('f1'), ROOM, d('tailf'), REST));
       await r.create('real', [linear(s('D'))]);
       await r.create('S2', snapshot(d('real'), d('cow2')));
       await r.create('S1', snapshot(d('S2'), s('c1')));
       await r.create('F', snapshot(d('S1'), d('cowf'), { mode: 'PO' }));
-      await r.suspend('tail2', 'tailf');
       await r.create('v', origin(d('real')));
       await r.create('top', [linear(d('F'))]);
       const writers = [r.begin.write('v', 6 * CHUNK, news(6)), r.begin.write('top', 11 * CHUNK, tags(9000, 6 * CHUNK))];
@@ -191,8 +188,7 @@ export const ORDERS: readonly RuleCase[] = [
         ['tail2', 'c2'],
         ['tailf', 'f1'],
       ] as const) {
-        await r.load(tail, [linear(s(of), REST, ROOM)]);
-        await r.resume(tail);
+        await r.swap(tail, [linear(s(of), REST, ROOM)]);
       }
       for (const writer of writers) expect(await writer.ends()).toBe('done');
       put(v, 6);
@@ -204,7 +200,7 @@ export const ORDERS: readonly RuleCase[] = [
     },
   },
   {
-    name: 'an older snapshot takes over the cow device of a newer one by a handover, its tail standing still',
+    name: 'an older snapshot takes over the cow device of a newer one by a handover, its tail as it is',
     noticed: [],
     run: async (r) => {
       const v = await fed(r);
@@ -223,8 +219,7 @@ export const ORDERS: readonly RuleCase[] = [
       expect(await r.wrong('S1', s1)).toBe(0);
       const writer = r.begin.write('v', 2 * CHUNK, tags(9000, 8 * CHUNK));
       expect(await writer.waits()).toBe(true);
-      await r.load('tail2', [linear(s('c2'), REST, ROOM)]);
-      await r.resume('tail2');
+      await r.swap('tail2', [linear(s('c2'), REST, ROOM)]);
       expect(await writer.ends()).toBe('done');
       v.splice(2 * CHUNK, 8 * CHUNK, ...tags(9000, 8 * CHUNK));
       expect(await r.wrong('S1', s1)).toBe(0);
@@ -270,8 +265,7 @@ export const ORDERS: readonly RuleCase[] = [
       await r.load('cow', tailed(s('c1'), more, d('tail'), TOTAL - more));
       const flatten = r.begin.resume('cow');
       expect(await flatten.waits()).toBe(true);
-      await r.load('tail', [linear(s('c1'), TOTAL - room, room)]);
-      await r.resume('tail');
+      await r.swap('tail', [linear(s('c1'), TOTAL - room, room)]);
       expect(await flatten.ends()).toBe('done');
       expect(await writer.ends()).toBe('done');
       put(v, 8);

@@ -2,8 +2,9 @@
 
 import { expect } from 'vitest';
 import type { RuleCase } from '../rules.ts';
-import { CHUNK, d, filler, linear, origin, s, snapshot, store, tailed, zeroes } from '../words.ts';
+import { CHUNK, d, filler, key, linear, origin, s, snapshot, store, tailed, zeroes } from '../words.ts';
 import {
+  REST,
   ROOM,
   SECTORS,
   TOTAL,
@@ -91,10 +92,9 @@ export const WAITING: readonly RuleCase[] = [
       await r.rig.kernel.apply([{ do: 'activate', stores: [store('D'), store('c1')] }]);
       const room = ROOM + 2 * CHUNK;
       await r.create('real', [linear(s('D'))]);
-      await r.create('tail', [filler('error', TOTAL - room)]);
+      await r.create('tail', [filler('hold', TOTAL - room)]);
       await r.create('cow', tailed(s('c1'), room, d('tail'), TOTAL - room));
       await r.create('S1', snapshot(d('real'), d('cow')));
-      await r.suspend('tail');
       await r.create('v', origin(d('real')));
       expect(await r.wrong('v', v)).toBe(0);
       expect(await r.wrong('S1', s1)).toBe(0);
@@ -111,16 +111,47 @@ export const WAITING: readonly RuleCase[] = [
     },
   },
   {
-    name: 'ending the wait by force: the tail goes on as error, the snapshot is invalid, the write of its origin is done',
+    name: 'ending the wait by force: the tail becomes error, the snapshot is invalid, the write of its origin is done',
     noticed: ['invalidated'],
     run: async (r) => {
       const { v, writer } = await full(r);
-      await r.resume('tail');
+      await r.swap('tail', [filler('error', REST)]);
       expect(await writer.ends()).toBe('done');
       put(v, 6);
       expect(await r.status('S1')).toBe('invalid');
       await r.write('v', v, 40 * CHUNK, news(40));
       expect(await r.wrong('v', v)).toBe(0);
+    },
+  },
+  {
+    name: 'a tail that is suspended like any other device does not keep what it holds: the snapshot is invalid',
+    noticed: ['invalidated'],
+    run: async (r) => {
+      const { v, writer } = await full(r);
+      await r.suspend('tail');
+      expect(await writer.ends()).toBe('done');
+      put(v, 6);
+      await r.resume('tail');
+      expect(await r.status('S1')).toBe('invalid');
+      expect(await r.wrong('v', v)).toBe(0);
+    },
+  },
+  {
+    name: 'the end of a store is read as zeroes, through its cow device and in the tail, also while a write waits there',
+    noticed: [],
+    run: async (r) => {
+      const { v, s1, writer } = await full(r);
+      const [cow = []] = await r.rig.read(key('cow'));
+      expect(cow).toHaveLength(TOTAL);
+      expect(cow.slice(ROOM).every((tag) => tag === 0)).toBe(true);
+      const [tail = []] = await r.rig.read(key('tail'));
+      expect(tail).toEqual(zeroes(REST));
+      expect(await writer.waits()).toBe(true);
+      await extendWhole(r);
+      expect(await writer.ends()).toBe('done');
+      put(v, 6);
+      expect(await r.wrong('v', v)).toBe(0);
+      expect(await r.wrong('S1', s1)).toBe(0);
     },
   },
 ];
@@ -161,7 +192,7 @@ const forks = (mode: 'P' | 'PO'): readonly RuleCase[] => [
       expect(await r.wrong('F', f)).toBe(0);
       const second = r.begin.write('F', 7 * CHUNK, news(7));
       expect(await second.waits()).toBe(true);
-      await r.resume('tail1');
+      await r.swap('tail1', [filler('error', REST - CHUNK)]);
       expect(await second.ends()).toBe('failed');
       expect(await r.status('F')).toBe('invalid');
     },

@@ -6,7 +6,7 @@ set -eu
 here=$(dirname "$0")
 case $1 in
 up)
-  for module in dm_mod dm_snapshot loop; do
+  for module in dm_mod dm_snapshot dm_mirror dm_zero loop; do
     modprobe "$module" 2>/dev/null || echo "kind.sh: the module $module was not loaded; it may be built in" >&2
   done
   kind create cluster --name "$2" --wait 5m --config "$here/kind.yaml"

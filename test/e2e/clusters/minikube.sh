@@ -8,7 +8,7 @@ up)
   # A machine of its own: with the docker driver the nodes would share this machine's kernel.
   minikube start --profile "$2" --nodes 2 --driver "${MINIKUBE_DRIVER:-kvm2}" --disk-size 40g --wait all
   for node in $(kubectl get nodes --output 'jsonpath={.items[*].metadata.name}'); do
-    minikube ssh --profile "$2" --node "$node" -- sudo modprobe -a dm_mod dm_snapshot loop
+    minikube ssh --profile "$2" --node "$node" -- sudo modprobe -a dm_mod dm_snapshot dm_mirror dm_zero loop
   done
   minikube image load --profile "$2" "$3"
   kubectl apply --server-side --kustomize "$here/snapshot-controller"

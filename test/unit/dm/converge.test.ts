@@ -10,9 +10,9 @@ import { inTurn } from '../../../src/dm/kernel.ts';
 import { plan } from '../../../src/dm/plan.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { stepText } from '../../../src/dm/step.ts';
-import { heldStores } from '../../../src/dm/table.ts';
+import { errors, heldStores, lengthOf } from '../../../src/dm/table.ts';
 import type { DeviceKey, StoreName } from '../../../src/ids.ts';
-import { deviceKey, isTail, storeDevice, storeName, storeOf } from '../../../src/ids.ts';
+import { deviceKey, isTail, storeOf } from '../../../src/ids.ts';
 import { silentLog } from '../../../src/ports.ts';
 import { sectors } from '../../../src/units.ts';
 import {
@@ -24,8 +24,6 @@ import {
   restoring,
   shop,
   shopRecord,
-  standingTail,
-  thursdayRecord,
   wantedOf,
 } from '../inspect/family.ts';
 
@@ -35,8 +33,6 @@ const steps = plan(before, wanted);
 /** From there on a plan only goes forward. */
 const swapsAt = steps.findIndex((step) => step.do === 'resume');
 
-/** The fresh store of friday. */
-const KEPT = storeName('sm_0000000005');
 const sizes = new Map(reportOf(restoring()).stores.map(({ store, size }) => [store, size]));
 const family = buildFamily(shop, restoring(), sizes);
 const leavers = { finalUse: () => Promise.resolve(undefined), lost: () => undefined };
@@ -202,37 +198,8 @@ test('the first resume fails although it happened: nothing is taken back, and th
   expect(late.map((step) => step.do)).toEqual([...begun, ...begun]);
 });
 
-test.each([
-  { why: 'a table was loaded over its store, and a freeze is put off', failing: 'suspend', closes: 0 },
-  { why: 'closing it failed', failing: 'close', closes: 1 },
-] as const)('a tail that has been opened is closed $closes times when $why', async ({ failing, closes }) => {
-  // As after a driver's death: the store is there with its tail, and nothing lies over it yet.
-  const tail = storeDevice(KEPT, 'tail0');
-  const left = observedOf({ ...wanted, devices: wanted.devices.filter(({ key }) => storeOf(key) === KEPT) });
-  const found = { ...before, devices: new Map([...before.devices, ...left.devices]) };
-  const all: Step[] = [];
-  let failed = false;
-  const kernel: Kernel = {
-    observe: () => Promise.resolve(found),
-    statuses: () => Promise.resolve(new Map()),
-    apply: inTurn((step) => {
-      all.push(step);
-      if (failed || step.do !== failing) return Promise.resolve();
-      failed = true;
-      return Promise.reject(new Error('it failed'));
-    }),
-  };
-  await expect(converge(kernel, family, wanted, silentLog, { neighbours, leavers, mayGo })).rejects.toThrow(
-    'it failed',
-  );
-  const failedAt = all.findIndex((step) => step.do === failing);
-  expect(all.slice(0, failedAt)).toContainEqual({ do: 'open', device: tail });
-  const later = all.slice(failedAt + 1).filter((step) => step.do === 'close');
-  expect(later).toHaveLength(closes);
-});
-
-test('what waits for a store that is given up goes on, also when the freeze is put off', async () => {
-  // Friday and all that hangs on it has gone: its tail is let go, and not closed again.
+test('what waits for a store that is given up fails, also when the freeze is put off', async () => {
+  // Friday and all that hangs on it has gone: its tail is given errors, and they are not taken back.
   const gone = [shopRecord, { ...fridayRecord, deleted: true }];
   const rest = buildFamily(shop, gone, sizes);
   const isItsTail = (key: DeviceKey): boolean => storeOf(key) === fridayRecord.store && isTail(key);
@@ -251,8 +218,8 @@ test('what waits for a store that is given up goes on, also when the freeze is p
   const inUse = { volumes: new Set([shop]), pinned: new Set<typeof shop>() };
   const attempt = converge(kernel, rest, desired(rest, inUse), silentLog, { neighbours: full, leavers, mayGo });
   await expect(attempt).rejects.toThrow('it is full');
-  expect(all).toContainEqual({ do: 'open', device: tail.key });
-  expect(all.filter((step) => step.do === 'close')).toEqual([]);
+  const ofTail = all.filter((step) => 'device' in step && step.device === tail.key);
+  expect(ofTail).toEqual([{ do: 'swap', device: tail.key, table: errors(lengthOf(tail.live ?? [])), readOnly: false }]);
 });
 
 test('a store that is extended during every freeze does not end the attempts at once', async () => {
@@ -281,7 +248,7 @@ test('a store that is extended during every freeze does not end the attempts at 
 
 const EXTENSIONS = 10;
 
-test('a tail that was swapped while a plan without a freeze was carried out, and closed by it, is looked at again', async () => {
+test('where a tail was swapped while a plan without a freeze was carried out, all is looked at again', async () => {
   let extended = 0;
   const looks: number[] = [];
   const kernel: Kernel = {
@@ -291,7 +258,7 @@ test('a tail that was swapped while a plan without a freeze was carried out, and
     },
     statuses: () => Promise.resolve(new Map()),
     apply: inTurn(async (step) => {
-      if (step.do === 'close') extended = 1;
+      if (step.do === 'make') extended = 1;
     }),
   };
   const shown = wantedOf(ALL, [shop, fork]);
@@ -302,26 +269,6 @@ test('a tail that was swapped while a plan without a freeze was carried out, and
     mayGo,
   });
   expect(looks).toEqual([0, 1]);
-});
-
-test('a tail that was opened because its store goes on in it stays open, also when the freeze is put off', async () => {
-  const { tail, found } = standingTail();
-  const all: Step[] = [];
-  const kernel: Kernel = {
-    observe: () => Promise.resolve(found),
-    statuses: () => Promise.resolve(new Map()),
-    apply: inTurn(async (step) => void all.push(step)),
-  };
-  const records = [shopRecord, thursdayRecord, fridayRecord];
-  const full = { ...neighbours, beforeFreeze: () => Promise.reject(new Error('it is full')) };
-  const attempt = converge(kernel, buildFamily(shop, records, sizes), wantedOf(records, [shop]), silentLog, {
-    neighbours: full,
-    leavers,
-    mayGo,
-  });
-  await expect(attempt).rejects.toThrow('it is full');
-  const done = all.filter((step) => 'device' in step && step.device === tail).map((step) => step.do);
-  expect(done).toEqual(['open']);
 });
 
 /** A snapshot's device goes, and its store after it. */

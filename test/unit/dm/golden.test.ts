@@ -82,12 +82,12 @@ test('base and snap: base-real linear, snap over it, base an origin', () => {
   ]);
 });
 
-test('a store that may run full ends in a tail, which is suspended', () => {
+test('a store that may run full ends in a tail, which holds what is written there', () => {
   const { devices } = desired(buildFamily(base, [data, cow], sizes), { volumes: new Set([base]), pinned: new Set() });
-  expect(devices.map(({ key, table, suspended }) => `${key}${suspended ? ' (s)' : ''}: ${tableText(table)}`)).toEqual([
+  expect(devices.map(({ key, table }) => `${key}: ${tableText(table)}`)).toEqual([
     'v-0000000001-view: 0 2097152 linear store:sm_0000000001 0',
     // 1 GiB of 8 KiB chunks, an area of metadata for each 512 of them and one more, the header
-    'sm_0000000002-tail0 (s): 0 1896496 error',
+    'sm_0000000002-tail0: 0 1896496 mirror core 2 1048576 nosync 2 leg:zero 0 leg:error 0 1 handle_errors',
     'sm_0000000002-cow: 0 204800 linear store:sm_0000000002 0\n204800 1896496 linear device:sm_0000000002-tail0 0',
     's-0000000001-view: 0 2097152 snapshot device:v-0000000001-view device:sm_0000000002-cow P 16',
     'v-0000000001-top: 0 2097152 snapshot-origin device:v-0000000001-view',

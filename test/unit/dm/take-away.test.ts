@@ -2,7 +2,6 @@ import { expect, test } from 'vitest';
 import type { Desired } from '../../../src/dm/desired.ts';
 import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import { leftBehind, plan } from '../../../src/dm/plan.ts';
-import { takeAway } from '../../../src/dm/take-away.ts';
 import { stepText } from '../../../src/dm/step.ts';
 import type { Table } from '../../../src/dm/table.ts';
 import { onDevice, onStore } from '../../../src/dm/table.ts';
@@ -74,28 +73,12 @@ test('what stands still below it goes on first, from the bottom up, because its 
   ]);
 });
 
-test('who reads the end of a store waits in its tail; who reads a snapshot over it does not, and it may still be fed', () => {
+test('who reads the end of a store waits in the tail of an earlier version; who reads a snapshot over it does not, and it may still be fed', () => {
   const parts = [device(tail, ERRORS, { suspended: true, openCount: 1 }), device(cow, over(tail), { openCount: 1 })];
   const gone = [`remove ${cow}`, `remove ${tail}`];
-  expect(stepsOf(observed(parts))).toEqual([`open ${tail}`, `swap ${cow}: 0 8 error`, ...gone]);
+  expect(stepsOf(observed(parts))).toEqual([`swap ${tail}: 0 8 error`, `swap ${cow}: 0 8 error`, ...gone]);
   const view = device(level1, over(cow), { openCount: 1 });
   expect(stepsOf(observed([...parts, view]))).toEqual([`swap ${level1}: 0 8 error`, `remove ${level1}`, ...gone]);
-});
-
-test('a tail that lies on one that is wanted and stands still is left as it is: no table could take its place', () => {
-  const next = storeDevice(store, 'tail1');
-  const wanted: Desired = {
-    ...NOTHING,
-    devices: [{ key: next, table: ERRORS, readOnly: false, suspended: true }],
-    stores: new Set([store]),
-  };
-  const standing = device(next, ERRORS, { openCount: 1, suspended: true });
-  const found = observed([standing, device(tail, over(next), { openCount: 1 })], 1);
-  expect(takeAway(found, [device(tail, over(next), { openCount: 1 })], wanted, new Set())).toEqual({
-    removes: [],
-    idle: [],
-    left: [tail],
-  });
 });
 
 test('a device that never got a table is left, too', () => {
@@ -115,7 +98,7 @@ test('what shows only errors stays for as long as somebody has it open, and is t
 
 test('a reader may wait in errors that stand still', () => {
   const found = observed([device(tail, ERRORS, { openCount: 1, suspended: true })]);
-  expect(stepsOf(found)).toEqual([`open ${tail}`, `remove ${tail}`]);
+  expect(stepsOf(found)).toEqual([`swap ${tail}: 0 8 error`, `remove ${tail}`]);
 });
 
 test('a top never gets errors: who has it open may be its user', () => {

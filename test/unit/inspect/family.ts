@@ -156,14 +156,14 @@ export function wantedOf(records: readonly StoreRecord[], inUse: InUse): Desired
 
 /** All as it should be: every snapshot uses `used` bytes of its store, `metadata` of them for itself. */
 export function observedOf(wanted: Desired, used: Bytes = mib(40), metadata: Bytes = bytes(0)): Observed {
-  const devices = wanted.devices.map(({ key, table, readOnly, suspended }, index): [DeviceKey, ObservedDevice] => [
+  const devices = wanted.devices.map(({ key, table, readOnly }, index): [DeviceKey, ObservedDevice] => [
     key,
     {
       key,
       majorMinor: `253:${index}`,
       live: table,
       inactive: undefined,
-      suspended,
+      suspended: false,
       readOnly,
       openCount: key.endsWith('-top') ? 1 : 0,
       status: table[0]?.type.startsWith('snapshot') === true && 'cow' in table[0] ? counts(used, metadata) : undefined,
@@ -199,7 +199,7 @@ export function withDevice(
   return { ...observed, devices };
 }
 
-/** Shop with thursday alone, whose store goes on in its tail, which stands still: a plan has closed it that knew nothing of that. */
+/** Shop with thursday alone, whose store goes on in its tail, which somebody has suspended. */
 export function standingTail() {
   const wanted = wantedOf([shopRecord, thursdayRecord], [shop]);
   const cow = storeDevice(thursdayRecord.store, 'cow');

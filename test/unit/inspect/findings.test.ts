@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Observed } from '../../../src/dm/kernel.ts';
 import type { Target } from '../../../src/dm/table.ts';
+import { errors, lengthOf } from '../../../src/dm/table.ts';
 import type { DeviceKey } from '../../../src/ids.ts';
 import { deviceKey, storeName, volumeId } from '../../../src/ids.ts';
 import { unattended, viewPool } from '../../../src/inspect/pool.ts';
@@ -125,10 +126,14 @@ test.each([
   expect(findingsOf(lost)[0]?.message).toContain(word);
 });
 
-test('a tail that is open, so that a write without room would fail', () => {
+test('a tail that is suspended, and one of errors, in which a write without room would fail', () => {
   const tail: DeviceKey = `${fridayRecord.store}-tail0`;
-  expect(told(findingsOf(withDevice(right, tail, (device) => ({ ...device, suspended: false }))))).toEqual([
-    `state ${tail} is not suspended: a write for which its store has no room fails, and does not wait`,
+  expect(told(findingsOf(withDevice(right, tail, (device) => ({ ...device, suspended: true }))))).toEqual([
+    `state ${tail} is suspended: whoever reads or writes through it waits`,
+  ]);
+  const failing = withDevice(right, tail, (device) => ({ ...device, live: errors(lengthOf(device.live ?? [])) }));
+  expect(told(findingsOf(failing))).toEqual([
+    expect.stringMatching(new RegExp(`^table ${tail} shows '0 [0-9]+ error'; want '0 [0-9]+ mirror `)),
   ]);
 });
 

@@ -1,0 +1,72 @@
+// The two devices that all tails of a pool are mirrors of (`hold` in table.ts). They lie on nothing and hold nothing, are made
+// with the first tail, and stay for the next one.
+
+import { fail } from '../errors.ts';
+import type { Exec } from '../exec.ts';
+import { output } from '../exec.ts';
+import type { Leg, PoolName, VgUuid } from '../ids.ts';
+import { LEGS, legName, legUuid } from '../ids.ts';
+import type { DeviceRow } from './parse.ts';
+import { parseCreated } from './parse.ts';
+import { LEG_SECTORS } from './table.ts';
+
+export interface Legs {
+  /** `major:minor` of each; makes those that are not there. */
+  readonly numbers: () => Promise<ReadonlyMap<Leg, string>>;
+  /** They may not be there any more. */
+  readonly forget: () => void;
+}
+
+export interface LegsOptions {
+  readonly exec: Exec;
+  readonly pool: PoolName;
+  readonly vgUuid: VgUuid;
+  /** What each command is told about udev. */
+  readonly quiet: readonly string[];
+  /** Those that the kernel has now. */
+  readonly find: () => Promise<ReadonlyMap<Leg, DeviceRow>>;
+}
+
+export function createLegs({ exec, pool, vgUuid, quiet, find }: LegsOptions): Legs {
+  let known: Promise<ReadonlyMap<Leg, string>> | undefined;
+
+  async function make(leg: Leg, there: DeviceRow | undefined): Promise<string> {
+    const table = ['--table', `0 ${LEG_SECTORS} ${leg}`];
+    if (there !== undefined) {
+      // From a process that died while it made it.
+      await output(exec, ['dmsetup', 'load', there.name, ...table]);
+      await output(exec, ['dmsetup', 'resume', ...quiet, there.name]);
+      return there.majorMinor;
+    }
+    const said = await output(exec, [
+      ...(['dmsetup', 'create', legName(pool, leg), '--uuid', legUuid(vgUuid, leg), '-v'] as const),
+      ...quiet,
+      ...table,
+    ]);
+    return parseCreated(said) ?? fail('internal', `Cannot read the number of '${legName(pool, leg)}' in '${said}'`);
+  }
+
+  async function all(): Promise<ReadonlyMap<Leg, string>> {
+    const there = await find();
+    const numbers = new Map<Leg, string>();
+    for (const leg of LEGS) {
+      const row = there.get(leg);
+      numbers.set(leg, row?.live === true ? row.majorMinor : await make(leg, row));
+    }
+    return numbers;
+  }
+
+  return {
+    numbers: () => {
+      const asked = known ?? all();
+      known = asked;
+      asked.catch(() => {
+        if (known === asked) known = undefined;
+      });
+      return asked;
+    },
+    forget: () => {
+      known = undefined;
+    },
+  };
+}
