@@ -7,6 +7,7 @@ import { historyStory } from '../test/demo/history.ts';
 import { demoNode } from '../test/demo/node.ts';
 import { restoreStory } from '../test/demo/restore.ts';
 import { CheckFailed, createStory } from '../test/demo/story.ts';
+import { programsThroughout } from '../test/kernel/programs.ts';
 import type { Guest } from '../vm/guest.ts';
 import { prepareGuests, removeGuest, startGuest } from '../vm/guest.ts';
 import { driverListens, driverTars } from './driver.ts';
@@ -25,12 +26,21 @@ async function damageFor(guest: Guest): Promise<number> {
   return emulated ? DAMAGE_MIB.tcg : DAMAGE_MIB.kvm;
 }
 
-const USAGE = `usage: ./dev demo [--short]
-  --short   without the part about older snapshots, restores that wait, and promotion`;
+const USAGE = `usage: ./dev demo [--short] [--programs]
+  --short      without the part about older snapshots, restores that wait, and promotion
+  --programs   while blkid, lvs, pvs, mdadm, parted and others of a node look at its devices, again and again`;
+
+/** Resolves with what is to be said of it in the end. */
+async function amongPrograms(guest: Guest, tell: () => Promise<void>): Promise<string> {
+  const [, ended] = await programsThroughout(guest, tell);
+  const looks = [...ended.values()].reduce((sum, times) => sum + times, 0);
+  return `, while other programs looked at its devices ${looks} times`;
+}
 
 export const demo = async (args: readonly string[]): Promise<number> => {
   const options = readOptions(USAGE, args, {
     short: { type: 'boolean', default: false },
+    programs: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },
   });
   if (options.help) {
@@ -48,10 +58,14 @@ export const demo = async (args: readonly string[]): Promise<number> => {
     socket = await guest.forward(CSI_SOCKET);
     csi = createClient(socket.path);
     const parts = { story, csi, node: demoNode(guest), guest, damageMiB: await damageFor(guest) };
-    await forkStory(parts, await restoreStory(parts));
-    if (!options.short) await historyStory(parts);
+    const tell = async (): Promise<void> => {
+      await forkStory(parts, await restoreStory(parts));
+      if (!options.short) await historyStory(parts);
+    };
+    const beside = options.programs ? await amongPrograms(guest, tell) : '';
+    if (!options.programs) await tell();
     const minutes = ((performance.now() - startMs) / 60_000).toFixed(1);
-    process.stdout.write(`\ndemo: ${story.checks()} checks passed in ${minutes} minutes\n`);
+    process.stdout.write(`\ndemo: ${story.checks()} checks passed in ${minutes} minutes${beside}\n`);
     return 0;
   } catch (error) {
     if (!(error instanceof CheckFailed)) {

@@ -1,12 +1,12 @@
-// The programs that open every device of a node, as they are, looping in a guest beside what is tried there. Those that may have
-// to wait at a store's end have a loop of their own, so that they hold up no other.
+// The programs that open every device of a node, as they are, looping in a guest beside what is tried there. Those that read also
+// what is hidden from them have a loop of their own each: one that waited would hold up no other.
 
 import type { Guest } from '../../vm/guest.ts';
 import { waitFor } from '../../vm/wait.ts';
 
 const LIMIT_MS = 60_000;
 
-const WAITING = ['mdadm --examine --scan', 'parted -s -l'];
+const READING = ['mdadm --examine --scan', 'parted -s -l'];
 const OTHERS = [
   'blkid -c /dev/null',
   'blkid -p $(ls /dev/dm-* 2>/dev/null)',
@@ -18,18 +18,18 @@ const OTHERS = [
   'dmsetup status',
   'udevadm trigger --subsystem-match=block',
 ];
-const PROGRAMS = [...WAITING, ...OTHERS];
+const PROGRAMS = [...READING, ...OTHERS];
 /** A node has such a look every few minutes; in an emulated guest more would only take the processor away. */
 const PAUSE_S = 2;
 
 const once = (line: string): string =>
   `${line} >/dev/null 2>&1 </dev/null; echo ${PROGRAMS.indexOf(line)}; sleep ${PAUSE_S}`;
-/** Each program's number is printed whenever it has ended. What waits in a device ends with that, or with the guest. */
-const LOOPS = [...WAITING.map(once), OTHERS.map(once).join('; ')]
+/** Each program's number is printed whenever it has ended. */
+const LOOPS = [...READING.map(once), OTHERS.map(once).join('; ')]
   .map((lines) => `(while :; do ${lines}; done) &`)
   .join('\n');
 
-/** While `work` goes on. Resolves with its result, and how often each program has run to its end. */
+/** While `work` goes on. Resolves with its result, and how often each program has run to its end: none waits for ever. */
 export async function programsThroughout<T>(
   guest: Guest,
   work: () => Promise<T>,
@@ -56,7 +56,10 @@ export async function programsThroughout<T>(
   };
   const looping = loop();
   try {
-    return [await work(), ended];
+    const result = await work();
+    const waiting = PROGRAMS.filter((program) => !ended.has(program));
+    if (waiting.length > 0) throw new Error(`Programs that did not come to an end: ${waiting.join('; ')}`);
+    return [result, ended];
   } finally {
     ending.abort();
     await looping;
