@@ -13,6 +13,8 @@ export interface Sharing {
   readonly patienceMs?: number;
   /** Who has waited so long gets `unavailable`. Infinity: waits on, for what must come to its end. */
   readonly limitMs?: number;
+  /** What keeps it, in words, asked for when somebody has waited in vain; undefined where that cannot be told. */
+  readonly why?: () => Promise<string | undefined>;
 }
 
 const PATIENCE_MS = 10_000;
@@ -25,10 +27,8 @@ interface UnderWay {
   readonly end: Promise<void>;
 }
 
-export function shareNext<T>(
-  work: () => Promise<T>,
-  { what, patienceMs = PATIENCE_MS, limitMs = LIMIT_MS }: Sharing,
-): () => Promise<T> {
+export function shareNext<T>(work: () => Promise<T>, sharing: Sharing): () => Promise<T> {
+  const { patienceMs = PATIENCE_MS, limitMs = LIMIT_MS } = sharing;
   /** Until the last one that was begun has ended, or has had its time. */
   let last: Promise<void> | undefined;
   let next: Promise<T> | undefined;
@@ -45,7 +45,7 @@ export function shareNext<T>(
     void mine.finally(() => {
       if (last === mine) last = undefined;
     });
-    return limited(result, { what, limitMs });
+    return limited(result, sharing);
   };
 
   /** Resolves when another may begin. */
@@ -56,7 +56,7 @@ export function shareNext<T>(
       const end = Promise.race([...underWay].map((one) => one.end));
       if (!(await inTime(end, Math.max(0, limitMs - hungMs)))) {
         next = undefined;
-        throw noAnswer(what, hungMs);
+        throw await noAnswer(sharing, hungMs);
       }
     }
   };
@@ -70,17 +70,15 @@ export function shareNext<T>(
 }
 
 /** `unavailable` for who has waited so long; the work itself goes on. */
-export async function limited<T>(
-  result: Promise<T>,
-  { what, limitMs = LIMIT_MS }: Pick<Sharing, 'what' | 'limitMs'>,
-): Promise<T> {
-  if (!(await inTime(result.then(nothing, nothing), limitMs))) throw noAnswer(what, limitMs);
+export async function limited<T>(result: Promise<T>, sharing: Omit<Sharing, 'patienceMs'>): Promise<T> {
+  const { limitMs = LIMIT_MS } = sharing;
+  if (!(await inTime(result.then(nothing, nothing), limitMs))) throw await noAnswer(sharing, limitMs);
   return result;
 }
 
-function noAnswer(what: string, sinceMs: number): SnapmergeError {
-  const reason = `no answer for ${Math.round(sinceMs / 1000)} s: a disk hangs, or somebody holds LVM's lock`;
-  return new SnapmergeError('unavailable', `${what}: ${reason}`);
+async function noAnswer({ what, why }: Sharing, sinceMs: number): Promise<SnapmergeError> {
+  const reason = (await why?.().catch(() => undefined)) ?? 'a disk hangs';
+  return new SnapmergeError('unavailable', `${what}: no answer for ${Math.round(sinceMs / 1000)} s: ${reason}`);
 }
 
 const nothing = (): void => undefined;

@@ -3,6 +3,7 @@
 
 import type { Kernel } from '../dm/kernel.ts';
 import type { Lvm, PoolReport } from '../lvm/lvm.ts';
+import type { Sharing } from '../share.ts';
 import { limited, shareNext } from '../share.ts';
 
 export interface SharedReports {
@@ -58,7 +59,10 @@ export function shareReports(lvm: Lvm, kernel: Kernel, monotonicMs: () => number
       if (underWay?.number === beginning.number) underWay = undefined;
     }
   };
-  const REPORT = { what: 'Cannot read the records of LVM' };
+  const REPORT: Sharing = {
+    what: 'Cannot read the records of LVM',
+    why: async () => (await lvm.waitsFor?.()) ?? "a disk hangs, or somebody holds LVM's lock",
+  };
   const report = shareNext(() => {
     reports += 1;
     const beginning = { number: reports, changes, atMs: monotonicMs() };

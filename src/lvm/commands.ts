@@ -9,6 +9,7 @@ import { limited, shareNext } from '../share.ts';
 import { bytes, formatBytes } from '../units.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
 import { findGroups, pickGroup } from './disks.ts';
+import { lockHolder } from './lock-holder.ts';
 import { isOpen } from './lvm.ts';
 import type { Layout, Lvm, PoolReport, StoreReport } from './lvm.ts';
 import { parseReport, reportArgs } from './report.ts';
@@ -27,6 +28,7 @@ export interface LvmOptions {
 
 /** The port, and what the kernel's adapter and the start of the driver need besides. */
 export interface LvmCommands extends Lvm {
+  readonly waitsFor: () => Promise<string | undefined>;
   /** Makes stores' devices appear; already there is no error. No metadata commit. */
   readonly activate: (stores: readonly StoreName[]) => Promise<void>;
   /** Takes stores' devices away; already gone is no error. LVM refuses for those that anything uses. */
@@ -203,6 +205,7 @@ export function createLvm(options: LvmOptions): LvmCommands {
   return {
     disks,
     report,
+    waitsFor: () => lockHolder(exec, vgName),
     stamp: async () =>
       stamp === undefined
         ? undefined

@@ -65,6 +65,8 @@ export interface Lvm {
   readonly shrink: (store: StoreName, size: Bytes) => Promise<void>;
   /** Adds and removes tags of one store in one commit. */
   readonly retag: (store: StoreName, add: readonly string[], remove: readonly string[]) => Promise<void>;
+  /** What keeps commands of LVM waiting, in words; undefined where that cannot be told. Not there: it never can. */
+  readonly waitsFor?: () => Promise<string | undefined>;
   /** Makes commits so far durable: a cache flush of every disk of the pool. */
   readonly flush: () => Promise<void>;
 }

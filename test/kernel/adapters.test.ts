@@ -23,6 +23,7 @@ import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
 import type { LossyDisk } from '../../vm/lossy-disk.ts';
 import { createLossyDisk } from '../../vm/lossy-disk.ts';
+import { waitFor } from '../../vm/wait.ts';
 import { guestDisk, guestExec } from './guest-exec.ts';
 
 const VG = 'pool-a';
@@ -278,6 +279,21 @@ describe('with udev', { timeout: STEP_LIMIT_MS }, () => {
       await rig.sh(`lvcreate -qq -y -n theirs -L 16m ${VG}; lvcreate -qq -y -n sm_0000000000 -L 16m ${VG}`);
       expect(await rig.lvm.report()).toMatchObject({ stores: [], strangers: 2 });
       await rig.sh(`lvremove -qq -f ${VG}/theirs ${VG}/sm_0000000000`);
+    });
+
+    test('tells whose prompt keeps its commands waiting', async () => {
+      await rig.sh(`lvcreate -qq -y -n theirs -L 16m ${VG}`);
+      // It asks whether it is really to be removed, and holds the lock of the group until somebody answers.
+      await rig.sh(
+        `mkfifo /tmp/answer; lvremove ${VG}/theirs </tmp/answer >/dev/null 2>&1 & sleep 1000 >/tmp/answer &`,
+      );
+      const said = await waitFor(STEP_LIMIT_MS, async () => rig.lvm.waitsFor());
+      expect(said).toMatch(new RegExp(`^LVM's lock of volume group '${VG}' is held by process [0-9]+ \\(lvremove\\)$`));
+      const report = rig.lvm.report();
+      await rig.sh('pkill -f "slee[p] 1000"; rm /tmp/answer');
+      expect(await report).toMatchObject({ strangers: 1 });
+      expect(await rig.lvm.waitsFor()).toBeUndefined();
+      await rig.sh(`lvremove -qq -f ${VG}/theirs`);
     });
 
     test.each([true, false])('makes a device read-only, or not: %s', async (readOnly) => {
