@@ -8,7 +8,7 @@ import type { Argv, Exec } from '../exec.ts';
 import { failureOf, output } from '../exec.ts';
 import { devicesOver, heldBy, holdersOf } from '../holders.ts';
 import type { DeviceKey, Leg, PoolName, StoreName, VgUuid } from '../ids.ts';
-import { dmName, dmUuid, entityOf, isTop } from '../ids.ts';
+import { dmName, dmUuid, entityOf, isTail, isTop } from '../ids.ts';
 import { shareNext } from '../share.ts';
 import type { Call, Extent, Kernel, Observed } from './kernel.ts';
 import { HeldOpen, calls } from './kernel.ts';
@@ -148,10 +148,14 @@ export function createKernel(options: KernelOptions): Kernel {
     return known ?? fail('internal', `Cannot find device '${key}' of pool '${pool}' in the kernel: it is not there`);
   }
 
-  async function tableLines(table: Table): Promise<string> {
+  /** What `work` does with a table's lines; what a tail is made over is there meanwhile. */
+  async function withLines<T>(table: Table, work: (lines: string) => Promise<T>): Promise<T> {
+    if (!table.some(({ type }) => type === 'hold')) return work(await tableLines(table, new Map()));
+    return legs.withNumbers(async (numbers) => work(await tableLines(table, numbers)));
+  }
+
+  async function tableLines(table: Table, legNumbers: ReadonlyMap<Leg, string>): Promise<string> {
     let current = index;
-    let legNumbers: ReadonlyMap<Leg, string> = new Map();
-    if (table.some(({ type }) => type === 'hold')) legNumbers = await legs.numbers();
     const known = (ref: Ref): string | undefined => {
       if (ref.on === 'device') return current.devices.get(ref.device)?.majorMinor;
       if (ref.on === 'leg') return legNumbers.get(ref.leg);
@@ -205,9 +209,10 @@ export function createKernel(options: KernelOptions): Kernel {
   }
 
   async function load(step: Step & { readonly do: 'load' | 'swap' }): Promise<void> {
-    const lines = await tableLines(step.table);
     const { name } = await deviceRow(step.device);
-    await output(exec, ['dmsetup', 'load', name, ...(step.readOnly ? ['--readonly'] : []), '--table', lines]);
+    await withLines(step.table, async (lines) =>
+      output(exec, ['dmsetup', 'load', name, ...(step.readOnly ? ['--readonly'] : []), '--table', lines]),
+    );
   }
 
   async function remove(key: DeviceKey): Promise<void> {
@@ -278,10 +283,10 @@ export function createKernel(options: KernelOptions): Kernel {
         return await deactivate(step.stores);
       case 'create':
         return await create(step.device, ['--notable', ...quiet]);
-      case 'make': {
-        const lines = await tableLines(step.table);
-        return await create(step.device, [...(step.readOnly ? ['--readonly'] : []), ...quiet, '--table', lines]);
-      }
+      case 'make':
+        return await withLines(step.table, async (lines) =>
+          create(step.device, [...(step.readOnly ? ['--readonly'] : []), ...quiet, '--table', lines]),
+        );
       case 'load':
         return await load(step);
       case 'swap':
@@ -296,7 +301,9 @@ export function createKernel(options: KernelOptions): Kernel {
         return;
       }
       case 'remove':
-        return await remove(step.device);
+        await remove(step.device);
+        if (isTail(step.device) && ![...index.devices.keys()].some(isTail)) await legs.remove();
+        return;
     }
   }
 
@@ -359,8 +366,6 @@ export function createKernel(options: KernelOptions): Kernel {
       try {
         for (const call of calls(steps)) await act(call);
       } catch (error) {
-        // Somebody may have taken away what nothing lay on.
-        legs.forget();
         const kind = error instanceof SnapmergeError ? error.kind : 'internal';
         const message = `Cannot apply '${steps.map(stepText).join(', ')}': ${messageOf(error)}`;
         if (error instanceof HeldOpen) throw new HeldOpen(error.held, message, { cause: error });

@@ -1,5 +1,5 @@
 // The two devices that all tails of a pool are mirrors of (`hold` in table.ts). They lie on nothing and hold nothing, are made
-// with the first tail, and stay for the next one.
+// with the first tail, and go with the last.
 
 import { fail } from '../errors.ts';
 import type { Exec } from '../exec.ts';
@@ -11,10 +11,10 @@ import { parseCreated } from './parse.ts';
 import { LEG_SECTORS } from './table.ts';
 
 export interface Legs {
-  /** `major:minor` of each; makes those that are not there. */
-  readonly numbers: () => Promise<ReadonlyMap<Leg, string>>;
-  /** They may not be there any more. */
-  readonly forget: () => void;
+  /** Makes those that are not there, and keeps them for as long as `work` goes on, which gets `major:minor` of each. */
+  readonly withNumbers: <T>(work: (numbers: ReadonlyMap<Leg, string>) => Promise<T>) => Promise<T>;
+  /** No tail needs them now. The kernel refuses where one does all the same. */
+  readonly remove: () => Promise<void>;
 }
 
 export interface LegsOptions {
@@ -29,6 +29,8 @@ export interface LegsOptions {
 
 export function createLegs({ exec, pool, vgUuid, quiet, find }: LegsOptions): Legs {
   let known: Promise<ReadonlyMap<Leg, string>> | undefined;
+  let users = 0;
+  let going: Promise<void> = Promise.resolve();
 
   async function make(leg: Leg, there: DeviceRow | undefined): Promise<string> {
     const table = ['--table', `0 ${LEG_SECTORS} ${leg}`];
@@ -57,16 +59,28 @@ export function createLegs({ exec, pool, vgUuid, quiet, find }: LegsOptions): Le
   }
 
   return {
-    numbers: () => {
-      const asked = known ?? all();
-      known = asked;
-      asked.catch(() => {
-        if (known === asked) known = undefined;
-      });
-      return asked;
+    withNumbers: async (work) => {
+      users += 1;
+      try {
+        await going;
+        known ??= all();
+        return await work(await known);
+      } catch (error) {
+        // Somebody may have taken away what nothing lay on.
+        known = undefined;
+        throw error;
+      } finally {
+        users -= 1;
+      }
     },
-    forget: () => {
+    remove: async () => {
+      if (users > 0) return;
       known = undefined;
+      going = exec(['dmsetup', 'remove', ...quiet, ...LEGS.map((leg) => legName(pool, leg))]).then(nothing, nothing);
+      await going;
     },
   };
 }
+
+/** What is in use, or not there, stays as it is. */
+const nothing = (): void => undefined;

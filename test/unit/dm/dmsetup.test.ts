@@ -8,7 +8,7 @@ import { HeldOpen } from '../../../src/dm/kernel.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { onDevice, onStore } from '../../../src/dm/table.ts';
 import { SnapmergeError } from '../../../src/errors.ts';
-import { deviceKey, poolName, snapshotId, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
+import { deviceKey, poolName, snapshotId, storeDevice, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
 import { sectors } from '../../../src/units.ts';
 import type { Answer, ScriptedExec } from '../scripted-exec.ts';
 import { scriptedExec } from '../scripted-exec.ts';
@@ -94,6 +94,38 @@ describe('steps', () => {
     const one = rig((said) => (isInfo(said) ? STORE_ROW + VIEW_ROW : undefined));
     await one.kernel.apply([step]);
     expect(changes(one)).toEqual([line]);
+  });
+
+  test('another table at once is loaded, and what the device holds goes on in it', async () => {
+    const one = rig((said) => (isInfo(said) ? STORE_ROW + VIEW_ROW : undefined));
+    await one.kernel.apply([{ ...linear(view), do: 'swap' }]);
+    expect(changes(one)).toEqual([
+      `dmsetup load ${VIEW_NAME} --table 0 8 linear 253:0 16`,
+      `dmsetup resume --nolockfs --noflush --noudevsync ${VIEW_NAME}`,
+    ]);
+  });
+
+  test('a tail is a mirror of two devices that are made with the first and go with the last', async () => {
+    const tails = [storeDevice(store, 'tail0'), storeDevice(store, 'tail1')] as const;
+    let minor = 10;
+    const one = rig((said) => {
+      if (isInfo(said)) return STORE_ROW;
+      return said.startsWith('dmsetup create') ? `Major, minor:      253, ${minor++}\n` : '';
+    });
+    for (const device of tails) {
+      await one.kernel.apply([{ do: 'make', device, table: [{ type: 'hold', length: sectors(20) }], readOnly: false }]);
+    }
+    for (const device of tails) await one.kernel.apply([{ do: 'remove', device }]);
+    const made = (name: string, table: string): string =>
+      `dmsetup create snapmerge-fast-${name} --uuid ${HIDDEN}${VG}-${name} -v --noudevsync --table ${table}`;
+    const mirror = '0 20 mirror core 2 16 nosync 2 253:10 0 253:11 0 1 handle_errors';
+    expect(changes(one)).toEqual([
+      made('zero', '0 4398046511104 zero'),
+      made('error', '0 4398046511104 error'),
+      ...tails.map((tail) => made(tail, mirror)),
+      ...tails.map((tail) => `dmsetup remove --noudevsync snapmerge-fast-${tail}`),
+      'dmsetup remove --noudevsync snapmerge-fast-zero snapmerge-fast-error',
+    ]);
   });
 
   test('stores are LVM’s', async () => {

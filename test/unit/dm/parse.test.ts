@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import * as fc from 'fast-check';
-import { deviceKey, storeName, volumeId } from '../../../src/ids.ts';
+import { LEGS, deviceKey, storeName, volumeId } from '../../../src/ids.ts';
 import { parseDevices, parseSnapshotStatus, parseTable, parseTargets } from '../../../src/dm/parse.ts';
 import type { Ref, Table, Target } from '../../../src/dm/table.ts';
 import { onDevice, onStore, sameTable, targetLine } from '../../../src/dm/table.ts';
@@ -76,7 +76,10 @@ describe('targets', () => {
 });
 
 describe('tables', () => {
-  const read = (text: string): Table => parseTable('d', parseTargets(`d: ${text}\n`, ours).get('d') ?? [], stranger);
+  const legs: ReadonlyMap<string, Ref> = new Map(LEGS.map((leg, at) => [`253:${8 + at}`, { on: 'leg', leg }]));
+  const legOrStranger = (number: string): Ref => legs.get(number) ?? stranger(number);
+  const read = (text: string): Table =>
+    parseTable('d', parseTargets(`d: ${text}\n`, ours).get('d') ?? [], legOrStranger);
 
   test.each<[string, Target]>([
     ['0 16 linear 253:3 2048', { type: 'linear', length: sectors(16), on: stranger('253:3'), offset: sectors(2048) }],
@@ -105,6 +108,14 @@ describe('tables', () => {
     ['0 16 snapshot-origin 253:1', { type: 'snapshot-origin', length: sectors(16), origin: stranger('253:1') }],
     ['0 16 zero', { type: 'zero', length: sectors(16) }],
     ['0 16 error', { type: 'error', length: sectors(16) }],
+    ['0 20 mirror core 2 16 nosync 2 253:8 0 253:9 0 1 handle_errors', { type: 'hold', length: sectors(20) }],
+    // Legs, regions and features of somebody else's.
+    ...['core 2 16 nosync 2 253:9 0 253:8 0 1 handle_errors', 'core 2 8 nosync 2 253:8 0 253:9 0 1 handle_errors'].map(
+      (params): [string, Target] => [
+        `0 20 mirror ${params}`,
+        { type: 'other', length: sectors(20), name: 'mirror', params },
+      ],
+    ),
     ['0 16 flakey 253:1 0 1 2', { type: 'other', length: sectors(16), name: 'flakey', params: '253:1 0 1 2' }],
   ])('%s', (text, target) => {
     expect(read(text)).toEqual([target]);
@@ -128,17 +139,19 @@ describe('tables', () => {
       onStore(storeName('sm_0000000001')),
       onDevice(deviceKey(volumeId('v-0000000000'), 'view')),
     );
-    const numbers = ['253:0', '253:1', '253:2'];
+    const numbers = ['253:0', '253:1', '253:2', '253:3', '253:4'];
     const refs: readonly Ref[] = [
       onStore(storeName('sm_0000000000')),
       onStore(storeName('sm_0000000001')),
       onDevice(deviceKey(volumeId('v-0000000000'), 'view')),
+      { on: 'leg', leg: 'zero' },
+      { on: 'leg', leg: 'error' },
     ];
     const nameOf = (wanted: Ref): string =>
       numbers[refs.findIndex((one) => JSON.stringify(one) === JSON.stringify(wanted))] ?? '';
     const target = fc.oneof(
       fc.record({ type: fc.constant('linear' as const), length, on: ref, offset: length }),
-      fc.record({ type: fc.constantFrom('zero' as const, 'error' as const), length }),
+      fc.record({ type: fc.constantFrom('zero' as const, 'error' as const, 'hold' as const), length }),
       fc.record({ type: fc.constant('snapshot-origin' as const), length, origin: ref }),
       fc.record({
         type: fc.constantFrom('snapshot' as const, 'snapshot-merge' as const),
