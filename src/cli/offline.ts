@@ -41,8 +41,8 @@ const READ_ATTEMPTS = 3;
 /** The configured pools, or, where none is configured, every volume group that holds stores of ours, under its own name. */
 export async function readOffline(exec: Exec, configured: readonly PoolConfig[]): Promise<OfflineNode> {
   const found = await findGroups(exec);
-  // One that is exported is nobody's pool unless somebody says so.
-  const inUse = found.groups.filter(({ exported }) => !exported);
+  // One that nobody may use is nobody's pool unless somebody says so.
+  const inUse = found.groups.filter(({ barred }) => barred === undefined);
   const wanted = configured.length > 0 ? configured : inUse.flatMap(namedAfterGroup);
   const pools: OfflinePool[] = [];
   const unread: UnreadPool[] = [];

@@ -12,6 +12,7 @@ import { LIST_DEVICES, listing } from '../dm/listing.ts';
 import { parseDevices } from '../dm/parse.ts';
 import type { DeviceRow } from '../dm/parse.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
+import { exportedReason } from './lvm.ts';
 
 /** Never a disk of a pool: optical drives, floppies, RAM disks and swap in RAM. */
 const NO_DISKS = /^(sr|fd|ram|zram)\d/;
@@ -21,8 +22,8 @@ export interface GroupOnDisks {
   /** As LVM prints it, with dashes. */
   readonly vgUuid: string;
   readonly disks: readonly string[];
-  /** Set aside by `vgexport`. */
-  readonly exported: boolean;
+  /** Why LVM lets nobody here use it, and what helps: set aside by `vgexport`, or another system's. */
+  readonly barred: string | undefined;
 }
 
 /** What the kernel says of the devices of a node, as text. */
@@ -148,6 +149,7 @@ const REPORT = z.object({
           vg_name: z.string(),
           vg_uuid: z.string(),
           vg_exported: z.string(),
+          vg_systemid: z.string(),
           pv_in_use: z.string(),
         }),
       ),
@@ -169,10 +171,19 @@ export async function findGroups(exec: Exec): Promise<FoundGroups> {
   if (disks.length === 0) return { groups: [], unreadable: [] };
   const call = { disks, known: false, ioMemoryKib: 8 * DEFAULT_IO_MEMORY_KIB };
   // --readonly takes no locks: nothing of other groups waits for this, nor this for them. -qq: see reportArgs.
-  const args = ['-qq', '--readonly', '--reportformat', 'json', '-o', 'pv_name,vg_name,vg_uuid,vg_exported,pv_in_use'];
+  const args = ['-qq', '--readonly', '--foreign', '--reportformat', 'json', '-o', FIELDS];
   const result = await exec(lvmArgv(call, 'pvs', args));
   if (result.code !== 0) fail('unavailable', `Cannot list physical volumes: ${failureOf(result)}`);
-  return groupsOf(readRows(result.stdout));
+  const rows = readRows(result.stdout);
+  const isAnySystems = rows.every(({ vg_systemid: system }) => system === '');
+  return groupsOf(rows, isAnySystems ? '' : await ownSystem(exec));
+}
+
+const FIELDS = 'pv_name,vg_name,vg_uuid,vg_exported,vg_systemid,pv_in_use';
+
+/** LVM's system id of this process; empty where it has none, as in the driver's image. */
+async function ownSystem(exec: Exec): Promise<string> {
+  return /^\s*system ID: *(\S*)/m.exec(await output(exec, ['lvm', 'systemid']))?.[1] ?? '';
 }
 
 function readRows(text: string): readonly Row[] {
@@ -183,7 +194,7 @@ function readRows(text: string): readonly Row[] {
   }
 }
 
-function groupsOf(rows: readonly Row[]): FoundGroups {
+function groupsOf(rows: readonly Row[], own: string): FoundGroups {
   // A disk whose group cannot be read has a name in brackets there, and no UUID.
   const groups = Map.groupBy(
     rows.filter((row) => row.vg_uuid !== ''),
@@ -194,10 +205,22 @@ function groupsOf(rows: readonly Row[]): FoundGroups {
       vgUuid,
       vgName: members[0]?.vg_name ?? '',
       disks: pathsOf(members),
-      exported: members.some(({ vg_exported: exported }) => exported !== '' && exported !== '0'),
+      barred: members.map((row) => whyBarred(row, own)).find((why) => why !== undefined),
     })),
     unreadable: pathsOf(rows.filter((row) => row.vg_uuid === '' && row.pv_in_use !== '')),
   };
+}
+
+function whyBarred(
+  { vg_name: name, vg_exported: exported, vg_systemid: system }: Row,
+  own: string,
+): string | undefined {
+  if (exported !== '' && exported !== '0') return exportedReason(name);
+  if (system === '' || system === own) return undefined;
+  return (
+    `it belongs to the system '${system}' (LVM's system id), and here that is ${own === '' ? 'none' : `'${own}'`}; ` +
+    `where it belongs, with nothing of it active, this gives it free: vgchange --systemid "" ${name}`
+  );
 }
 
 /** What LVM calls [unknown] is a disk that is not there. */
@@ -222,7 +245,7 @@ export function pickGroup(
   if (named.length > 1 && known === undefined)
     fail('contradiction', `Cannot use volume group '${vgName}': ${named.length} have that name`);
   const group = vgUuid === undefined ? named[0] : known;
-  if (group?.exported === true) no(`it is exported; take it back: vgimport ${vgName}`);
+  if (group?.barred !== undefined) no(group.barred);
   if (group !== undefined) return group;
   if (named.length > 0) no('another group has that name now, and the one that was served is on no disk of this node');
   const damaged =

@@ -34,6 +34,11 @@ export function isOpen({ missing, closed }: Pick<PhysicalVolume, 'missing' | 'cl
   return !missing && !closed;
 }
 
+/** Of a group that LVM lets nobody use, with what helps. */
+export function exportedReason(vgName: string): string {
+  return `it is exported; take it back: vgimport ${vgName}`;
+}
+
 export interface PoolReport {
   readonly vgName: string;
   readonly vgUuid: VgUuid;

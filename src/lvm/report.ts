@@ -6,7 +6,7 @@ import { fail } from '../errors.ts';
 import { isStoreName, vgUuid } from '../ids.ts';
 import type { Bytes } from '../units.ts';
 import { bytes } from '../units.ts';
-import { isOpen } from './lvm.ts';
+import { exportedReason, isOpen } from './lvm.ts';
 import type { Layout, PhysicalVolume, PoolReport, StoreReport } from './lvm.ts';
 
 const VG_FIELDS = 'vg_name,vg_uuid,vg_extent_size,vg_size,vg_free,vg_seqno,vg_mda_size,vg_mda_free,vg_exported';
@@ -80,8 +80,7 @@ export function parseReport(text: string, vgName: string): PoolReport | undefine
   const section = report.find(({ vg }) => vg?.some((group) => group.vg_name === vgName) === true);
   const group = section?.vg?.[0];
   if (section === undefined || group === undefined) return undefined;
-  if (group.vg_exported)
-    fail('unavailable', `Cannot use volume group '${vgName}': it is exported; take it back: vgimport ${vgName}`);
+  if (group.vg_exported) fail('unavailable', `Cannot use volume group '${vgName}': ${exportedReason(vgName)}`);
   const volumes = section.lv ?? [];
   const stores = onceEach(volumes.flatMap((volume) => storeOf(volume) ?? []));
   const physicalVolumes = (section.pv ?? []).map(diskOf);

@@ -26,6 +26,7 @@ const GROUPS = JSON.stringify({
           vg_name: 'pool-a',
           vg_uuid: 'dU4NYT-rtIq-U9FD-lBLg-4GqB-3hvp-orJ8v6',
           vg_exported: '',
+          vg_systemid: '',
           pv_in_use: 'used',
         },
       ],

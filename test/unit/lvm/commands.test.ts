@@ -19,6 +19,7 @@ const PV = {
   vg_name: 'pool-a',
   vg_uuid: 'dU4NYT-rtIq-U9FD-lBLg-4GqB-3hvp-orJ8v6',
   vg_exported: '',
+  vg_systemid: '',
   pv_in_use: 'used',
 };
 
@@ -43,6 +44,7 @@ function rig(answer: (command: string, line: string) => Answer): Rig {
     const said = answer(argv[1] ?? '', argv.join(' '));
     if (said !== undefined) return said;
     if (argv[1] === 'pvs') return pvs('/dev/vdc', '/dev/vdd');
+    if (argv[1] === 'systemid') return '  system ID: \n';
     if (argv[1] === 'version') return '  LVM version:     2.03.31(2) (2025-02-27)\n';
     return argv[1] === 'fullreport' ? reportJson({}) : undefined;
   });
@@ -234,8 +236,8 @@ describe('disks', () => {
   });
 
   test('of a group whose records are damaged: says which disks have them, and where the way back stands', async () => {
-    const lost = { vg_name: '[unknown]', vg_uuid: '', vg_exported: '', pv_in_use: 'used' };
-    const free = { pv_name: '/dev/vde', vg_name: '', vg_uuid: '', vg_exported: '', pv_in_use: '' };
+    const lost = { vg_name: '[unknown]', vg_uuid: '', vg_exported: '', vg_systemid: '', pv_in_use: 'used' };
+    const free = { pv_name: '/dev/vde', vg_name: '', vg_uuid: '', vg_exported: '', vg_systemid: '', pv_in_use: '' };
     const look = async (...paths: readonly string[]): Promise<string> => {
       const pv = [...paths.map((pv_name) => ({ ...lost, pv_name })), free];
       const one = rig((command) => (command === 'pvs' ? JSON.stringify({ report: [{ pv }] }) : undefined));
@@ -252,6 +254,7 @@ describe('disks', () => {
       vg_name: 'pool-a',
       vg_uuid,
       vg_exported: '',
+      vg_systemid: '',
       pv_in_use: 'used',
     }));
     const one = rig((command) => (command === 'pvs' ? JSON.stringify({ report: [{ pv: two }] }) : undefined));
@@ -260,6 +263,11 @@ describe('disks', () => {
 
   test.each([
     ['that is exported', [{ vg_exported: 'exported' }], 'it is exported; take it back: vgimport pool-a'],
+    [
+      'of another system',
+      [{ vg_systemid: 'node-b' }],
+      "it belongs to the system 'node-b' (LVM's system id), and here that is none",
+    ],
     ['that was renamed', [{ vg_name: 'else' }], "it is called 'else' now; give it its name back: vgrename else pool-a"],
     ['that gave its name to another', [{ vg_name: 'else' }, { vg_uuid: 'U' }], "it is called 'else' now"],
     ['in whose place is another', [{ vg_uuid: 'U' }], 'another group has that name now'],

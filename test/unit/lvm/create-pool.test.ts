@@ -20,7 +20,9 @@ const block = (path: string, change: Fields = {}): string =>
   });
 const group = (disk: string, name: string): string =>
   JSON.stringify({
-    report: [{ pv: [{ pv_name: disk, vg_name: name, vg_uuid: 'U', vg_exported: '', pv_in_use: 'used' }] }],
+    report: [
+      { pv: [{ pv_name: disk, vg_name: name, vg_uuid: 'U', vg_exported: '', vg_systemid: '', pv_in_use: 'used' }] },
+    ],
   });
 const PVS = group('/dev/sda1', 'system');
 
