@@ -36,6 +36,8 @@ export interface ServeOptions {
   readonly owner?: (() => Promise<string | undefined>) | undefined;
   /** How long to wait while other processes own all pools. */
   readonly heldLimitMs?: number;
+  /** How long before what has ended on its own is begun again. */
+  readonly againMs?: number;
   /** Fires when the driver is to end. */
   readonly ending: AbortSignal;
 }
@@ -47,6 +49,7 @@ const START_WAIT_MS = 30_000;
 /** Longer than a pod is given to end (60 s). A supervisor starts it again. */
 const HELD_LIMIT_MS = 90_000;
 const HELD_LOOK_MS = 250;
+const AGAIN_MS = 30_000;
 
 /** Rejects when it cannot serve; then, as when a signal ends it, nothing of it goes on. */
 export async function serve(options: ServeOptions): Promise<void> {
@@ -92,7 +95,7 @@ export async function serve(options: ServeOptions): Promise<void> {
       await start(config.socket, services);
       // The kubelet calls back on the first socket before it is done with the second.
       if (registration !== undefined) await start(registration.socket, registration.services);
-      looking = kubernetes?.(pools, ending);
+      if (kubernetes !== undefined) looking = untilEnding(() => kubernetes(pools, ending), options);
       await fired(ending);
     }
   } finally {
@@ -103,6 +106,22 @@ export async function serve(options: ServeOptions): Promise<void> {
     await pools.stop();
     await http?.stop();
     log.info({}, 'ended');
+  }
+}
+
+/** Volumes are served whatever becomes of it. Never rejects. */
+async function untilEnding(
+  look: () => Promise<void>,
+  { ending, log, againMs = AGAIN_MS }: ServeOptions,
+): Promise<void> {
+  while (!ending.aborted) {
+    try {
+      await look();
+      if (!ending.aborted) log.error({ againMs }, 'nobody looks after VolumeRestores any more');
+    } catch (error) {
+      log.error({ error: messageOf(error), againMs }, 'VolumeRestores cannot be looked after');
+    }
+    await sleep(againMs, undefined, { signal: ending }).catch(() => undefined);
   }
 }
 

@@ -108,7 +108,10 @@ export async function attachLoop(exec: Exec, file: string): Promise<string> {
   }
   const attached = (await output(exec, ['losetup', '--noheadings', '--output', 'NAME', '--associated', file])).trim();
   if (attached !== '') return attached.split('\n')[0] ?? attached;
-  return (await output(exec, ['losetup', '--find', '--show', '--nooverlap', file])).trim();
+  const device = (await output(exec, ['losetup', '--find', '--show', '--nooverlap', file])).trim();
+  // Past the page cache of the file, so that nothing is kept twice; not every file system can do that.
+  await exec(['losetup', '--direct-io=on', device]);
+  return device;
 }
 
 function checkName(vgName: string): void {

@@ -164,6 +164,23 @@ test('a driver whose socket is taken ends before it opens a pool, and names who 
   await new Promise((resolve) => other.close(resolve));
 });
 
+test('what looks after VolumeRestores may end: volumes are served, and it is begun again', async () => {
+  const { run, stopped, socket, ending } = driver();
+  const looks = vi
+    .fn<NonNullable<ServeOptions['kubernetes']>>()
+    .mockRejectedValueOnce(new Error('it has a fault'))
+    .mockResolvedValueOnce(undefined)
+    .mockImplementation(
+      async (_, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    );
+  const ended = run({ kubernetes: looks, againMs: 5 });
+  await vi.waitFor(() => expect(looks).toHaveBeenCalledTimes(3), 10_000);
+  expect(at(await call(socket, loadDefinitions().node, 'NodeGetInfo', {}), 'node_id')).toBe('n');
+  ending.abort();
+  await ended;
+  expect(stopped).toHaveBeenCalledOnce();
+});
+
 test.each(['httpAddress', 'registrationSocket'] as const)(
   'a driver whose %s cannot be had ends with nothing going on',
   async (setting) => {
