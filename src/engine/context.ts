@@ -61,6 +61,8 @@ export interface Context {
   readonly watched: Map<VolumeId, readonly WatchedStore[]>;
   /** Says what the monitor is to watch of a family, and has it look at once. */
   readonly watch: (family: VolumeId, stores: readonly WatchedStore[]) => void;
+  /** Bytes of extents that calls under way are about to take. */
+  readonly promised: { size: Bytes };
   /** Bytes that are kept free in a store that is being filled; a new one begins with twice that. */
   readonly headroom: { size: Bytes };
   /** Stores that the kernel calls invalid: said once in the log, and written into their records. */

@@ -111,6 +111,7 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       for (const [store, full] of ctx.full) if (full.family === family && !watched.has(store)) ctx.full.delete(store);
       background.lookNow();
     },
+    promised: { size: bytes(0) },
     headroom: { size: bytes(0) },
     lost: new Set(),
     lastRead: { state: undefined, lost: 0 },

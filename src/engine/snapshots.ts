@@ -20,7 +20,6 @@ import {
   decide,
   drawStore,
   firstCowSize,
-  needRoom,
   prepareStore,
   shrinkStore,
   storeReport,
@@ -87,9 +86,9 @@ export async function takeSnapshot(
   const token = ctx.drawId();
   const prepared = newSnapshot(ctx, state, name, token);
   await refuseDeeper(ctx, state, { ...prepared.record, pending: undefined, deleted: hidden });
-  needRoom(ctx, state.report, prepared.room, `a snapshot of '${state.node.id}'`);
+  const what = `a snapshot of '${state.node.id}'`;
   await withToken(ctx, token, async () => {
-    await prepareStore(ctx, { ...prepared.record, deleted: hidden }, prepared.storeSize);
+    await prepareStore(ctx, { ...prepared.record, deleted: hidden }, prepared.storeSize, { what });
     await decide(ctx, prepared.record.store, token);
   });
   // A moment that is still to come: what is told of it is put right before anybody is told (redate.ts).

@@ -51,6 +51,25 @@ export function copiesOf(layout: Layout): bigint {
 /** LVM keeps the text of the metadata before and after a commit in its area: a commit needs room for a whole one. */
 const LEAST_METADATA_FREE = kib(32);
 
+/**
+ * Does `work`, which takes `size` bytes of extents, where they leave the reserve; otherwise as `needRoom`. Of calls at the same
+ * time each counts what the others are about to take.
+ */
+async function withRoomFor<T>(ctx: Context, size: bigint, what: string, work: () => Promise<T>): Promise<T> {
+  await ctx.locks.run('room', async () => {
+    // What others have taken since the caller read the pool is in it.
+    const report = await ctx.recentReport();
+    const free = bytes(report.free > ctx.promised.size ? report.free - ctx.promised.size : 0n);
+    needRoom(ctx, { ...report, free }, size, what);
+    ctx.promised.size = bytes(ctx.promised.size + size);
+  });
+  try {
+    return await work();
+  } finally {
+    ctx.promised.size = bytes(ctx.promised.size - size);
+  }
+}
+
 /** Throws `exhausted` with the missing bytes when `size` more would not leave the reserve. */
 export function needRoom(ctx: Context, report: PoolReport, size: bigint, what: string): void {
   if (report.metadataFree < LEAST_METADATA_FREE) {
@@ -76,6 +95,13 @@ export function firstCowSize(ctx: Context, report: PoolReport, size: Bytes, perc
   return roundUp(minBytes(maxBytes(share, bytes(2n * ctx.headroom.size)), most), report.extent);
 }
 
+export interface Preparing {
+  /** What the store is for, where it must leave the reserve: `a volume of 1 GiB`. */
+  readonly what?: string;
+  /** Under what name it is told how much has been zeroed. */
+  readonly progressKey?: string;
+}
+
 /**
  * Makes a store for `record` that does not count yet (its `pending` tag), and zeroes it as far as it must be: wholly for
  * data, its head for exceptions. When anything fails, what was made is taken away again.
@@ -84,12 +110,13 @@ export async function prepareStore(
   ctx: Context,
   record: StoreRecord,
   size: Bytes,
-  progressKey?: string,
+  { what, progressKey }: Preparing = {},
 ): Promise<void> {
   const isData = record.place.kind === 'root';
   const total = isData ? size : minBytes(STORE_HEAD_BYTES, size);
   const { layout } = record.entity.parameters;
-  await ctx.lvm.create(record.store, size, layout, writeTags(record));
+  const create = (): Promise<void> => ctx.lvm.create(record.store, size, layout, writeTags(record));
+  await (what === undefined ? create() : withRoomFor(ctx, size * copiesOf(layout), what, create));
   ctx.sizes.set(record.store, size);
   try {
     const progress = { done: bytes(0), total };

@@ -138,12 +138,11 @@ async function createBlank(ctx: Context, report: PoolReport, request: CreateVolu
     fail('invalid', `Cannot create volume '${request.name}': scratch is for volumes made from a snapshot or a volume`);
   }
   const size = wantedSize(report, request, sizeUnit(report));
-  needRoom(ctx, report, size * copiesOf(request.parameters.layout), `a volume of ${formatBytes(size)}`);
   const entity = newEntity(ctx, request, size);
   const token = ctx.drawId();
   const record = newRecord(ctx, entity, { kind: 'root' }, entity.id, token);
   return withToken(ctx, token, async () => {
-    await prepareStore(ctx, record, size, request.name);
+    await prepareStore(ctx, record, size, { what: `a volume of ${formatBytes(size)}`, progressKey: request.name });
     return withFamily(ctx, entity.id, async () => {
       await decide(ctx, record.store, token);
       // Its device was there to be cleaned only; nobody has to wait until it has gone.
@@ -168,9 +167,8 @@ async function createFork(ctx: Context, snapshot: SnapshotId, request: CreateVol
         helps: 'take a newer snapshot, or delete newer ones that nothing else needs: they are merged then',
       },
     );
-    needRoom(ctx, report, fork.room, `a fork of '${snapshot}'`);
     return withToken(ctx, fork.token, async () => {
-      await prepareStore(ctx, fork.record, fork.storeSize);
+      await prepareStore(ctx, fork.record, fork.storeSize, { what: `a fork of '${snapshot}'` });
       await decide(ctx, fork.record.store, fork.token);
       ctx.goOn(family.id);
       return fork.entity;
@@ -196,11 +194,12 @@ async function createClone(ctx: Context, volume: VolumeId, request: CreateVolume
       { most: MOST_NESTED_NEW, volumes: [fork.entity.id] },
       { doing: `Cannot clone volume '${volume}'`, helps: LESS_BELOW },
     );
-    needRoom(ctx, report, fork.room + hidden.room, `a clone of '${volume}'`);
+    const what = `a clone of '${volume}'`;
+    needRoom(ctx, report, fork.room + hidden.room, what);
     return withToken(ctx, token, () =>
       withToken(ctx, fork.token, async () => {
-        await prepareStore(ctx, { ...hidden.record, deleted: true }, hidden.storeSize);
-        await prepareStore(ctx, { ...fork.record, decides: token }, fork.storeSize);
+        await prepareStore(ctx, { ...hidden.record, deleted: true }, hidden.storeSize, { what });
+        await prepareStore(ctx, { ...fork.record, decides: token }, fork.storeSize, { what });
         await decide(ctx, fork.record.store, fork.token);
         await showSnapshot(ctx, state);
         await settle(ctx, (await readFamily(ctx, family.id)).family);

@@ -7,7 +7,9 @@ import type { PoolEngine } from '../../src/engine/pool.ts';
 import { storeName } from '../../src/ids.ts';
 import type { Bytes } from '../../src/units.ts';
 import { bytes, kib, mib } from '../../src/units.ts';
+import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';
+import type { World } from './world.ts';
 import { createWorld } from './world.ts';
 
 const PARAMETERS = {
@@ -103,4 +105,24 @@ test('what is free on disks of other sizes is promised for the layout that it is
     await engine.settle();
   }
   await engine.stop();
+});
+
+test('of many calls at once none takes the reserve: each counts what the others are about to take', async () => {
+  const world = createWorld({ seed: 1, extent: kib(64), disks: [mib(64)] });
+  // LVM takes its time, so that all of them have looked before any has made its store.
+  const create: World['lvm']['create'] = async (...asked) => {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    await world.lvm.create(...asked);
+  };
+  const engine = await poolEngine(world, { lvm: { ...world.lvm, create }, reservePercent: 20 });
+  await engine.open();
+  const names = Array.from({ length: 12 }, (_, at) => `volume-${at}`);
+  const outcomes = await Promise.allSettled(names.map((name) => engine.createVolume(blank(name, mib(8)))));
+  const refused = outcomes.flatMap((one) => (one.status === 'rejected' ? [String(one.reason)] : []));
+  expect(refused.length).toBeGreaterThan(0);
+  for (const text of refused) expect(text).toMatch(/beside its reserve of 20 %/);
+  const { free, size } = await world.lvm.report();
+  expect(free * 5n).toBeGreaterThanOrEqual(size);
+  // Nothing is kept for those who were refused, or are done.
+  expect(free * 5n).toBeLessThan(size + 5n * mib(8));
 });
