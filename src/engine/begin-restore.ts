@@ -44,6 +44,16 @@ import { newSnapshot, snapshotByName, takeSnapshot } from './snapshots.ts';
  * deeper meanwhile than what is asked for now may.
  */
 export async function beginRestore(ctx: Context, before: FamilyState, wish: RestoreWish): Promise<Restore> {
+  const name = wish.mode === 'snapshot' ? undefined : wish.safetySnapshotName;
+  if (name === undefined) return beginNamed(ctx, before, wish);
+  const key = `name:${name}`;
+  // Whoever makes a snapshot has the name first and then waits for its family: nobody waits for a name with a family in hand.
+  if (ctx.locks.isHeld(key))
+    fail('busy', `Cannot restore volume '${before.node.id}': a snapshot called '${name}' is being made`);
+  return ctx.locks.run(key, async () => beginNamed(ctx, await readAgain(ctx, before), wish));
+}
+
+async function beginNamed(ctx: Context, before: FamilyState, wish: RestoreWish): Promise<Restore> {
   const { entity } = before.node.record;
   assert(entity.kind === 'volume', `'${entity.id}' is restored and is no volume`);
   const state = await withSnapshotBetween(ctx, await putRight(ctx, before), entity.id, wish);
