@@ -10,6 +10,7 @@ import { fail } from '../errors.ts';
 import type { Pools } from '../pools.ts';
 import { unary } from '../rpc.ts';
 import type { Reply, Service } from '../rpc.ts';
+import { poolElsewhere } from './elsewhere.ts';
 import { page } from './paging.ts';
 import { refuseSnapshotParameters } from './parameters.ts';
 import { handleOf, snapshotReply } from '../csi/replies.ts';
@@ -71,8 +72,8 @@ async function create(pools: Pools, nodeName: string, request: CreateSnapshotReq
   requireThisNode(request.accessibility_requirements, nodeName);
   const text = request.source_volume_id;
   const { engine, id } = requireHere(locateVolume(pools, text), 'volume', text);
-  for (const [pool, other] of pools.engines()) {
-    if (other === engine || (await other.findSnapshot(request.name)) === undefined) continue;
+  const pool = await poolElsewhere(pools, engine, async (other) => other.findSnapshot(request.name));
+  if (pool !== undefined) {
     fail('exists', `Cannot create snapshot '${request.name}' in pool '${engine.pool}': it exists in pool '${pool}'`);
   }
   return { snapshot: snapshotReply(engine, await engine.createSnapshot(id, request.name)) };
@@ -86,10 +87,15 @@ interface ListedSnapshot {
   readonly volumeHandle: string;
 }
 
+/** One that is recorded only is none yet. */
+function isTaken({ pending }: Snapshot): boolean {
+  return !pending;
+}
+
 async function listSnapshots(engines: readonly Engine[]): Promise<readonly ListedSnapshot[]> {
   const lists = await Promise.all(
     engines.map(async (engine) =>
-      (await engine.listSnapshots()).map((snapshot) => ({
+      (await engine.listSnapshots()).filter(isTaken).map((snapshot) => ({
         engine,
         snapshot,
         createdMs: snapshot.createdMs,

@@ -18,8 +18,9 @@ import type { VolumeSource } from '../parameters.ts';
 import type { Pools } from '../pools.ts';
 import { unary } from '../rpc.ts';
 import type { Reply, Service } from '../rpc.ts';
-import { bytes, gib, maxBytes } from '../units.ts';
+import { bytes, gib, maxBytes, roundUp } from '../units.ts';
 import type { Bytes } from '../units.ts';
+import { poolElsewhere } from './elsewhere.ts';
 import { page } from './paging.ts';
 import { readVolumeParameters, refuseMutableParameters } from './parameters.ts';
 import { handleOf, healthReply, volumeReply } from '../csi/replies.ts';
@@ -74,8 +75,7 @@ export function volumeCalls(pools: Pools, nodeName: string): Service {
       return {};
     }),
     ValidateVolumeCapabilities: unary(validateRequest, async (request) => {
-      await requireVolume(pools, request.volume_id);
-      return validate(request);
+      return validate(request, await requireVolume(pools, request.volume_id));
     }),
     ListVolumes: unary(listRequest, async (request) => {
       const { items, nextToken } = page(await listed(), request.starting_token, request.max_entries);
@@ -248,18 +248,16 @@ async function sizeOfSource({ engine, source }: FoundSource): Promise<Bytes> {
   return found?.size ?? DEFAULT_VOLUME_BYTES;
 }
 
-/** Names are unique per engine; across pools they are kept unique here. */
 async function refuseNameElsewhere(pools: Pools, here: Engine, name: string): Promise<void> {
-  for (const [pool, engine] of pools.engines()) {
-    if (engine === here || (await engine.findVolume(name)) === undefined) continue;
-    throw new SnapmergeError(
-      'exists',
-      `Cannot create volume '${name}' in pool '${here.pool}': it exists in pool '${pool}'`,
-    );
-  }
+  const pool = await poolElsewhere(pools, here, async (other) => other.findVolume(name));
+  if (pool === undefined) return;
+  fail('exists', `Cannot create volume '${name}' in pool '${here.pool}': it exists in pool '${pool}'`);
 }
 
-function validate(request: z.output<typeof validateRequest>): Reply {
+function validate(
+  request: z.output<typeof validateRequest>,
+  { engine, volume }: { readonly engine: Engine; readonly volume: Volume },
+): Reply {
   const read = readCapabilities(request.volume_capabilities);
   if (!read.ok) {
     if (read.malformed) fail('invalid', `Cannot validate these capabilities: ${read.reason}`);
@@ -268,7 +266,7 @@ function validate(request: z.output<typeof validateRequest>): Reply {
   if (Object.keys(request.mutable_parameters).length > 0) {
     return { message: 'not possible: parameters of a volume cannot be changed' };
   }
-  const parameters = notTaken(request.parameters);
+  const parameters = notTaken(request.parameters) ?? otherParameter(engine, volume, request.parameters);
   if (parameters !== undefined) return { message: `not possible: ${parameters}` };
   return {
     confirmed: {
@@ -277,6 +275,20 @@ function validate(request: z.output<typeof validateRequest>): Reply {
       parameters: request.parameters,
     },
   };
+}
+
+/** In what a volume is not what these parameters make; none say nothing. */
+function otherParameter(
+  { pool }: Engine,
+  { parameters }: Volume,
+  given: Readonly<Record<string, string>>,
+): string | undefined {
+  if (Object.keys(given).length === 0) return undefined;
+  const asked = readVolumeParameters(given);
+  if (asked.pool !== undefined && asked.pool !== pool) return `it is in pool '${pool}'`;
+  const keys = ['layout', 'chunk', 'snapshotReservePercent', 'onFull', 'scratch'] as const;
+  const other = keys.find((key) => asked.volume[key] !== parameters[key]);
+  return other === undefined ? undefined : `its ${other} is ${String(parameters[other])}`;
 }
 
 /** Why no volume can have these parameters. */
@@ -306,6 +318,7 @@ async function capacity(pools: Pools, nodeName: string, request: z.output<typeof
   return {
     available_capacity: available.toString(),
     maximum_volume_size: { value: maximumVolume.toString() },
-    minimum_volume_size: { value: maxBytes(minimumVolume, leastBytes(asked)).toString() },
+    // A size that can be asked for as a limit, too.
+    minimum_volume_size: { value: roundUp(maxBytes(minimumVolume, leastBytes(asked)), minimumVolume).toString() },
   };
 }

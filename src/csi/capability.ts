@@ -9,12 +9,15 @@ import type { FsType } from './fstype.ts';
 export type AccessMode = 'reader' | 'writer' | 'single-writer' | 'multi-writer';
 
 export type Capability =
-  | { readonly type: 'block'; readonly mode: AccessMode }
+  | { readonly type: 'block'; readonly mode: AccessMode; readonly readOnly: boolean }
   | {
       readonly type: 'mount';
       readonly mode: AccessMode;
+      /** By its mode, or by a flag. */
+      readonly readOnly: boolean;
       /** Undefined: what is there, or ext4 for a blank volume. */
       readonly fsType: FsType | undefined;
+      /** Without `ro` and `rw`. */
       readonly mountFlags: readonly string[];
     };
 
@@ -52,13 +55,23 @@ export function readCapability(raw: RawCapability): ReadCapability {
   if (MULTI_NODE.has(String(modeName))) return no(`access mode ${modeName}: a volume lives on one node`, false);
   const mode = MODES[String(modeName)];
   if (mode === undefined) return no(`access mode ${modeName} is not known`, false);
-  if (raw.access_type === 'block') return { ok: true, capability: { type: 'block', mode } };
+  const isReader = mode === 'reader';
+  if (raw.access_type === 'block') return { ok: true, capability: { type: 'block', mode, readOnly: isReader } };
   const { fs_type: fsType = '', mount_flags: mountFlags = [], volume_mount_group: group = '' } = raw.mount ?? {};
   if (fsType !== '' && !isFsType(fsType)) return no(`file system '${fsType.slice(0, 32)}': ext4 and xfs are`, false);
   if (group !== '') return no('volume_mount_group: set the group with fsGroup', false);
   const flags = wrongFlags(mountFlags);
   if (flags !== undefined) return no(flags, true);
-  return { ok: true, capability: { type: 'mount', mode, fsType: fsType === '' ? undefined : fsType, mountFlags } };
+  const single = mountFlags.flatMap((flag) => flag.split(','));
+  // The last one counts, as mount has it; a reader never writes.
+  const readOnly = isReader || single.findLast(isWriting) === 'ro';
+  const others = single.filter((flag) => !isWriting(flag));
+  const type = fsType === '' ? undefined : fsType;
+  return { ok: true, capability: { type: 'mount', mode, readOnly, fsType: type, mountFlags: others } };
+}
+
+function isWriting(flag: string): boolean {
+  return flag === 'ro' || flag === 'rw';
 }
 
 // Flags may carry what is secret, so no message repeats one.

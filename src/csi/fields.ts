@@ -44,6 +44,8 @@ function mapBytes(map: Readonly<Record<string, string>>): number {
   return Object.entries(map).reduce((sum, [key, value]) => sum + Buffer.byteLength(key) + Buffer.byteLength(value), 0);
 }
 
+const MAX_PART_BYTES = 255;
+
 /** An absolute path without `.`, `..` and empty parts, except that one slash may end it. Without that slash. */
 export const requiredPath = z
   .string()
@@ -60,6 +62,10 @@ export const requiredPath = z
         .split('/')
         .every((part) => !['', '.', '..'].includes(part)),
     "is '/' or has an empty, '.' or '..' part",
+  )
+  .refine(
+    (path) => path.split('/').every((part) => Buffer.byteLength(part) <= MAX_PART_BYTES),
+    `has a part of more than ${MAX_PART_BYTES} bytes`,
   );
 
 export const optionalPath = z.union([z.literal(''), requiredPath]);
@@ -68,6 +74,7 @@ export const optionalPath = z.union([z.literal(''), requiredPath]);
 export const lookedUpPath = z
   .string()
   .min(1, 'is missing')
+  .refine((path) => !path.includes('\0'), 'has a zero byte')
   .refine((path) => Buffer.byteLength(path) <= MAX_PATH_BYTES, `is longer than ${MAX_PATH_BYTES} bytes`);
 
 const int64 = z

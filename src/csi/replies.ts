@@ -51,7 +51,7 @@ export function snapshotReply(at: At, snapshot: Snapshot): Reply {
     source_volume_id: handleOf(at, snapshot.volume),
     size_bytes: snapshot.size.toString(),
     creation_time: timestamp(snapshot.createdMs),
-    ready_to_use: !snapshot.lost,
+    ready_to_use: !snapshot.lost && !snapshot.pending,
   };
 }
 

@@ -50,6 +50,8 @@ export interface Snapshot {
   readonly createdMs: number;
   /** Its store ran full where that was to drop it: its contents are gone. */
   readonly lost: boolean;
+  /** Recorded, and not taken yet: its moment is still to come, or is not written down. */
+  readonly pending: boolean;
 }
 
 export interface StartRestore {

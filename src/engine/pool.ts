@@ -15,6 +15,7 @@ import type { Host } from '../host.ts';
 import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
 import { deviceKey, entityOf, isTop, isVolumeId } from '../ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
+import type { StoreRecord } from '../lvm/record.ts';
 import { isLost } from '../lvm/record.ts';
 import { largest, most } from '../lvm/room.ts';
 import type { Clock, Log } from '../ports.ts';
@@ -23,9 +24,9 @@ import { bytes, formatBytes, minBytes, roundDown } from '../units.ts';
 import { activate, active, deactivate, stage } from './activate.ts';
 import { advance } from './advance.ts';
 import { createBackground } from './background.ts';
-import type { Context, PoolState } from './context.ts';
+import type { Context, FamilyState, PoolState } from './context.ts';
 import { convergeFamily, inUseOf } from './shown.ts';
-import { copiesOf, freeForNew, sizeUnit } from './stores.ts';
+import { copiesOf, freeForNew, hasMetadataRoom, sizeUnit } from './stores.ts';
 import { livingNode, livingNodes, readFamily, readPool, refuseTroubled } from './context.ts';
 import { LESS_BELOW } from './depth.ts';
 import type { Capacity, Engine, Health, Layout, PoolHealth, Snapshot, Volume } from './engine.ts';
@@ -185,7 +186,8 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       if (!(error instanceof SnapmergeError) || !FAILS_LATE.has(error.kind)) throw error;
       const found = await readPool(ctx)
         .then(isThere)
-        .catch(() => true);
+        // Of records that contradict each other nothing was made, and who asks again would be told the same.
+        .catch((cause: unknown) => !(cause instanceof SnapmergeError && cause.kind === 'contradiction'));
       if (!found) throw error;
       throw new SnapmergeError('unavailable', error.message, { cause: error });
     }
@@ -364,11 +366,19 @@ function present(ctx: Context, monitor: Monitor, state: PoolState, entity: Found
   return presentVolume(entity, ctx.active.has(entity.id), volumeHealth(ctx, monitor, state, entity.id));
 }
 
+const BY_GRAVITY: readonly Health['state'][] = ['healthy', 'degraded', 'inaccessible', 'lost'];
+
+/** The gravest of all that is known; of several alike the first. */
 function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: VolumeId): Health {
   const found = livingNode(state.forest, id);
   if (found === undefined) return { state: 'healthy' };
   const recorded = healthOf(found.family, found.node, state.report, ctx.stuck.get(found.family.id));
-  if (recorded.state === 'lost') return recorded;
+  const all = [seenNow(ctx, monitor, found, id), recorded];
+  return all.reduce((worst, one) => (BY_GRAVITY.indexOf(one.state) > BY_GRAVITY.indexOf(worst.state) ? one : worst));
+}
+
+/** What the kernel says, and what a volume in use waits for. */
+function seenNow(ctx: Context, monitor: Monitor, found: Pick<FamilyState, 'family' | 'node'>, id: VolumeId): Health {
   for (const at of [found.node, ...ancestorsOf(found.family, found.node)]) {
     for (const [key, { state }] of monitor.last()) {
       if (entityOf(key) !== at.id || state === 'counts') continue;
@@ -387,7 +397,7 @@ function volumeHealth(ctx: Context, monitor: Monitor, state: PoolState, id: Volu
     const reason = `Writers wait for room: pool '${ctx.pool}' needs ${formatBytes(full.missing)} more free space`;
     return { state: 'degraded', reason };
   }
-  return recorded;
+  return { state: 'healthy' };
 }
 
 /** Of a volume that is not staged 0. */
@@ -408,9 +418,7 @@ async function listVolumes(ctx: Context, monitor: Monitor): Promise<readonly Vol
 async function listSnapshots(ctx: Context): Promise<readonly Snapshot[]> {
   const { forest } = await readPool(ctx);
   return livingNodes(forest)
-    .flatMap(({ record }) =>
-      record.entity.kind === 'snapshot' ? [presentSnapshot(record.entity, isLost(record))] : [],
-    )
+    .flatMap(({ record }) => snapshotOf(ctx, record) ?? [])
     .sort(byAge);
 }
 
@@ -425,13 +433,21 @@ async function getSnapshot(ctx: Context, id: SnapshotId): Promise<Snapshot | und
   const { forest } = await readPool(ctx);
   const record = livingNode(forest, id)?.node.record;
   if (record === undefined) refuseTroubled(forest, id);
-  return record?.entity.kind === 'snapshot' ? presentSnapshot(record.entity, isLost(record)) : undefined;
+  return record === undefined ? undefined : snapshotOf(ctx, record);
+}
+
+function snapshotOf(ctx: Context, record: StoreRecord): Snapshot | undefined {
+  const { entity } = record;
+  if (entity.kind !== 'snapshot') return undefined;
+  return presentSnapshot(entity, { lost: isLost(record), pending: ctx.unshown.has(entity.id) });
 }
 
 async function capacity(ctx: Context, layout: Layout): Promise<Capacity> {
   const { report } = await readPool(ctx);
   const unit = sizeUnit(report);
   const free = bytes(freeForNew(ctx, report) / copiesOf(layout));
+  // A commit needs room, too.
+  if (!hasMetadataRoom(report)) return { available: bytes(0), maximumVolume: bytes(0), minimumVolume: unit };
   // What is free on disks of other sizes than each other's may be of no use to a layout.
   return {
     available: minBytes(free, most(report, layout)),

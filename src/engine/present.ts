@@ -18,9 +18,12 @@ export function presentVolume(entity: VolumeEntity, active: boolean, health: Hea
   return { id, name: textOf(entity.name), size, createdMs, parameters, source, active, health };
 }
 
-export function presentSnapshot(entity: SnapshotEntity, lost: boolean): Snapshot {
+export function presentSnapshot(
+  entity: SnapshotEntity,
+  { lost, pending }: Pick<Snapshot, 'lost' | 'pending'>,
+): Snapshot {
   const { id, volume, size, createdMs } = entity;
-  return { id, name: textOf(entity.name), volume, size, createdMs, lost };
+  return { id, name: textOf(entity.name), volume, size, createdMs, lost, pending };
 }
 
 function textOf(name: Name): string | undefined {

@@ -43,14 +43,14 @@ export async function createSnapshot(ctx: Context, volume: VolumeId, name: strin
       await putRightFor(ctx, pool, same.id);
       // Its time may be another by now.
       const record = livingNode((await readPool(ctx)).forest, same.id)?.node.record;
-      if (record?.entity.kind !== 'snapshot') return presentSnapshot(same, false);
-      return presentSnapshot(record.entity, isLost(record));
+      if (record?.entity.kind !== 'snapshot') return presentSnapshot(same, { lost: false, pending: false });
+      return presentSnapshot(record.entity, { lost: isLost(record), pending: ctx.unshown.has(same.id) });
     }
     return withFamilyOf(ctx, volume, async (state) => {
       // A restore that had the family until now may have taken the name for its safety snapshot.
       if (snapshotByName(state, name) !== undefined)
         fail('exists', `Cannot create snapshot '${name}': it exists as the safety snapshot of a restore`);
-      return presentSnapshot(await takeSnapshot(ctx, state, name), false);
+      return presentSnapshot(await takeSnapshot(ctx, state, name), { lost: false, pending: false });
     });
   });
 }

@@ -51,6 +51,10 @@ export function copiesOf(layout: Layout): bigint {
 /** LVM keeps the text of the metadata before and after a commit in its area: a commit needs room for a whole one. */
 const LEAST_METADATA_FREE = kib(32);
 
+export function hasMetadataRoom({ metadataFree }: PoolReport): boolean {
+  return metadataFree >= LEAST_METADATA_FREE;
+}
+
 /**
  * Does `work`, which takes `size` bytes of extents, where they leave the reserve; otherwise as `needRoom`. Of calls at the same
  * time each counts what the others are about to take.
@@ -72,7 +76,7 @@ async function withRoomFor<T>(ctx: Context, size: bigint, what: string, work: ()
 
 /** Throws `exhausted` with the missing bytes when `size` more would not leave the reserve. */
 export function needRoom(ctx: Context, report: PoolReport, size: bigint, what: string): void {
-  if (report.metadataFree < LEAST_METADATA_FREE) {
+  if (!hasMetadataRoom(report)) {
     fail(
       'exhausted',
       `Cannot make ${what}: the metadata area of pool '${ctx.pool}' has only ${formatBytes(report.metadataFree)} free`,

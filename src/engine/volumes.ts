@@ -153,7 +153,9 @@ async function createBlank(ctx: Context, report: PoolReport, request: CreateVolu
 }
 
 async function createFork(ctx: Context, snapshot: SnapshotId, request: CreateVolume): Promise<VolumeEntity> {
-  return withFamilyOf(ctx, snapshot, async ({ report, family, node }) => {
+  return withFamilyOf(ctx, snapshot, async (before) => {
+    // Of one that is recorded and not taken yet it would show a later moment.
+    const { report, family, node } = ctx.unshown.has(snapshot) ? await putRight(ctx, before) : before;
     if (isLost(node.record)) {
       fail('precondition', `Cannot make a volume from snapshot '${snapshot}': the contents of its store are lost`);
     }

@@ -13,6 +13,7 @@ import type { NodeContext } from './context.ts';
 import { bindMount, unmountAll } from './filesystem.ts';
 import { detachUnpublished, readOnlyLoop } from './loops.ts';
 import { isReadOnly, mountAt, otherFlag } from './mountinfo.ts';
+import { refuseMounted } from './stage.ts';
 
 export const publishRequest = z.object({
   volume_id: requiredText,
@@ -34,12 +35,13 @@ export async function publish(context: NodeContext, request: PublishRequest): Pr
   const staging = await context.files.canonical(request.staging_target_path);
   const target = await context.files.canonical(request.target_path);
   if (target === staging) fail('invalid', `Cannot publish at ${target}: it is the staging path`);
-  const readOnly = request.readonly || capability.mode === 'reader';
+  const readOnly = request.readonly || capability.readOnly;
   // A restore that is being prepared has seen that nobody has the device open, and a pod would open it.
   return engine.stage(volume.id, async () => {
     const active = await engine.active(volume.id);
     if (active === undefined) fail('precondition', `Cannot publish '${request.volume_id}': it is not staged`);
     if (await isPublished(context, active, { staging, target }, capability, readOnly)) return {};
+    if (capability.type === 'block') await refuseMounted(context, active, `Cannot publish the device at ${target}`);
     await refuseSecondTarget(context, active, capability, staging);
     await (capability.type === 'block'
       ? publishBlock(context, active, target, readOnly)

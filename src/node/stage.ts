@@ -51,6 +51,7 @@ export async function stage(context: NodeContext, request: z.output<typeof stage
       if (staged !== undefined && isMountOf(staged, active)) {
         fail('exists', `Cannot stage '${request.volume_id}' for raw use: its file system is staged at ${path}`);
       }
+      await refuseMounted(context, active, `Cannot stage '${request.volume_id}' for raw use`);
       return {};
     }
     if (staged === undefined) {
@@ -62,6 +63,12 @@ export async function stage(context: NodeContext, request: z.output<typeof stage
     }
     return {};
   });
+}
+
+/** Whoever writes to the device of a mounted file system spoils it. */
+export async function refuseMounted(context: NodeContext, active: ActiveVolume, doing: string): Promise<void> {
+  const [mounted] = await mountsOf(context, active);
+  if (mounted !== undefined) fail('precondition', `${doing}: its file system is mounted at ${mounted.mountPoint}`);
 }
 
 function contextFsType(volumeContext: Readonly<Record<string, string>>): FsType | undefined {
@@ -93,7 +100,7 @@ function requireSame(
   if (asked !== undefined && asked !== staged.fsType) {
     fail('exists', `Cannot stage with ${asked} at ${path}: the volume is staged there with ${staged.fsType}`);
   }
-  if (isReadOnly(staged) !== isReadOnlyMode(capability)) {
+  if (isReadOnly(staged) !== capability.readOnly) {
     fail(
       'exists',
       `Cannot stage at ${path}: the volume is staged there ${isReadOnly(staged) ? 'read-only' : 'for writing'}`,
@@ -108,10 +115,6 @@ function required({ source }: Volume, asked: FsType | undefined): FsType | undef
   return source === undefined ? asked : undefined;
 }
 
-function isReadOnlyMode({ mode }: MountCapability): boolean {
-  return mode === 'reader';
-}
-
 async function stageMount(
   context: NodeContext,
   active: ActiveVolume,
@@ -122,7 +125,7 @@ async function stageMount(
 ): Promise<void> {
   const { exec, files } = context;
   const { fsType, superblock: found } = await ensureFilesystem(context, active, volume, asked);
-  const readOnly = isReadOnlyMode(capability);
+  const { readOnly } = capability;
   if (!readOnly && found?.asksForCheck === true) await mend(exec, fsType, active.path);
   await files.makeDirectory(path);
   const small = !readOnly && (await isSmaller(context, active, fsType));

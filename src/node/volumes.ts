@@ -84,7 +84,7 @@ function notThere(request: { readonly volume_id: string; readonly volume_path: s
 /** The whole of an expansion: the volume, its device, and the file system where it is mounted for writing. */
 export async function expand(context: NodeContext, request: z.output<typeof expandRequest>): Promise<Reply> {
   const range = sizeRange(request.capacity_range);
-  const { engine, volume } = await requireVolume(context, request.volume_id);
+  const { engine, volume } = await requireVolume(context, request.volume_id).catch(askAgain);
   const before = await engine.active(volume.id);
   const raw = request.volume_capability?.access_type === 'block';
   const shown = await shownAt(context.files, engine, volume.id, request.volume_path);
@@ -156,9 +156,21 @@ export async function storageHealth({ pools }: NodeContext): Promise<Reply> {
         : [unreachable(told)];
     }),
   );
-  return { backend_health: [...starting, ...answers.flat()] };
+  // One entry for each reason: whoever reads them tells entries apart by that.
+  const byReason = Map.groupBy([...starting, ...answers.flat()], ({ reason }) => reason);
+  return {
+    backend_health: [...byReason.values()].flatMap(([first, ...more]) =>
+      first === undefined ? [] : [{ ...first, message: [first, ...more].map(({ message }) => message).join('; ') }],
+    ),
+  };
 }
 
-function unreachable(problems: readonly string[]): Reply {
+interface StorageEntry {
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+function unreachable(problems: readonly string[]): StorageEntry {
   return { status: 'STORAGE_UNREACHABLE', reason: 'PoolNotReady', message: problems.join('; ') };
 }

@@ -4,14 +4,17 @@ import { expect, test } from 'vitest';
 import { fail } from '../../src/errors.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
+import { deviceKey } from '../../src/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { kib, mib } from '../../src/units.ts';
 import { clockOf } from '../clock.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';
+import type { World } from './world.ts';
 import { createWorld } from './world.ts';
 
 interface Story {
+  readonly world: World;
   readonly engine: PoolEngine;
   /** What goes wrong from now on. */
   readonly wrong: { flush: boolean; resume: boolean; create: boolean; remove: boolean };
@@ -35,7 +38,7 @@ async function begin(): Promise<Story> {
   const clock = clockOf(() => now.ms);
   const engine = await poolEngine(world, { lvm, kernel: { ...world.kernel, apply }, clock });
   await engine.open();
-  return { engine, wrong, now };
+  return { world, engine, wrong, now };
 }
 
 test('a volume that is decided and not flushed is asked for again, and there', async () => {
@@ -56,6 +59,28 @@ test('a snapshot that is decided and not shown is asked for again, and there', a
   wrong.resume = false;
   const { id: snapshot } = await engine.createSnapshot(id, 'friday');
   expect((await engine.listSnapshots()).map((one) => one.id)).toEqual([snapshot]);
+});
+
+test('a snapshot that is decided and not shown is not ready, and what is made from it shows its freeze', async () => {
+  const { engine, wrong, world } = await begin();
+  const { id } = await engine.createVolume(blank('shop', mib(4)));
+  await engine.activate(id);
+  world.user.write(deviceKey(id, 'top'), 0, [1]);
+  wrong.resume = true;
+  await expect(engine.createSnapshot(id, 'friday')).rejects.toMatchObject({ kind: 'unavailable' });
+  const [listed] = await engine.listSnapshots();
+  if (listed === undefined) throw new Error('it is not there');
+  expect(listed.pending).toBe(true);
+  expect(await engine.getSnapshot(listed.id)).toMatchObject({ pending: true });
+  const fork = { ...blank('fork', mib(4)), source: { from: 'snapshot', snapshot: listed.id } } as const;
+  await expect(engine.createVolume(fork)).rejects.toThrow();
+  wrong.resume = false;
+  const made = await engine.createVolume(fork);
+  expect(await engine.getSnapshot(listed.id)).toMatchObject({ pending: false });
+  // What is written from then on is not in it.
+  world.user.write(deviceKey(id, 'top'), 0, [2]);
+  await engine.activate(made.id);
+  expect(world.inspect.content(deviceKey(made.id, 'top'))?.[0]).toBe(1);
 });
 
 test('what has failed before it was decided has failed, and so has a name that is taken', async () => {

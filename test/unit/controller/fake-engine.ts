@@ -175,7 +175,15 @@ export function createFakeEngine(options: FakeEngineOptions = {}): FakeEngine {
       }
       const stored = volumes.get(volume) ?? fail('not-found', `Cannot snapshot ${volume}: it does not exist`);
       const id = snapshotId(`s-${draw()}`);
-      const snapshot: Snapshot = { id, name, volume, size: stored.volume.size, createdMs: now(), lost: false };
+      const snapshot: Snapshot = {
+        id,
+        name,
+        volume,
+        size: stored.volume.size,
+        createdMs: now(),
+        lost: false,
+        pending: false,
+      };
       await devices.snapshot(id, volume);
       snapshots.set(id, snapshot);
       return snapshot;

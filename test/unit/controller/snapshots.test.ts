@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { controllerService } from '../../../src/controller/controller.ts';
+import type { SnapshotId } from '../../../src/ids.ts';
 import { readyPools } from '../../../src/pools.ts';
 import { gib } from '../../../src/units.ts';
 import { DEFINITIONS, MOUNT, at, callerOf, refusal, text } from './call.ts';
@@ -67,4 +68,22 @@ test('lists by source and by id, in pages', async () => {
   const first = await list({ source_volume_id: a, max_entries: 2 });
   const rest = await list({ source_volume_id: a, starting_token: text(first, 'next_token') });
   expect(at(rest, 'entries')).toHaveLength(1);
+});
+
+test('one that is recorded and not taken yet is not ready, and in no list', async () => {
+  const engine = createFakeEngine();
+  const late = {
+    ...engine,
+    getSnapshot: async (id: SnapshotId) => {
+      const found = await engine.getSnapshot(id);
+      return found && { ...found, pending: true };
+    },
+    listSnapshots: async () => (await engine.listSnapshots()).map((one) => ({ ...one, pending: true })),
+  };
+  const call = callerOf(DEFINITIONS.controller, controllerService(readyPools(new Map([[engine.pool, late]])), 'n'));
+  const made = await call('CreateVolume', { name: 'a', volume_capabilities: [MOUNT] });
+  const asked = { name: 's', source_volume_id: text(made, 'volume', 'volume_id') };
+  const id = text(await call('CreateSnapshot', asked), 'snapshot', 'snapshot_id');
+  expect(at(await call('GetSnapshot', { snapshot_id: id }), 'snapshot', 'ready_to_use')).toBe(false);
+  expect(at(await call('ListSnapshots', {}), 'entries')).toEqual([]);
 });

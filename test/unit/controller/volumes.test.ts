@@ -283,6 +283,11 @@ describe('the other calls on volumes', () => {
     const unknown = await ask({ parameters: { colour: 'red' } });
     expect(at(unknown, 'confirmed')).toBeNull();
     expect(at(unknown, 'message')).toContain('colour');
+    for (const parameters of [{ layout: 'raid1' }, { pool: 'slow' }, { chunkSize: '64Ki', scratch: 'true' }])
+      expect(at(await ask({ parameters }), 'confirmed')).toBeNull();
+    expect(at(await ask({ parameters: { layout: 'linear' } }), 'confirmed', 'parameters')).toEqual({
+      layout: 'linear',
+    });
     expect((await refusal(ask({ volume_capabilities: [] }))).kind).toBe('invalid');
     expect((await refusal(ask({ volume_id: 'nonsense' }))).kind).toBe('not-found');
   });

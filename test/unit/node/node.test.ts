@@ -321,6 +321,37 @@ describe('a mount volume', () => {
     expect((await refusal(stage({}, { staging_target_path: '/elsewhere' }))).kind).toBe('precondition');
   });
 
+  test.each([
+    [{ flags: ['ro'] }, 'ro'],
+    [{ flags: ['rw,noatime', 'ro'] }, 'ro,noatime'],
+    [{ flags: ['ro', 'rw'] }, 'rw'],
+    // A reader never writes, whatever a flag says.
+    [{ mode: 'SINGLE_NODE_READER_ONLY', flags: ['rw'] }, 'ro'],
+  ])('read-only by a flag is read-only, and the same when it is asked for again: %j', async (access, options) => {
+    const { node, stage, publish } = await setUp();
+    const readOnly = options.startsWith('ro');
+    for (const step of [stage, stage, publish, publish]) await step(access);
+    expect(node.ran.find((line) => line.startsWith('mount -t'))).toContain(`-o ${options} /dev/dm-0`);
+    expect(node.mounts.map((entry) => entry.options.includes('ro'))).toEqual([readOnly, readOnly]);
+    const other = await refusal(stage(readOnly ? {} : { flags: ['ro'] }));
+    expect(other.kind).toBe('exists');
+  });
+
+  test('its device is handed to nobody beside the file system', async () => {
+    const { stage, unstage, publish, unpublish } = await setUp();
+    const raw = { block: true } as const;
+    await stage();
+    expect(await refusal(publish(raw))).toMatchObject({
+      kind: 'precondition',
+      message: expect.stringContaining(`its file system is mounted at ${STAGING}`),
+    });
+    expect((await refusal(stage(raw, { staging_target_path: '/elsewhere' }))).kind).toBe('precondition');
+    await unstage();
+    await stage(raw);
+    await publish(raw);
+    await unpublish();
+  });
+
   test('a file system that has stopped is told, unpublished, unstaged, and staged anew', async () => {
     const { node, call, volume, stage, publish, unpublish, unstage, device } = await setUp();
     await stage();
@@ -646,6 +677,24 @@ describe('expansion, statistics, health', () => {
       max_volumes_per_node: '7',
       accessible_topology: { segments: { 'topology.snapmerge.io/node': 'node-1' } },
     });
+  });
+
+  test('storage health has one entry for each reason', async () => {
+    const { engine } = await setUp();
+    const second = createFakeEngine({ pool: 'second' });
+    for (const { report } of [engine, second])
+      report.health = { ready: false, reachable: false, problems: ['no answer'] };
+    const node = createFakeNode();
+    const pools = readyPools(new Map([engine, second].map((one) => [one.pool, one])));
+    const service = nodeService({ pools, nodeName: 'n', maxVolumes: 0, exec: node.exec, files: node.files });
+    const reply = await callerOf(DEFINITIONS.node, service)('NodeGetStorageHealth');
+    expect(at(reply, 'backend_health')).toMatchObject([
+      {
+        status: 'STORAGE_UNREACHABLE',
+        reason: 'PoolNotReady',
+        message: `pool '${engine.pool}': no answer; pool 'second': no answer`,
+      },
+    ]);
   });
 
   test('calls on one volume follow each other', async () => {
