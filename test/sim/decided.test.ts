@@ -73,7 +73,7 @@ test('a snapshot that is decided and not shown is not ready, and what is made fr
   expect(listed.pending).toBe(true);
   expect(await engine.getSnapshot(listed.id)).toMatchObject({ pending: true });
   const fork = { ...blank('fork', mib(4)), source: { from: 'snapshot', snapshot: listed.id } } as const;
-  await expect(engine.createVolume(fork)).rejects.toThrow();
+  await expect(engine.createVolume(fork)).rejects.toThrow('no table');
   wrong.resume = false;
   const made = await engine.createVolume(fork);
   expect(await engine.getSnapshot(listed.id)).toMatchObject({ pending: false });
