@@ -133,7 +133,7 @@ function middle(
   if (quiet.size === 0) return oneByOne(observed, desired, changed, resumed);
 
   const inner = order(changed).filter(({ key }) => storeOf(key) !== undefined);
-  const prepared = inner.filter(({ key }) => observed.devices.get(key)?.live === undefined);
+  const prepared = inner.filter(({ key }) => isUnused(observed.devices.get(key)));
   const late = inner.filter((device) => !prepared.includes(device));
   const outer = changed.filter(({ key }) => storeOf(key) === undefined);
   const early = loadedEarly(outer, observed, found, prepared);
@@ -178,6 +178,11 @@ function oneByOne(
   });
 }
 
+/** Nothing of ours lies on it: it has no table, or was left behind with errors for whoever had it open. */
+function isUnused(have: ObservedDevice | undefined): boolean {
+  return have?.live === undefined || showsErrors(have.live);
+}
+
 function isChanged(want: DesiredDevice, have: ObservedDevice | undefined): boolean {
   return have?.live === undefined || have.readOnly !== want.readOnly || !sameTable(have.live, want.table);
 }
@@ -201,7 +206,7 @@ function devicesToSuspend(
     ].map(refText),
   );
   for (const device of found) {
-    if (device.live === undefined) continue;
+    if (isUnused(device)) continue;
     const isChanging = changedKeys.has(device.key);
     const holds = heldStores(device.live);
     // Tables without a store are swapped by one resume; the others must stand still while their stores change hands.

@@ -186,8 +186,8 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
       if (!(error instanceof SnapmergeError) || !FAILS_LATE.has(error.kind)) throw error;
       const found = await readPool(ctx)
         .then(isThere)
-        // Of records that contradict each other nothing was made, and who asks again would be told the same.
-        .catch((cause: unknown) => !(cause instanceof SnapmergeError && cause.kind === 'contradiction'));
+        // Also where its records contradict each other: it is there, and a final answer would leave it to nobody.
+        .catch(() => true);
       if (!found) throw error;
       throw new SnapmergeError('unavailable', error.message, { cause: error });
     }
