@@ -32,8 +32,8 @@ while (1) {
     while (text("$dir/dm/uuid") eq $uuid) {
       # Not there yet, or going: the next time.
       if (sysopen my $device, $node, $READ_ONLY | $DIRECT) { sysread $device, $memory, 4096, $start }
-      # Often enough to come while it stands still; more would only take the processor away.
-      select undef, undef, undef, 0.01;
+      # Often enough to come while it stands still; more would only take the processor away. A store's are there to be held.
+      select undef, undef, undef, $uuid =~ /-(cow|tail[0-9]+)$/ ? 0.2 : 0.02;
     }
     exit 0;
   }
