@@ -59,7 +59,7 @@ export function hasMetadataRoom({ metadataFree }: PoolReport): boolean {
  * Does `work`, which takes `size` bytes of extents, where they leave the reserve; otherwise as `needRoom`. Of calls at the same
  * time each counts what the others are about to take.
  */
-async function withRoomFor<T>(ctx: Context, size: bigint, what: string, work: () => Promise<T>): Promise<T> {
+export async function withRoomFor<T>(ctx: Context, size: bigint, what: string, work: () => Promise<T>): Promise<T> {
   await ctx.locks.run('room', async () => {
     // What others have taken since the caller read the pool is in it.
     const report = await ctx.recentReport();

@@ -18,10 +18,10 @@ import {
   decide,
   drawStore,
   firstCowSize,
-  needRoom,
   prepareStore,
   settle,
   sizeUnit,
+  withRoomFor,
   withToken,
 } from './stores.ts';
 import {
@@ -196,12 +196,13 @@ async function createClone(ctx: Context, volume: VolumeId, request: CreateVolume
       { most: MOST_NESTED_NEW, volumes: [fork.entity.id] },
       { doing: `Cannot clone volume '${volume}'`, helps: LESS_BELOW },
     );
-    const what = `a clone of '${volume}'`;
-    needRoom(ctx, report, fork.room + hidden.room, what);
+    const room = fork.room + hidden.room;
     return withToken(ctx, token, () =>
       withToken(ctx, fork.token, async () => {
-        await prepareStore(ctx, { ...hidden.record, deleted: true }, hidden.storeSize, { what });
-        await prepareStore(ctx, { ...fork.record, decides: token }, fork.storeSize, { what });
+        await withRoomFor(ctx, room, `a clone of '${volume}'`, async () => {
+          await prepareStore(ctx, { ...hidden.record, deleted: true }, hidden.storeSize);
+          await prepareStore(ctx, { ...fork.record, decides: token }, fork.storeSize);
+        });
         await decide(ctx, fork.record.store, fork.token);
         await showSnapshot(ctx, state);
         await settle(ctx, (await readFamily(ctx, family.id)).family);
