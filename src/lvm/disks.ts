@@ -176,7 +176,18 @@ export async function findGroups(exec: Exec): Promise<FoundGroups> {
   if (result.code !== 0) fail('unavailable', `Cannot list physical volumes: ${failureOf(result)}`);
   const rows = readRows(result.stdout);
   const isAnySystems = rows.every(({ vg_systemid: system }) => system === '');
-  return groupsOf(rows, isAnySystems ? '' : await ownSystem(exec));
+  const own = isAnySystems ? '' : await ownSystem(exec);
+  return groupsOf(withoutNamesakes(rows, own), own);
+}
+
+/** Another system's group is told of only where none of ours has its name: LVM itself passes it over. */
+export function withoutNamesakes<R extends Pick<Row, 'vg_name' | 'vg_systemid'>>(
+  rows: readonly R[],
+  own: string,
+): readonly R[] {
+  const isForeign = ({ vg_systemid: system }: R) => system !== '' && system !== own;
+  const ours = new Set(rows.filter((row) => !isForeign(row)).map((row) => row.vg_name));
+  return rows.filter((row) => !isForeign(row) || !ours.has(row.vg_name));
 }
 
 const FIELDS = 'pv_name,vg_name,vg_uuid,vg_exported,vg_systemid,pv_in_use';

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { parseDevices } from '../../../src/dm/parse.ts';
-import { candidateDisks } from '../../../src/lvm/disks.ts';
+import { candidateDisks, withoutNamesakes } from '../../../src/lvm/disks.ts';
 
 const PARTITIONS = `major minor  #blocks  name
 
@@ -68,4 +68,16 @@ test('what lies over a volume of ours is never a candidate, however it got there
   expect(over('', ' 7:0 0:5 341\n')).toEqual(without(/loop0/));
   expect(over('', ' 7:2 253:1 77\n')).toEqual(without(/loop2/));
   expect(over('dm-3/slaves/dm-1\n', ' 7:1 253:3 5\n')).toEqual(without(/dm-3|loop1/));
+});
+
+const row = (name: string, system: string) => ({ vg_name: name, vg_systemid: system });
+
+test('another system has a group of a name that is here too: it is passed over', () => {
+  expect(withoutNamesakes([row('pool', 'other'), row('pool', '')], '')).toEqual([row('pool', '')]);
+  expect(withoutNamesakes([row('pool', 'me'), row('pool', 'other')], 'me')).toEqual([row('pool', 'me')]);
+});
+
+test('another system alone has a group of that name: it is told of', () => {
+  const rows = [row('pool', 'other'), row('data', '')];
+  expect(withoutNamesakes(rows, 'me')).toEqual(rows);
 });
