@@ -32,9 +32,13 @@ const USAGE = `usage: ./dev demo [--short] [--programs]
 
 /** Resolves with what is to be said of it in the end. */
 async function amongPrograms(guest: Guest, tell: () => Promise<void>): Promise<string> {
-  const [, ended] = await programsThroughout(guest, tell);
-  const looks = [...ended.values()].reduce((sum, times) => sum + times, 0);
+  const [, looks] = await programsThroughout(guest, tell);
   return `, while other programs looked at its devices ${looks} times`;
+}
+
+async function alone(tell: () => Promise<void>): Promise<string> {
+  await tell();
+  return '';
 }
 
 export const demo = async (args: readonly string[]): Promise<number> => {
@@ -62,8 +66,7 @@ export const demo = async (args: readonly string[]): Promise<number> => {
       await forkStory(parts, await restoreStory(parts));
       if (!options.short) await historyStory(parts);
     };
-    const beside = options.programs ? await amongPrograms(guest, tell) : '';
-    if (!options.programs) await tell();
+    const beside = options.programs ? await amongPrograms(guest, tell) : await alone(tell);
     const minutes = ((performance.now() - startMs) / 60_000).toFixed(1);
     process.stdout.write(`\ndemo: ${story.checks()} checks passed in ${minutes} minutes${beside}\n`);
     return 0;

@@ -29,20 +29,18 @@ const LOOPS = [...READING.map(once), OTHERS.map(once).join('; ')]
   .map((lines) => `(while :; do ${lines}; done) &`)
   .join('\n');
 
-/** While `work` goes on. Resolves with its result, and how often each program has run to its end: none waits for ever. */
-export async function programsThroughout<T>(
-  guest: Guest,
-  work: () => Promise<T>,
-): Promise<readonly [T, ReadonlyMap<string, number>]> {
+/** While `work` goes on. Resolves with its result, and how often programs have run to their end, each at least once: none waits for ever. */
+export async function programsThroughout<T>(guest: Guest, work: () => Promise<T>): Promise<readonly [T, number]> {
   const ending = new AbortController();
-  const ended = new Map<string, number>();
+  const ended = new Set<string>();
+  let ends = 0;
   let rest = '';
   const onStdout = (bytes: Uint8Array): void => {
     const lines = (rest + Buffer.from(bytes).toString()).split('\n');
     rest = lines.pop() ?? '';
     for (const line of lines) {
-      const program = PROGRAMS[Number(line)] ?? line;
-      ended.set(program, (ended.get(program) ?? 0) + 1);
+      ended.add(PROGRAMS[Number(line)] ?? line);
+      ends += 1;
     }
   };
   const loop = async (): Promise<void> => {
@@ -59,7 +57,7 @@ export async function programsThroughout<T>(
     const result = await work();
     const waiting = PROGRAMS.filter((program) => !ended.has(program));
     if (waiting.length > 0) throw new Error(`Programs that did not come to an end: ${waiting.join('; ')}`);
-    return [result, ended];
+    return [result, ends];
   } finally {
     ending.abort();
     await looping;

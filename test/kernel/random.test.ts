@@ -92,7 +92,7 @@ async function runAmong(guest: Guest, rig: Rig, seed: number, work: (tally: Tall
   try {
     if (!among) await work(tally);
     else if (seed % 5 === LOOKERS) await rig.strangers.lookThroughout(async () => work(tally));
-    else beside.runs += await runsBeside(guest, async () => work(tally));
+    else beside.runs += (await programsThroughout(guest, async () => work(tally)))[1];
   } catch (error) {
     if (among && tally.wrong === 0) beside.stuck += 1;
     throw error;
@@ -105,13 +105,6 @@ async function runAmong(guest: Guest, rig: Rig, seed: number, work: (tally: Tall
       beside.wrong += tally.wrong;
     }
   }
-}
-
-async function runsBeside(guest: Guest, work: () => Promise<void>): Promise<number> {
-  const [, runs] = await programsThroughout(guest, work);
-  const ends = runs.values().reduce((sum, count) => sum + count, 0);
-  if (ends === 0) throw new Error('No program has run');
-  return ends;
 }
 
 async function runSeed(scenario: Scenario, seed: number, tally: Tally): Promise<void> {
