@@ -52,6 +52,7 @@ export function tablesOf(request: TablesRequest): Tables {
   const forest = buildForest(report.stores);
   const lines = [...heading(request), ...preamble(names, report)];
   const leftOut = forest.troubles.map(({ reason }) => reason);
+  let legs: readonly string[] = [];
   for (const family of forest.families.values()) {
     const own = ofFamily(observed, family);
     const asked = [...family.nodes.values()].filter(
@@ -71,9 +72,10 @@ export function tablesOf(request: TablesRequest): Tables {
     }
     const steps = plan(now, mode === 'remove' ? EMPTY : wanted);
     if (steps.length === 0) continue;
-    const made = lines.some((line) => line.includes('create $n-zero')) ? [] : legCommands(steps);
-    const commands = [...made, ...commandsOf(steps, names, (device) => explain(family, device))];
-    lines.push('', `# ---- family ${family.id}${describeFamily(family)}`, ...commands);
+    // All families share them: they are made before the first that needs them.
+    const first = legs.length === 0 ? (legs = legCommands(steps)) : [];
+    const commands = commandsOf(steps, names, (device) => explain(family, device));
+    lines.push('', `# ---- family ${family.id}${describeFamily(family)}`, ...first, ...commands);
     if (mode !== 'remove') lines.push(...shown.map((node) => shownLine(node, readOnly)));
   }
   lines.push(...leftOut.flatMap((reason) => ['', `# !! left out: ${reason}`]));
