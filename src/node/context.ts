@@ -74,6 +74,16 @@ export async function mountsOf(
   return (await files.mounts()).filter((entry) => isMountOf(entry, active));
 }
 
+/** Whoever writes to the device of a mounted file system spoils it. */
+export async function refuseMounted(
+  context: Pick<NodeContext, 'files'>,
+  active: ActiveVolume,
+  doing: string,
+): Promise<void> {
+  const [mounted] = await mountsOf(context, active);
+  if (mounted !== undefined) fail('precondition', `${doing}: its file system is mounted at ${mounted.mountPoint}`);
+}
+
 /** Paths at which the volume's device node is published for raw use. */
 export async function blockTargetsOf(
   { files }: Pick<NodeContext, 'files'>,

@@ -8,12 +8,11 @@ import { optionalPath, requiredPath, requiredText } from '../csi/fields.ts';
 import type { ActiveVolume } from '../engine/engine.ts';
 import { SnapmergeError, fail } from '../errors.ts';
 import type { Reply } from '../rpc.ts';
-import { isDevice, isMountOf, requireVolume, stagedDevice, usedElsewhere } from './context.ts';
+import { isDevice, isMountOf, refuseMounted, requireVolume, stagedDevice, usedElsewhere } from './context.ts';
 import type { NodeContext } from './context.ts';
 import { bindMount, unmountAll } from './filesystem.ts';
 import { detachUnpublished, readOnlyLoop } from './loops.ts';
 import { isReadOnly, mountAt, otherFlag } from './mountinfo.ts';
-import { refuseMounted } from './stage.ts';
 
 export const publishRequest = z.object({
   volume_id: requiredText,

@@ -14,7 +14,15 @@ import { fail } from '../errors.ts';
 import type { PoolName, VolumeId } from '../ids.ts';
 import type { Reply } from '../rpc.ts';
 import { formatBytes } from '../units.ts';
-import { blockTargetsOf, isMountOf, mountsOf, requireVolume, stagedDevice, usedElsewhere } from './context.ts';
+import {
+  blockTargetsOf,
+  isMountOf,
+  mountsOf,
+  refuseMounted,
+  requireVolume,
+  stagedDevice,
+  usedElsewhere,
+} from './context.ts';
 import type { NodeContext } from './context.ts';
 import { growMounted, mend, mountDevice, removeTop, unmountAll } from './filesystem.ts';
 import { format, mayFormat, takeMarkAway } from './format.ts';
@@ -63,12 +71,6 @@ export async function stage(context: NodeContext, request: z.output<typeof stage
     }
     return {};
   });
-}
-
-/** Whoever writes to the device of a mounted file system spoils it. */
-export async function refuseMounted(context: NodeContext, active: ActiveVolume, doing: string): Promise<void> {
-  const [mounted] = await mountsOf(context, active);
-  if (mounted !== undefined) fail('precondition', `${doing}: its file system is mounted at ${mounted.mountPoint}`);
 }
 
 function contextFsType(volumeContext: Readonly<Record<string, string>>): FsType | undefined {
