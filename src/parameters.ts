@@ -1,5 +1,5 @@
 // What a StorageClass fixes for a volume and what a volume can be made from: vocabulary of requests and of records alike.
-// Types only.
+// Pure.
 
 import type { SnapshotId, VolumeId } from './ids.ts';
 import type { Bytes } from './units.ts';
@@ -17,6 +17,12 @@ export interface VolumeParameters {
   readonly onFull: OnFull;
   /** Forks with a transient store: fresh again after every reboot. Only for a volume made from a snapshot or volume. */
   readonly scratch: boolean;
+}
+
+/** The first in which two differ. */
+export function differing(a: VolumeParameters, b: VolumeParameters): keyof VolumeParameters | undefined {
+  const keys = ['layout', 'chunk', 'snapshotReservePercent', 'onFull', 'scratch'] as const;
+  return keys.find((key) => a[key] !== b[key]);
 }
 
 export type VolumeSource =

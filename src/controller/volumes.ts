@@ -14,6 +14,7 @@ import type { Engine, Volume } from '../engine/engine.ts';
 import { SnapmergeError, fail } from '../errors.ts';
 import type { PoolName } from '../ids.ts';
 import { claimContext } from '../object-names.ts';
+import { differing } from '../parameters.ts';
 import type { VolumeSource } from '../parameters.ts';
 import type { Pools } from '../pools.ts';
 import { unary } from '../rpc.ts';
@@ -23,6 +24,7 @@ import type { Bytes } from '../units.ts';
 import { poolElsewhere } from './elsewhere.ts';
 import { page } from './paging.ts';
 import { readVolumeParameters, refuseMutableParameters } from './parameters.ts';
+import type { ReadParameters } from './parameters.ts';
 import { handleOf, healthReply, volumeReply } from '../csi/replies.ts';
 
 /** For a request without a size. */
@@ -266,8 +268,8 @@ function validate(
   if (Object.keys(request.mutable_parameters).length > 0) {
     return { message: 'not possible: parameters of a volume cannot be changed' };
   }
-  const parameters = notTaken(request.parameters) ?? otherParameter(engine, volume, request.parameters);
-  if (parameters !== undefined) return { message: `not possible: ${parameters}` };
+  const other = otherParameter(engine, volume, request.parameters);
+  if (other !== undefined) return { message: `not possible: ${other}` };
   return {
     confirmed: {
       volume_context: request.volume_context,
@@ -277,25 +279,24 @@ function validate(
   };
 }
 
-/** In what a volume is not what these parameters make; none say nothing. */
+/** Why this volume is not what these parameters make; none say nothing. */
 function otherParameter(
   { pool }: Engine,
   { parameters }: Volume,
   given: Readonly<Record<string, string>>,
 ): string | undefined {
   if (Object.keys(given).length === 0) return undefined;
-  const asked = readVolumeParameters(given);
+  const asked = parametersOrReason(given);
+  if (typeof asked === 'string') return asked;
   if (asked.pool !== undefined && asked.pool !== pool) return `it is in pool '${pool}'`;
-  const keys = ['layout', 'chunk', 'snapshotReservePercent', 'onFull', 'scratch'] as const;
-  const other = keys.find((key) => asked.volume[key] !== parameters[key]);
-  return other === undefined ? undefined : `its ${other} is ${String(parameters[other])}`;
+  const other = differing(asked.volume, parameters);
+  return other === undefined ? undefined : `its ${other} is ${parameters[other]}`;
 }
 
-/** Why no volume can have these parameters. */
-function notTaken(parameters: Readonly<Record<string, string>>): string | undefined {
+/** Or why no volume can have them. */
+function parametersOrReason(given: Readonly<Record<string, string>>): ReadParameters | string {
   try {
-    readVolumeParameters(parameters);
-    return undefined;
+    return readVolumeParameters(given);
   } catch (error) {
     if (error instanceof SnapmergeError && error.kind === 'invalid') return error.message;
     throw error;

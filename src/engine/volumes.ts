@@ -10,6 +10,7 @@ import type { PoolReport } from '../lvm/lvm.ts';
 import type { Entity, Place, StoreRecord } from '../lvm/record.ts';
 import { UNMARKED, isLost } from '../lvm/record.ts';
 import { nameOf, sameName } from '../lvm/tags.ts';
+import { differing } from '../parameters.ts';
 import type { Bytes } from '../units.ts';
 import { formatBytes, maxBytes, roundUp } from '../units.ts';
 import type { Context, PoolState } from './context.ts';
@@ -34,7 +35,7 @@ import {
   withFamilyOf,
 } from './context.ts';
 import { LESS_BELOW, refuseTooDeep, withRecords } from './depth.ts';
-import type { CreateVolume, Volume, VolumeParameters } from './engine.ts';
+import type { CreateVolume, Volume } from './engine.ts';
 import { presentVolume } from './present.ts';
 import { putRight, putRightFor } from './put-right.ts';
 import { newSnapshot, showSnapshot } from './snapshots.ts';
@@ -81,12 +82,9 @@ function sameVolume(entity: VolumeEntity, request: CreateVolume): VolumeEntity {
   if (request.limitBytes !== undefined && entity.size > request.limitBytes)
     differs(`size, ${formatBytes(entity.size)}`);
   if (JSON.stringify(entity.source) !== JSON.stringify(request.source)) differs('source');
-  if (parameterText(entity.parameters) !== parameterText(request.parameters)) differs('set of parameters');
+  const other = differing(entity.parameters, request.parameters);
+  if (other !== undefined) differs(`${other}, ${entity.parameters[other]}`);
   return entity;
-}
-
-function parameterText(p: VolumeParameters): string {
-  return [p.layout, p.chunk, p.snapshotReservePercent, p.onFull, p.scratch].join();
 }
 
 function wantedSize(report: PoolReport, request: CreateVolume, least: Bytes): Bytes {
