@@ -32,10 +32,7 @@ export async function holdersOf(exec: Exec, majorMinor: string): Promise<readonl
   const openers = [
     ...new Set((await lines(openersOf(node))).flatMap((path) => /^\/proc\/(\d+)\//.exec(path)?.[1] ?? [])),
   ];
-  const nameOf = async (pid: string): Promise<string> => {
-    const [name] = await lines(['cat', `/proc/${pid}/comm`]);
-    return `process ${pid}${name === undefined ? '' : ` (${name})`}`;
-  };
+  const nameOf = async (pid: string) => processNamed(pid, async (argv) => (await lines(argv)).join('\n'));
   const named = async (pids: readonly string[]) => Promise.all(pids.slice(0, NAMED).map(nameOf));
   return [
     ...over.map((name) => `device ${name}`),
@@ -45,6 +42,12 @@ export async function holdersOf(exec: Exec, majorMinor: string): Promise<readonl
       mounts.slice(0, NAMED).map(async ({ at, pid }) => `a mount at ${at} as ${await nameOf(pid)} sees it`),
     )),
   ];
+}
+
+/** `read` gives what a command prints, nothing where it fails. */
+export async function processNamed(pid: string, read: (argv: Argv) => Promise<string>): Promise<string> {
+  const name = (await read(['cat', `/proc/${pid}/comm`])).trim();
+  return `process ${pid}${name === '' ? '' : ` (${name})`}`;
 }
 
 /** The devices whose tables lie on one. */

@@ -2,6 +2,7 @@
 // prompt that somebody left open holds it for as long as he likes.
 
 import type { Argv, Exec } from '../exec.ts';
+import { processNamed } from '../holders.ts';
 
 /** Where LVM keeps its locks unless its configuration says otherwise. */
 const LOCKS = '/run/lock/lvm';
@@ -17,8 +18,7 @@ export async function lockHolder(exec: Exec, vgName: string): Promise<string | u
   const inode = parseInode(await textOf(['stat', '--format', '%Hd %Ld %i', `${LOCKS}/V_${vgName}`]));
   const pid = inode === undefined ? undefined : holderIn(await textOf(['cat', '/proc/locks']), inode);
   if (pid === undefined) return undefined;
-  const name = (await textOf(['cat', `/proc/${pid}/comm`])).trim();
-  return `LVM's lock of volume group '${vgName}' is held by process ${pid}${name === '' ? '' : ` (${name})`}`;
+  return `LVM's lock of volume group '${vgName}' is held by ${await processNamed(pid, textOf)}`;
 }
 
 /** As /proc/locks names a file: `00:1a:1234`, the device in hexadecimal and the inode in decimal. */
