@@ -46,13 +46,16 @@ function mapBytes(map: Readonly<Record<string, string>>): number {
 
 const MAX_PART_BYTES = 255;
 
-/** An absolute path without `.`, `..` and empty parts, except that one slash may end it. Without that slash. */
-export const requiredPath = z
+/** A path that is only looked up: one that no volume is on is not found, whatever it looks like. */
+export const lookedUpPath = z
   .string()
   .min(1, 'is missing')
   .refine((path) => Buffer.byteLength(path) <= MAX_PATH_BYTES, `is longer than ${MAX_PATH_BYTES} bytes`)
+  .refine((path) => !path.includes('\0'), 'has a zero byte');
+
+/** An absolute path without `.`, `..` and empty parts, except that one slash may end it. Without that slash. */
+export const requiredPath = lookedUpPath
   .refine((path) => path.startsWith('/'), 'is not an absolute path')
-  .refine((path) => !path.includes('\0'), 'has a zero byte')
   .transform((path) => path.replace(/(?<=.)\/$/, ''))
   .refine(
     (path) =>
@@ -69,13 +72,6 @@ export const requiredPath = z
   );
 
 export const optionalPath = z.union([z.literal(''), requiredPath]);
-
-/** A path that is only looked up: one that no volume is on is not found, whatever it looks like. */
-export const lookedUpPath = z
-  .string()
-  .min(1, 'is missing')
-  .refine((path) => !path.includes('\0'), 'has a zero byte')
-  .refine((path) => Buffer.byteLength(path) <= MAX_PATH_BYTES, `is longer than ${MAX_PATH_BYTES} bytes`);
 
 const int64 = z
   .string()
