@@ -39,11 +39,11 @@ export async function lookAt(rig: CrashRig, engine: PoolEngine): Promise<Readonl
   await engine.show(new Set<EntityId>(found.map(({ id }) => id)));
   const contents = await rig.read(found.map(({ id, active }) => deviceOf(id, active)));
   const shown = new Map<string, Shown>();
-  for (const { kind, name, id, size, active, waits } of found) {
+  for (const { kind, name, id, size, active, waits, createdMs } of found) {
     if (name === undefined || shown.has(name)) throw new Error(`Two images are called '${name}'`);
     const blocks = contents.get(deviceOf(id, active)) ?? [];
     // The image of a snapshot that larger ones read through is longer than the snapshot.
-    shown.set(name, { kind, id, active, waits, blocks: blocks.slice(0, Number(size) / BLOCK_BYTES) });
+    shown.set(name, { kind, id, active, waits, createdMs, blocks: blocks.slice(0, Number(size) / BLOCK_BYTES) });
   }
   await engine.show(new Set());
   return shown;

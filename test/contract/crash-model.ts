@@ -36,6 +36,8 @@ export interface SnapshotImage {
   readonly kind: 'snapshot';
   readonly of: string;
   readonly blocks: readonly Block[];
+  /** Its time, once somebody was told of it: from then on it is no other. */
+  readonly takenMs?: number | undefined;
 }
 
 export type Image = VolumeImage | SnapshotImage;
@@ -46,6 +48,7 @@ export interface Shown {
   readonly kind: Image['kind'];
   readonly id: string;
   readonly blocks: readonly number[];
+  readonly createdMs: number;
   readonly active: boolean;
   /** The restore of it that waits. */
   readonly waits: string | undefined;
@@ -160,6 +163,8 @@ export function mismatch(model: Model, shown: ReadonlyMap<string, Shown>): Misma
     const waits = image.kind === 'volume' ? image.wish?.id : undefined;
     if (waits !== found.waits)
       return other(`restore '${found.waits ?? 'none'}' of '${name}' waits, want '${waits ?? 'none'}'`);
+    if (image.kind === 'snapshot' && image.takenMs !== undefined && image.takenMs !== found.createdMs)
+      return other(`'${name}' is of ${found.createdMs}, and was of ${image.takenMs}`);
     if (image.blocks.length !== found.blocks.length)
       return other(`'${name}' has ${found.blocks.length} blocks, want ${image.blocks.length}`);
     const wrong = image.blocks.flatMap((block, index) => (fits(block, found.blocks[index]) ? [] : [index]));
@@ -182,6 +187,11 @@ function fits(block: Block, tag: number | undefined): boolean {
 /** The model with what was not sure replaced by what is shown. */
 export function learned(model: Model, shown: ReadonlyMap<string, Shown>): Model {
   return new Map(
-    [...model].map(([name, image]) => [name, { ...image, blocks: shown.get(name)?.blocks ?? image.blocks }]),
+    [...model].map(([name, image]): readonly [string, Image] => {
+      const found = shown.get(name);
+      if (found === undefined) return [name, image];
+      const sure = { ...image, blocks: found.blocks };
+      return [name, sure.kind === 'snapshot' ? { ...sure, takenMs: found.createdMs } : sure];
+    }),
   );
 }

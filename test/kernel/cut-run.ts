@@ -198,8 +198,8 @@ async function goOn(run: Run, op: Operation): Promise<void> {
 async function learnIds(run: Run): Promise<void> {
   const { engine } = run.driver.node;
   run.shown = new Map(
-    (await listAll(engine)).flatMap(({ name, kind, id, active, waits }) =>
-      name === undefined ? [] : [[name, { kind, id, active, waits, blocks: [] }] as const],
+    (await listAll(engine)).flatMap(({ name, kind, id, active, waits, createdMs }) =>
+      name === undefined ? [] : [[name, { kind, id, active, waits, createdMs, blocks: [] }] as const],
     ),
   );
   run.model = begunSince(run.model, await engine.listRestores());
