@@ -89,7 +89,7 @@ export interface Context {
   readonly unswept: Set<VolumeId>;
   /** Stores that LVM would not shrink, and when to try again, by the monotonic clock. */
   readonly unshrinkable: Map<StoreName, number>;
-  /** Snapshots whose freeze failed once they had been decided, and when it came about, by the wall clock, if it has. */
+  /** Snapshots that are decided and were not frozen then, and when that came about, by the wall clock, if it has. */
   readonly unshown: Map<SnapshotId, { readonly family: VolumeId; readonly shownMs: number | undefined }>;
   /** Extends what of a family would not last long, now. */
   readonly keepAhead: (family: VolumeId) => Promise<void>;

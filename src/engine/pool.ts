@@ -38,6 +38,7 @@ import { createMonitor } from './monitor.ts';
 import { healthOf, presentSnapshot, presentVolume } from './present.ts';
 import { deleteSnapshot, deleteVolume } from './remove.ts';
 import { removeOrphans } from './orphans.ts';
+import { noteUntaken } from './redate.ts';
 import { oweFlushes } from './owed.ts';
 import { shareReports } from './recent.ts';
 import { startRestore } from './restore.ts';
@@ -326,6 +327,7 @@ async function begin(ctx: Context): Promise<void> {
 function beginFamily(ctx: Context, family: Family, observed: Observed): void {
   try {
     if (nested(ofFamily(observed, family)).length > 0) ctx.nested.add(family.id);
+    noteUntaken(ctx, family, ofFamily(observed, family));
     if (hasWork(ctx, family, observed)) {
       ctx.unsettled.add(family.id);
       ctx.goOn(family.id);

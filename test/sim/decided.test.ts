@@ -19,6 +19,8 @@ interface Story {
   /** What goes wrong from now on. */
   readonly wrong: { flush: boolean; resume: boolean; create: boolean; remove: boolean };
   readonly now: { ms: number };
+  /** The next driver, with the same going wrong. */
+  readonly again: () => Promise<PoolEngine>;
 }
 
 async function begin(): Promise<Story> {
@@ -36,9 +38,10 @@ async function begin(): Promise<Story> {
   };
   const now = { ms: 1_000_000 };
   const clock = clockOf(() => now.ms);
-  const engine = await poolEngine(world, { lvm, kernel: { ...world.kernel, apply }, clock });
+  const again = async () => poolEngine(world, { lvm, kernel: { ...world.kernel, apply }, clock });
+  const engine = await again();
   await engine.open();
-  return { world, engine, wrong, now };
+  return { world, engine, wrong, now, again };
 }
 
 test('a volume that is decided and not flushed is asked for again, and there', async () => {
@@ -126,4 +129,41 @@ test('a snapshot whose freeze went through, and what is behind it not, has the t
   now.ms += 60_000;
   const { createdMs } = await engine.createSnapshot(id, 'friday');
   expect(createdMs).toBe(frozenMs);
+});
+
+test('a driver that ends between the commit and the freeze: the next one gives the time of its own freeze', async () => {
+  const { engine, wrong, world, now, again } = await begin();
+  const { id } = await engine.createVolume(blank('shop', mib(4)));
+  await engine.activate(id);
+  const { createdMs: thursdayMs } = await engine.createSnapshot(id, 'thursday');
+  now.ms += 60_000;
+  wrong.resume = true;
+  await expect(engine.createSnapshot(id, 'friday')).rejects.toMatchObject({ kind: 'unavailable' });
+  await engine.stop();
+  // What is written until the next one can freeze it is in the snapshot.
+  world.user.write(deviceKey(id, 'top'), 0, [2]);
+  now.ms += 60_000;
+  const next = await again();
+  await next.open();
+  expect((await next.listSnapshots()).filter(({ pending }) => pending)).toHaveLength(1);
+  wrong.resume = false;
+  expect(await next.createSnapshot(id, 'friday')).toMatchObject({ createdMs: now.ms, pending: false });
+  expect((await next.createSnapshot(id, 'thursday')).createdMs).toBe(thursdayMs);
+});
+
+test.each(['staged', 'not staged'])('a driver that starts again changes no time of what was taken, %s', async (how) => {
+  const { engine, now, again } = await begin();
+  const { id } = await engine.createVolume(blank('shop', mib(4)));
+  await engine.activate(id);
+  await engine.createSnapshot(id, 'thursday');
+  const { id: friday } = await engine.createSnapshot(id, 'friday');
+  // The one before it is what the volume feeds from then on.
+  await engine.deleteSnapshot(friday);
+  if (how === 'not staged') await engine.deactivate(id);
+  const before = await engine.listSnapshots();
+  await engine.stop();
+  now.ms += 60_000;
+  const next = await again();
+  await next.open();
+  expect(await next.listSnapshots()).toEqual(before);
 });
