@@ -4,7 +4,7 @@
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
-import { messageOf } from '../src/errors.ts';
+import { messageOf } from '../src/vocabulary/errors.ts';
 import type { Place } from './place.ts';
 import { generated, withGenerated } from './page.ts';
 import { svgOf } from './plot.ts';

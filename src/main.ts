@@ -9,11 +9,11 @@ import { createPoolFor } from './cli/create-pool.ts';
 import { EXIT, createOperator } from './cli/operator.ts';
 import { createProgram } from './cli/program.ts';
 import { columnsOf, styleOf } from './cli/terminal.ts';
-import { systemClock } from './clock.ts';
+import { systemClock } from './system/clock.ts';
 import { createClaims, openExclusive } from './dm/claim.ts';
 import type { Claims } from './dm/claim.ts';
-import { SnapmergeError, messageOf } from './errors.ts';
-import { localExec } from './exec.ts';
+import { SnapmergeError, messageOf } from './vocabulary/errors.ts';
+import { localExec } from './system/exec.ts';
 
 const { version } = packageJson;
 
@@ -50,7 +50,7 @@ const program = createProgram(version, process.env, {
     process.exitCode = code;
   },
   serve: async (config) => {
-    const { runDriver } = await import('./run-driver.ts');
+    const { runDriver } = await import('./driver/run-driver.ts');
     try {
       await runDriver(config, version, claimsOf('serve'));
     } finally {

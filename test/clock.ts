@@ -1,6 +1,6 @@
 // Clocks for tests, in which nobody sleeps.
 
-import type { Clock } from '../src/ports.ts';
+import type { Clock } from '../src/vocabulary/ports.ts';
 
 const HOUR_MS = 3_600_000;
 /** So many looks at the wall clock pass between two steps of it. */

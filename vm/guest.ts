@@ -4,7 +4,7 @@
 import { mkdir, open, rename, rm, truncate } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { messageOf } from '../src/errors.ts';
+import { messageOf } from '../src/vocabulary/errors.ts';
 import { hashOf, locked } from '../tools/cache.ts';
 import { ensureDebianPackages } from '../tools/debian-packages.ts';
 import { say, step } from '../tools/progress.ts';

@@ -7,7 +7,7 @@ import { mkdtemp, rm, statfs } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { messageOf } from '../src/errors.ts';
+import { messageOf } from '../src/vocabulary/errors.ts';
 import { cacheDir } from '../tools/cache-dir.ts';
 import { ensureDebianPackages } from '../tools/debian-packages.ts';
 import { QEMU_KEY, qemu } from '../tools/image/qemu.ts';

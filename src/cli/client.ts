@@ -5,9 +5,9 @@ import { connect } from 'node:net';
 import { Client, credentials, status } from '@grpc/grpc-js';
 import type { MethodDefinition, ServiceError } from '@grpc/grpc-js';
 import type { z } from 'zod';
-import { SnapmergeError, fail } from '../errors.ts';
-import type { ErrorKind } from '../errors.ts';
-import { loadDefinitions } from '../proto.ts';
+import { SnapmergeError, fail } from '../vocabulary/errors.ts';
+import type { ErrorKind } from '../vocabulary/errors.ts';
+import { loadDefinitions } from '../transport/proto.ts';
 
 export interface DriverClient {
   /** One reply. Errors are SnapmergeError with the driver's own words. */

@@ -2,12 +2,12 @@
 // configuration needs are printed.
 
 import { resolve } from 'node:path';
-import { fail } from '../errors.ts';
-import type { Exec } from '../exec.ts';
-import { poolName } from '../ids.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { Exec } from '../system/exec.ts';
+import { poolName } from '../vocabulary/ids.ts';
 import { createLoopPool, createPool } from '../lvm/create-pool.ts';
 import type { CreatedPool } from '../lvm/create-pool.ts';
-import { formatBytes, parseQuantity } from '../units.ts';
+import { formatBytes, parseQuantity } from '../vocabulary/units.ts';
 import type { CreatePoolRequest } from './program.ts';
 
 /** What to print. */

@@ -1,9 +1,9 @@
 // One look at the node for the commands that show it: by the driver where it answers, without it where it does not. What
 // speaks gRPC is loaded only by those who ask the driver.
 
-import type { Whereabouts } from '../config.ts';
-import { SnapmergeError, messageOf } from '../errors.ts';
-import type { Exec } from '../exec.ts';
+import type { Whereabouts } from '../config/config.ts';
+import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
+import type { Exec } from '../system/exec.ts';
 import type { PoolView } from '../inspect/view.ts';
 import { fromWire } from '../inspect/wire.ts';
 import { z } from 'zod';

@@ -1,14 +1,14 @@
 // Pools as they are on the disks and in the kernel, read without the driver: LVM takes no lock and changes nothing, and
 // dmsetup only lists. For a node where the driver is gone, and for what must not depend on it.
 
-import type { PoolConfig } from '../config.ts';
+import type { PoolConfig } from '../config/config.ts';
 import { createKernel } from '../dm/dmsetup.ts';
 import type { Observed } from '../dm/kernel.ts';
-import { fail, messageOf } from '../errors.ts';
-import type { Exec } from '../exec.ts';
-import { failureOf } from '../exec.ts';
-import { isPoolName } from '../ids.ts';
-import type { PoolName } from '../ids.ts';
+import { fail, messageOf } from '../vocabulary/errors.ts';
+import type { Exec } from '../system/exec.ts';
+import { failureOf } from '../system/exec.ts';
+import { isPoolName } from '../vocabulary/ids.ts';
+import type { PoolName } from '../vocabulary/ids.ts';
 import { unattended, viewPool } from '../inspect/pool.ts';
 import type { PoolView } from '../inspect/view.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from '../lvm/config.ts';

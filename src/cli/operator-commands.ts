@@ -1,9 +1,9 @@
 // The operator's commands: what they are called and what they take. What they do is in operator.ts.
 
 import { Argument, Command, InvalidArgumentError, Option } from 'commander';
-import { readPool } from '../config.ts';
-import type { Settings } from '../config.ts';
-import { messageOf } from '../errors.ts';
+import { readPool } from '../config/config.ts';
+import type { Settings } from '../config/config.ts';
+import { messageOf } from '../vocabulary/errors.ts';
 import type { TablesMode } from '../inspect/tables.ts';
 import { SHELLS, completionScript, shapeOf } from './completion.ts';
 import { NAME_KINDS } from './operator.ts';

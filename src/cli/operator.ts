@@ -1,10 +1,10 @@
 // What each of the operator's commands does: reads the node, prints what the pure rooms made of it, says with an exit code
 // how it went.
 
-import type { Settings, Whereabouts } from '../config.ts';
-import { loadWhereabouts } from '../config.ts';
-import { fail, messageOf } from '../errors.ts';
-import type { Exec } from '../exec.ts';
+import type { Settings, Whereabouts } from '../config/config.ts';
+import { loadWhereabouts } from '../config/config.ts';
+import { fail, messageOf } from '../vocabulary/errors.ts';
+import type { Exec } from '../system/exec.ts';
 import type { Observed } from '../dm/kernel.ts';
 import { findImage, imagesOf } from '../inspect/find.ts';
 import { unattended, viewPool } from '../inspect/pool.ts';

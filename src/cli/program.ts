@@ -1,8 +1,8 @@
 // The command line: what the commands are called, what they take, and which function each one is. No work in here.
 
 import { Command } from 'commander';
-import { loadConfig } from '../config.ts';
-import type { Config, Settings } from '../config.ts';
+import { loadConfig } from '../config/config.ts';
+import type { Config, Settings } from '../config/config.ts';
 import { collectPool, namesCommand, operatorCommands } from './operator-commands.ts';
 import type { OperatorActions } from './operator-commands.ts';
 

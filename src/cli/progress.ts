@@ -2,8 +2,8 @@
 // out from what it said before. Pure.
 
 import { z } from 'zod';
-import { bytes } from '../units.ts';
-import type { Bytes } from '../units.ts';
+import { bytes } from '../vocabulary/units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 import type { Colour, Style } from './terminal.ts';
 import { paint } from './terminal.ts';
 import { durationOf, percentOf, roughBytes } from './words.ts';

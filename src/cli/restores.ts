@@ -1,12 +1,12 @@
 // The commands that begin, watch and cancel restores, over the Restore service.
 
 import { z } from 'zod';
-import { fail } from '../errors.ts';
+import { fail } from '../vocabulary/errors.ts';
 import { findImage, handleOf, imagesOf } from '../inspect/find.ts';
 import type { FoundImage } from '../inspect/find.ts';
 import { labelOf } from '../inspect/view.ts';
 import type { PoolView } from '../inspect/view.ts';
-import { formatBytes } from '../units.ts';
+import { formatBytes } from '../vocabulary/units.ts';
 import type { BoardLine } from './board.ts';
 import { createBoard } from './board.ts';
 import type { DriverClient } from './client.ts';

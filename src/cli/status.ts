@@ -3,7 +3,7 @@
 import { judge } from '../inspect/judge.ts';
 import type { DiskView, FamilyView, ImageView, PoolContents, PoolView } from '../inspect/view.ts';
 import { labelOf } from '../inspect/view.ts';
-import { formatBytes } from '../units.ts';
+import { formatBytes } from '../vocabulary/units.ts';
 import type { NodeLook } from './look.ts';
 import type { Cell, Style } from './terminal.ts';
 import { cell, columns, paint } from './terminal.ts';

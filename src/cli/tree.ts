@@ -1,10 +1,10 @@
 // `snapmerge tree`: families as trees, each image below what it reads through. Pure.
 
-import { MOST_NESTED, MOST_NESTED_NEW } from '../dm/depth.ts';
+import { MOST_NESTED, MOST_NESTED_NEW } from '../converge/depth.ts';
 import type { FamilyView, ImageView, MergeView, PoolContents, PoolView, WishView } from '../inspect/view.ts';
 import { labelOf } from '../inspect/view.ts';
-import type { EntityId } from '../ids.ts';
-import { formatBytes } from '../units.ts';
+import type { EntityId } from '../vocabulary/ids.ts';
+import { formatBytes } from '../vocabulary/units.ts';
 import type { Cell, Style } from './terminal.ts';
 import { cell, columns, paint } from './terminal.ts';
 import { countOf, percentOf } from './words.ts';

@@ -1,6 +1,6 @@
 // Sizes, shares and times as the command line writes them. Pure.
 
-import { formatBytes } from '../units.ts';
+import { formatBytes } from '../vocabulary/units.ts';
 
 /** Whole percents, and neither 0 nor 100 before it is so. */
 export function percentOf(part: bigint, whole: bigint): number {

@@ -2,9 +2,9 @@
 // announced: a volume is on its node already, NodeExpandVolume grows it, and its parameters do not change.
 
 import { z } from 'zod';
-import type { Pools } from '../pools.ts';
-import { unary } from '../rpc.ts';
-import type { Service } from '../rpc.ts';
+import type { Pools } from '../pools/pools.ts';
+import { unary } from '../transport/rpc.ts';
+import type { Service } from '../transport/rpc.ts';
 import { snapshotCalls } from './snapshots.ts';
 import { volumeCalls } from './volumes.ts';
 

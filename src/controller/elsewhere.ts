@@ -1,9 +1,9 @@
 // Names are unique in a pool; across the pools of a node they are kept unique here.
 
 import type { Engine } from '../engine/engine.ts';
-import type { PoolName } from '../ids.ts';
-import type { Pools } from '../pools.ts';
-import { limited } from '../share.ts';
+import type { PoolName } from '../vocabulary/ids.ts';
+import type { Pools } from '../pools/pools.ts';
+import { limited } from '../system/single-flight.ts';
 
 /** A pool that hangs stops its own calls only. */
 const LIMIT_MS = 5000;

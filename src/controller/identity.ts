@@ -1,11 +1,11 @@
 // CSI Identity: name, version, capabilities, and whether there is a pool to be served.
 
 import { z } from 'zod';
-import { fail } from '../errors.ts';
-import { startsOf } from '../health.ts';
-import type { Pools } from '../pools.ts';
-import { unary } from '../rpc.ts';
-import type { Service } from '../rpc.ts';
+import { fail } from '../vocabulary/errors.ts';
+import { startsOf } from '../pools/health.ts';
+import type { Pools } from '../pools/pools.ts';
+import { unary } from '../transport/rpc.ts';
+import type { Service } from '../transport/rpc.ts';
 
 export const DRIVER_NAME = 'csi.snapmerge.io';
 

@@ -3,13 +3,13 @@
 
 import { z } from 'zod';
 import type { Engine } from '../engine/engine.ts';
-import { messageOf } from '../errors.ts';
+import { messageOf } from '../vocabulary/errors.ts';
 import { viewPool } from '../inspect/pool.ts';
 import type { PoolView } from '../inspect/view.ts';
 import { toWire } from '../inspect/wire.ts';
-import type { Pools } from '../pools.ts';
-import { unary } from '../rpc.ts';
-import type { Service } from '../rpc.ts';
+import type { Pools } from '../pools/pools.ts';
+import { unary } from '../transport/rpc.ts';
+import type { Service } from '../transport/rpc.ts';
 
 export function inspectService(pools: Pools, version: string): Service {
   return {

@@ -1,7 +1,7 @@
 // Lists in pages. A token is the place after which the next page begins, in an order that later deletions and creations
 // do not change: by creation time, then id.
 
-import { fail } from '../errors.ts';
+import { fail } from '../vocabulary/errors.ts';
 
 export interface Listed {
   readonly createdMs: number;

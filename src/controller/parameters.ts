@@ -2,13 +2,13 @@
 
 import { FS_TYPES, isFsType } from '../csi/fstype.ts';
 import type { FsType } from '../csi/fstype.ts';
-import { fail } from '../errors.ts';
-import { isPoolName } from '../ids.ts';
-import type { PoolName } from '../ids.ts';
-import { METADATA_KEYS } from '../object-names.ts';
-import type { Layout, OnFull, VolumeParameters } from '../parameters.ts';
-import { MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, isPowerOfTwo, kib, parseQuantity } from '../units.ts';
-import type { Bytes } from '../units.ts';
+import { fail } from '../vocabulary/errors.ts';
+import { isPoolName } from '../vocabulary/ids.ts';
+import type { PoolName } from '../vocabulary/ids.ts';
+import { METADATA_KEYS } from '../vocabulary/object-names.ts';
+import type { Layout, OnFull, VolumeParameters } from '../vocabulary/parameters.ts';
+import { MAX_CHUNK_BYTES, MIN_CHUNK_BYTES, isPowerOfTwo, kib, parseQuantity } from '../vocabulary/units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 
 /** Chosen by measurement: docs/benchmarks.md. */
 export const DEFAULT_CHUNK_BYTES: Bytes = kib(32);

@@ -13,10 +13,10 @@ import {
 } from '../csi/handles.ts';
 import type { Located } from '../csi/handles.ts';
 import type { Engine, Restore, RestoreMode, RestorePhase } from '../engine/engine.ts';
-import { fail } from '../errors.ts';
-import type { Pools } from '../pools.ts';
-import { stream, unary } from '../rpc.ts';
-import type { Reply, Service } from '../rpc.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { Pools } from '../pools/pools.ts';
+import { stream, unary } from '../transport/rpc.ts';
+import type { Reply, Service } from '../transport/rpc.ts';
 import { handleOf } from '../csi/replies.ts';
 
 const startRequest = z.object({

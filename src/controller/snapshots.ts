@@ -6,10 +6,10 @@ import { enginesNamed, hereOrGone, locateSnapshot, locateVolume, requireHere } f
 import { createKeyed } from '../csi/keyed.ts';
 import { requireThisNode, topologyRequirement } from '../csi/topology.ts';
 import type { Engine, Snapshot } from '../engine/engine.ts';
-import { fail } from '../errors.ts';
-import type { Pools } from '../pools.ts';
-import { unary } from '../rpc.ts';
-import type { Reply, Service } from '../rpc.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { Pools } from '../pools/pools.ts';
+import { unary } from '../transport/rpc.ts';
+import type { Reply, Service } from '../transport/rpc.ts';
 import { poolElsewhere } from './elsewhere.ts';
 import { page } from './paging.ts';
 import { refuseSnapshotParameters } from './parameters.ts';

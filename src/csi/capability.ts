@@ -2,7 +2,7 @@
 // node. Pure: one VolumeCapability in, a value or the reason why not out.
 
 import { z } from 'zod';
-import { fail, unreachable } from '../errors.ts';
+import { fail, unreachable } from '../vocabulary/errors.ts';
 import { isFsType } from './fstype.ts';
 import type { FsType } from './fstype.ts';
 

@@ -2,9 +2,9 @@
 // map, paths as long as the system allows. As zod schemas, whose messages follow the field's name.
 
 import { z } from 'zod';
-import { SnapmergeError } from '../errors.ts';
-import { bytes } from '../units.ts';
-import type { Bytes } from '../units.ts';
+import { SnapmergeError } from '../vocabulary/errors.ts';
+import { bytes } from '../vocabulary/units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 
 const MAX_STRING_BYTES = 128;
 const MAX_NAME_CHARS = 128;

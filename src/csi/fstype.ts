@@ -1,7 +1,7 @@
 // The file systems that a volume can carry, and where a request names one.
 
-import { bytes, mib } from '../units.ts';
-import type { Bytes } from '../units.ts';
+import { bytes, mib } from '../vocabulary/units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 
 export const FS_TYPES = ['ext4', 'xfs'] as const;
 export type FsType = (typeof FS_TYPES)[number];

@@ -3,10 +3,10 @@
 
 import { createHash } from 'node:crypto';
 import type { Engine } from '../engine/engine.ts';
-import { fail, unreachable } from '../errors.ts';
-import { idFromBytes, isPoolName, isSnapshotId, isVolumeId, parseHandle } from '../ids.ts';
-import type { PoolName, SnapshotId, VolumeId } from '../ids.ts';
-import type { Pools } from '../pools.ts';
+import { fail, unreachable } from '../vocabulary/errors.ts';
+import { idFromBytes, isPoolName, isSnapshotId, isVolumeId, parseHandle } from '../vocabulary/ids.ts';
+import type { PoolName, SnapshotId, VolumeId } from '../vocabulary/ids.ts';
+import type { Pools } from '../pools/pools.ts';
 
 export type Found<I> =
   | { readonly at: 'here'; readonly engine: Engine; readonly id: I }

@@ -1,6 +1,6 @@
 // One at a time per key: calls on the same volume or name wait for each other, and a line that grows too long is refused.
 
-import { fail } from '../errors.ts';
+import { fail } from '../vocabulary/errors.ts';
 
 export type Keyed = <T>(key: string, run: () => Promise<T>) => Promise<T>;
 

@@ -5,11 +5,11 @@ import type { FsType } from './fstype.ts';
 import { topologyOf } from './topology.ts';
 import { timestamp } from './fields.ts';
 import type { Engine, Snapshot, Volume } from '../engine/engine.ts';
-import { handleText } from '../ids.ts';
-import type { SnapshotId, VolumeId } from '../ids.ts';
-import type { VolumeSource } from '../parameters.ts';
-import { unreachable } from '../errors.ts';
-import type { Reply } from '../rpc.ts';
+import { handleText } from '../vocabulary/ids.ts';
+import type { SnapshotId, VolumeId } from '../vocabulary/ids.ts';
+import type { VolumeSource } from '../vocabulary/parameters.ts';
+import { unreachable } from '../vocabulary/errors.ts';
+import type { Reply } from '../transport/rpc.ts';
 
 type At = Pick<Engine, 'pool' | 'vg'>;
 

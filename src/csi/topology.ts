@@ -1,7 +1,7 @@
 // Where volumes can be reached: one key, the node.
 
 import { z } from 'zod';
-import { fail } from '../errors.ts';
+import { fail } from '../vocabulary/errors.ts';
 
 export const TOPOLOGY_KEY = 'topology.snapmerge.io/node';
 

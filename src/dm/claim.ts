@@ -3,10 +3,10 @@
 // Who holds it stands in the device's name, for whoever does not get it, and for `dmsetup ls`.
 
 import { closeSync, constants, openSync } from 'node:fs';
-import { SnapmergeError, fail, messageOf } from '../errors.ts';
-import type { Exec } from '../exec.ts';
-import { failureOf } from '../exec.ts';
-import { lockUuid } from '../ids.ts';
+import { SnapmergeError, fail, messageOf } from '../vocabulary/errors.ts';
+import type { Exec } from '../system/exec.ts';
+import { failureOf } from '../system/exec.ts';
+import { lockUuid } from '../vocabulary/ids.ts';
 import { nodeOf } from './observed.ts';
 import { udevRuns } from './udev.ts';
 

@@ -4,8 +4,8 @@
 // kernel zeroes the next area's metadata when one fills, so there must always be room for one area more (proven: 512
 // chunks of 8 KiB were Invalid in a store of 514 chunks and fine in one of 515).
 
-import type { Bytes } from '../units.ts';
-import { bytes, roundUp } from '../units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, roundUp } from '../vocabulary/units.ts';
 
 const EXCEPTION_BYTES = 16n;
 

@@ -3,13 +3,13 @@
 // should be done.
 
 import { setTimeout as wait } from 'node:timers/promises';
-import { SnapmergeError, fail, messageOf } from '../errors.ts';
-import type { Argv, Exec } from '../exec.ts';
-import { failureOf, output } from '../exec.ts';
-import { devicesOver, heldBy, holdersOf } from '../holders.ts';
-import type { DeviceKey, Leg, PoolName, StoreName, VgUuid } from '../ids.ts';
-import { dmName, dmUuid, entityOf, isTail, isTop } from '../ids.ts';
-import { shareNext } from '../share.ts';
+import { SnapmergeError, fail, messageOf } from '../vocabulary/errors.ts';
+import type { Argv, Exec } from '../system/exec.ts';
+import { failureOf, output } from '../system/exec.ts';
+import { devicesOver, heldBy, holdersOf } from '../system/holders.ts';
+import type { DeviceKey, Leg, PoolName, StoreName, VgUuid } from '../vocabulary/ids.ts';
+import { dmName, dmUuid, entityOf, isTail, isTop } from '../vocabulary/ids.ts';
+import { shareNext } from '../system/single-flight.ts';
 import type { Call, Extent, Kernel, Observed } from './kernel.ts';
 import { HeldOpen, calls } from './kernel.ts';
 import { createLegs } from './legs.ts';

@@ -4,8 +4,8 @@
 // can list follow it. An exception is two little-endian numbers of 64 bits, the chunk in the image and the chunk in the
 // store, and an area ends at the first whose second number is 0 (drivers/md/dm-snap-persistent.c).
 
-import type { Bytes } from '../units.ts';
-import { bytes, maxBytes, toBytes } from '../units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, maxBytes, toBytes } from '../vocabulary/units.ts';
 import type { SnapshotStatus } from './status.ts';
 
 const EXCEPTION_BYTES = 16n;

@@ -1,8 +1,8 @@
 // The port to device-mapper: what is there, and steps between that and what should be. Two forms pass one contract suite:
 // dmsetup on a real kernel, and the simulation in test/sim. No effects in this file.
 
-import { SnapmergeError } from '../errors.ts';
-import type { DeviceKey, StoreName } from '../ids.ts';
+import { SnapmergeError } from '../vocabulary/errors.ts';
+import type { DeviceKey, StoreName } from '../vocabulary/ids.ts';
 import type { SnapshotStatus } from './status.ts';
 import type { Step } from './step.ts';
 import type { Table } from './table.ts';

@@ -1,11 +1,11 @@
 // The two devices that all tails of a pool are mirrors of (`hold` in table.ts). They lie on nothing and hold nothing, are made
 // with the first tail, and go with the last.
 
-import { fail } from '../errors.ts';
-import type { Exec } from '../exec.ts';
-import { output } from '../exec.ts';
-import type { Leg, PoolName, VgUuid } from '../ids.ts';
-import { LEGS, legName, legUuid } from '../ids.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { Exec } from '../system/exec.ts';
+import { output } from '../system/exec.ts';
+import type { Leg, PoolName, VgUuid } from '../vocabulary/ids.ts';
+import { LEGS, legName, legUuid } from '../vocabulary/ids.ts';
 import type { DeviceRow } from './parse.ts';
 import { parseCreated } from './parse.ts';
 import { LEG_SECTORS } from './table.ts';

@@ -1,8 +1,8 @@
 // Listings of all of the node's devices by dmsetup, which gives one up when a device goes in the middle of it.
 
-import { fail } from '../errors.ts';
-import type { Argv, Exec } from '../exec.ts';
-import { failureOf } from '../exec.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { Argv, Exec } from '../system/exec.ts';
+import { failureOf } from '../system/exec.ts';
 import { DEVICE_FIELDS, SEPARATOR } from './parse.ts';
 
 /** Other devices come and go all the time. */

@@ -1,9 +1,9 @@
 // From the kernel's listings to what the planner sees: which devices are ours, what their tables lie on, and whether
 // the listings, taken one after the other, fit together. Pure.
 
-import { assert } from '../errors.ts';
-import type { DeviceKey, Leg, StoreName, VgUuid } from '../ids.ts';
-import { LEGS, isStoreName, keyOfDmUuid, legUuid } from '../ids.ts';
+import { assert } from '../vocabulary/errors.ts';
+import type { DeviceKey, Leg, StoreName, VgUuid } from '../vocabulary/ids.ts';
+import { LEGS, isStoreName, keyOfDmUuid, legUuid } from '../vocabulary/ids.ts';
 import type { Observed, ObservedDevice, ObservedStore } from './kernel.ts';
 import type { DeviceRow, RawTarget } from './parse.ts';
 import { parseSnapshotStatus, parseTable, parseTargets } from './parse.ts';

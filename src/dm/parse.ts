@@ -1,10 +1,10 @@
 // What dmsetup prints, as values: the list of devices, tables and statuses. Strict: a field that is not as the kernel's
 // sources say is an error with its index, its value and what was expected. Pure text; starts nothing.
 
-import { fail } from '../errors.ts';
-import { LEGS } from '../ids.ts';
-import type { Sectors } from '../units.ts';
-import { sectors } from '../units.ts';
+import { fail } from '../vocabulary/errors.ts';
+import { LEGS } from '../vocabulary/ids.ts';
+import type { Sectors } from '../vocabulary/units.ts';
+import { sectors } from '../vocabulary/units.ts';
 import type { SnapshotStatus } from './status.ts';
 import { STATUS_WORDS } from './status.ts';
 import type { CowMode, Ref, Table, Target } from './table.ts';

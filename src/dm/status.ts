@@ -1,6 +1,6 @@
 // What the kernel says of a running snapshot or merge, as a union: numbers, or one of the words that mean trouble. Pure.
 
-import type { Sectors } from '../units.ts';
+import type { Sectors } from '../vocabulary/units.ts';
 
 export type SnapshotStatus =
   /**

@@ -1,7 +1,7 @@
 // The vocabulary of change: what the executor can do to the kernel, one command each. Pure values; `stepText` is how they
 // appear in logs and stories.
 
-import type { DeviceKey, StoreName } from '../ids.ts';
+import type { DeviceKey, StoreName } from '../vocabulary/ids.ts';
 import type { Table } from './table.ts';
 import { tableText } from './table.ts';
 

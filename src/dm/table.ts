@@ -1,10 +1,10 @@
 // Device-mapper tables as values: what a device shows, with symbolic references instead of major:minor. A table that was
 // wanted and a table that the kernel reports compare with `sameTable`. Pure.
 
-import type { DeviceKey, Leg, StoreName } from '../ids.ts';
-import { LEGS, storeOf } from '../ids.ts';
-import type { Sectors } from '../units.ts';
-import { sectors } from '../units.ts';
+import type { DeviceKey, Leg, StoreName } from '../vocabulary/ids.ts';
+import { LEGS, storeOf } from '../vocabulary/ids.ts';
+import type { Sectors } from '../vocabulary/units.ts';
+import { sectors } from '../vocabulary/units.ts';
 
 /** What a target lies on: a store (logical volume) of the pool, a device of ours in the same pool, a leg of its tails, or none. */
 export type Ref =

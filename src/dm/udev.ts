@@ -1,10 +1,10 @@
 // udev on a node: finding out whether it runs, and telling it to keep its hands off our devices. dmsetup cannot set the
 // flag that stops the probing by others, so a rule of ours does. Waits for udev never.
 
-import type { Exec } from '../exec.ts';
-import { output } from '../exec.ts';
-import type { VgUuid } from '../ids.ts';
-import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX } from '../ids.ts';
+import type { Exec } from '../system/exec.ts';
+import { output } from '../system/exec.ts';
+import type { VgUuid } from '../vocabulary/ids.ts';
+import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX } from '../vocabulary/ids.ts';
 
 /** /run is empty after a boot, and so is the list of our devices: the driver writes the rule before it makes the first. */
 export const UDEV_RULES_DIR = '/run/udev/rules.d';

@@ -1,13 +1,13 @@
 // Staging and unstaging as the engine sees them: a volume's top device appears with all it reads through, and goes with
 // whatever nothing else needs.
 
-import { MOST_NESTED } from '../dm/depth.ts';
-import type { Family } from '../dm/family.ts';
-import { fail, isOfRecords, messageOf } from '../errors.ts';
-import type { VolumeId } from '../ids.ts';
-import { deviceKey } from '../ids.ts';
-import { bytes } from '../units.ts';
-import type { Bytes } from '../units.ts';
+import { MOST_NESTED } from '../converge/depth.ts';
+import type { Family } from '../records/family.ts';
+import { fail, isOfRecords, messageOf } from '../vocabulary/errors.ts';
+import type { VolumeId } from '../vocabulary/ids.ts';
+import { deviceKey } from '../vocabulary/ids.ts';
+import { bytes } from '../vocabulary/units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 import type { Context } from './context.ts';
 import { LESS_BELOW, refuseTooDeep } from './depth.ts';
 import { convergeFamily } from './shown.ts';

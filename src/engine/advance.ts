@@ -2,23 +2,23 @@
 // finished are written down, and a ghost with one reader is merged into. Called after changes, by the monitor, at start.
 
 import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
-import { MOST_NESTED, deepest } from '../dm/depth.ts';
-import { desired, isFed, mergeDevices } from '../dm/desired.ts';
-import type { Family, Node } from '../dm/family.ts';
-import { parentOf } from '../dm/family.ts';
+import { MOST_NESTED, deepest } from '../converge/depth.ts';
+import { desired, isFed, mergeDevices } from '../converge/desired.ts';
+import type { Family, Node } from '../records/family.ts';
+import { parentOf } from '../records/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
-import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
-import { assert } from '../errors.ts';
-import { ofFamily } from '../dm/converge.ts';
-import { nested } from '../dm/tails.ts';
-import { deviceKey } from '../ids.ts';
+import type { DeviceKey, StoreName, VolumeId } from '../vocabulary/ids.ts';
+import { assert } from '../vocabulary/errors.ts';
+import { ofFamily } from '../converge/converge.ts';
+import { nested } from '../converge/tails.ts';
+import { deviceKey } from '../vocabulary/ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import type { RestoreMark, StoreRecord } from '../lvm/record.ts';
-import { imageSize, isLost } from '../lvm/record.ts';
-import { lostTag, mergedTag, mergingTag, sizeTag } from '../lvm/tags.ts';
-import type { Bytes } from '../units.ts';
-import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../units.ts';
+import type { RestoreMark, StoreRecord } from '../records/record.ts';
+import { imageSize, isLost } from '../records/record.ts';
+import { lostTag, mergedTag, mergingTag, sizeTag } from '../records/tags.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, maxBytes, minBytes, roundUp, toBytes } from '../vocabulary/units.ts';
 import type { Context, FamilyState } from './context.ts';
 import { tooDeep, withRecords } from './depth.ts';
 import { commit, commitRecord, copiesOf, cutOffShown, extendStore, shrinkStore, storeReport } from './stores.ts';

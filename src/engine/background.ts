@@ -1,9 +1,9 @@
 // What goes on by itself: families that have something to do, side by side, because one may wait for room that only another
 // can give back; and the monitor's looks, because a store that fills waits for nobody.
 
-import { messageOf } from '../errors.ts';
-import type { VolumeId } from '../ids.ts';
-import type { Clock, Log } from '../ports.ts';
+import { messageOf } from '../vocabulary/errors.ts';
+import type { VolumeId } from '../vocabulary/ids.ts';
+import type { Clock, Log } from '../vocabulary/ports.ts';
 
 export interface BackgroundPorts {
   readonly clock: Clock;

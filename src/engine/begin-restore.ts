@@ -2,17 +2,17 @@
 // there the background carries on, whatever happens to the driver or the node.
 
 import { dataBytesIn, storeBytesFor } from '../dm/cow.ts';
-import { MOST_NESTED, MOST_NESTED_NEW } from '../dm/depth.ts';
-import type { Family, Node } from '../dm/family.ts';
-import { buildFamily } from '../dm/family.ts';
-import { assert, fail } from '../errors.ts';
-import type { EntityId, VolumeId } from '../ids.ts';
-import { deviceKey } from '../ids.ts';
+import { MOST_NESTED, MOST_NESTED_NEW } from '../converge/depth.ts';
+import type { Family, Node } from '../records/family.ts';
+import { buildFamily } from '../records/family.ts';
+import { assert, fail } from '../vocabulary/errors.ts';
+import type { EntityId, VolumeId } from '../vocabulary/ids.ts';
+import { deviceKey } from '../vocabulary/ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import type { RestoreMark, RestoreWish, StoreRecord } from '../lvm/record.ts';
-import { imageSize, isLost } from '../lvm/record.ts';
-import type { Bytes } from '../units.ts';
-import { bytes, formatBytes, maxBytes, minBytes, roundUp, sectors, toBytes } from '../units.ts';
+import type { RestoreMark, RestoreWish, StoreRecord } from '../records/record.ts';
+import { imageSize, isLost } from '../records/record.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, formatBytes, maxBytes, minBytes, roundUp, sectors, toBytes } from '../vocabulary/units.ts';
 import type { Context, FamilyState, PoolState } from './context.ts';
 import {
   commitRecord,

@@ -1,18 +1,27 @@
 // What every use case of a pool shares: the ports, what is known of the running state, and finding a family, alone.
 
-import type { Family, Forest, Node } from '../dm/family.ts';
-import { buildForest, namedAs } from '../dm/family.ts';
+import type { Family, Forest, Node } from '../records/family.ts';
+import { buildForest, namedAs } from '../records/family.ts';
 import type { Kernel } from '../dm/kernel.ts';
-import { fail } from '../errors.ts';
-import type { Host } from '../host.ts';
-import type { DeviceKey, DrawId, EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../ids.ts';
-import { isVolumeId } from '../ids.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { Host } from '../host/host.ts';
+import type {
+  DeviceKey,
+  DrawId,
+  EntityId,
+  PoolName,
+  SnapshotId,
+  StoreName,
+  VgUuid,
+  VolumeId,
+} from '../vocabulary/ids.ts';
+import { isVolumeId } from '../vocabulary/ids.ts';
 import type { Layout, Lvm, PoolReport, StoreReport } from '../lvm/lvm.ts';
-import type { Entity, Name } from '../lvm/record.ts';
-import { lostTag } from '../lvm/tags.ts';
-import type { Clock, Log } from '../ports.ts';
-import type { Bytes } from '../units.ts';
-import { bytes, maxBytes, mib, minBytes } from '../units.ts';
+import type { Entity, Name } from '../records/record.ts';
+import { lostTag } from '../records/tags.ts';
+import type { Clock, Log } from '../vocabulary/ports.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, maxBytes, mib, minBytes } from '../vocabulary/units.ts';
 import type { Locks } from './locks.ts';
 
 export interface MeasuredStore {

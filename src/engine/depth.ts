@@ -1,17 +1,17 @@
 // Refusing what would lie deeper than a kernel bears, before anything of it is committed: the family as it would be, shown as
 // it would be shown. Converge has the last word (dm/converge.ts); here it is said in words that help, and in time.
 
-import { ofFamily } from '../dm/converge.ts';
-import { MOST_NESTED, deepest } from '../dm/depth.ts';
-import type { Nested } from '../dm/depth.ts';
-import { desired } from '../dm/desired.ts';
-import type { Family } from '../dm/family.ts';
-import { buildFamily } from '../dm/family.ts';
-import { fail } from '../errors.ts';
-import type { DeviceKey, EntityId, VolumeId } from '../ids.ts';
-import { entityOf } from '../ids.ts';
-import type { RestoreWish, StoreRecord } from '../lvm/record.ts';
-import { bytes } from '../units.ts';
+import { ofFamily } from '../converge/converge.ts';
+import { MOST_NESTED, deepest } from '../converge/depth.ts';
+import type { Nested } from '../converge/depth.ts';
+import { desired } from '../converge/desired.ts';
+import type { Family } from '../records/family.ts';
+import { buildFamily } from '../records/family.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { DeviceKey, EntityId, VolumeId } from '../vocabulary/ids.ts';
+import { entityOf } from '../vocabulary/ids.ts';
+import type { RestoreWish, StoreRecord } from '../records/record.ts';
+import { bytes } from '../vocabulary/units.ts';
 import type { Context } from './context.ts';
 import { inUseOf } from './shown.ts';
 

@@ -1,11 +1,11 @@
 // The use cases of one pool, as an interface: what the CSI services, the restore service and the command line call. All
 // sizes are bytes, all times are Unix milliseconds. Types only; src/engine/pool.ts is the form that works.
 
-import type { EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../ids.ts';
+import type { EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../vocabulary/ids.ts';
 import type { Look } from '../inspect/pool.ts';
-import type { RestoreMode } from '../lvm/record.ts';
-import type { Layout, VolumeParameters, VolumeSource } from '../parameters.ts';
-import type { Bytes } from '../units.ts';
+import type { RestoreMode } from '../records/record.ts';
+import type { Layout, VolumeParameters, VolumeSource } from '../vocabulary/parameters.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 
 export type { Layout, RestoreMode, VolumeParameters, VolumeSource };
 

@@ -1,16 +1,16 @@
 // Expansion: room first, zeroed, then one commit that makes the size true, then longer tables.
 
-import { MOST_NESTED } from '../dm/depth.ts';
-import type { Family, Node } from '../dm/family.ts';
-import { parentOf } from '../dm/family.ts';
-import { fedBy } from '../dm/desired.ts';
-import { assert, fail } from '../errors.ts';
-import type { StoreName, VolumeId } from '../ids.ts';
+import { MOST_NESTED } from '../converge/depth.ts';
+import type { Family, Node } from '../records/family.ts';
+import { parentOf } from '../records/family.ts';
+import { fedBy } from '../converge/desired.ts';
+import { assert, fail } from '../vocabulary/errors.ts';
+import type { StoreName, VolumeId } from '../vocabulary/ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import { imageSize } from '../lvm/record.ts';
-import { sizeTag } from '../lvm/tags.ts';
-import type { Bytes } from '../units.ts';
-import { bytes, formatBytes, roundUp } from '../units.ts';
+import { imageSize } from '../records/record.ts';
+import { sizeTag } from '../records/tags.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, formatBytes, roundUp } from '../vocabulary/units.ts';
 import type { Context } from './context.ts';
 import { commit, commitRecord, copiesOf, extendStore, needRoom, sizeUnit, storeReport } from './stores.ts';
 import { LESS_BELOW, refuseTooDeep, withRecords } from './depth.ts';

@@ -2,13 +2,13 @@
 // read from its store. They begin anew after a while, as often as it takes, so that what a disk could not do for a moment
 // stops nothing for good.
 
-import { ofFamily } from '../dm/converge.ts';
-import type { Family } from '../dm/family.ts';
+import { ofFamily } from '../converge/converge.ts';
+import type { Family } from '../records/family.ts';
 import type { Table } from '../dm/table.ts';
 import { heldStores } from '../dm/table.ts';
-import { fail } from '../errors.ts';
-import type { DeviceKey, VolumeId } from '../ids.ts';
-import { toBytes } from '../units.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { DeviceKey, VolumeId } from '../vocabulary/ids.ts';
+import { toBytes } from '../vocabulary/units.ts';
 import type { Context } from './context.ts';
 import { convergeFamily } from './shown.ts';
 import { cutOff, readEnd } from './stores.ts';

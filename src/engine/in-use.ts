@@ -1,10 +1,10 @@
 // Whether anybody uses a volume: mounts and processes hold its device open, and staging has given it one.
 
-import { stagedIn } from '../dm/refusals.ts';
-import { fail } from '../errors.ts';
-import { heldBy } from '../holders.ts';
-import type { VolumeId } from '../ids.ts';
-import { deviceKey } from '../ids.ts';
+import { stagedIn } from '../converge/refusals.ts';
+import { fail } from '../vocabulary/errors.ts';
+import { heldBy } from '../system/holders.ts';
+import type { VolumeId } from '../vocabulary/ids.ts';
+import { deviceKey } from '../vocabulary/ids.ts';
 import type { Context } from './context.ts';
 
 /** A probe that opens every device lets go by itself: a look is not a use. */

@@ -3,16 +3,16 @@
 // side by side, so that an extension never waits for anybody.
 
 import { fittingSize } from '../dm/cow.ts';
-import { relieve } from '../dm/plan.ts';
+import { relieve } from '../converge/plan.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
 import { stepText } from '../dm/step.ts';
-import { cowDevices, fitTails } from '../dm/tails.ts';
-import { SnapmergeError, messageOf } from '../errors.ts';
-import type { DeviceKey, StoreName, VolumeId } from '../ids.ts';
+import { cowDevices, fitTails } from '../converge/tails.ts';
+import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
+import type { DeviceKey, StoreName, VolumeId } from '../vocabulary/ids.ts';
 import { largest } from '../lvm/room.ts';
-import type { Bytes } from '../units.ts';
-import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } from '../units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, maxBytes, mib, minBytes, roundDown, roundUp, sectors, toBytes } from '../vocabulary/units.ts';
 import type { Context, WatchedStore } from './context.ts';
 import { noteFailed } from './failed-merges.ts';
 import { aloneOrAnyway } from './shown.ts';

@@ -1,10 +1,10 @@
 // Devices for something that no record names any more. Those that show nothing are taken away; the others nobody touches.
 
-import type { Forest } from '../dm/family.ts';
+import type { Forest } from '../records/family.ts';
 import type { Observed, ObservedDevice } from '../dm/kernel.ts';
 import { HeldOpen } from '../dm/kernel.ts';
 import { showsErrors } from '../dm/table.ts';
-import { isTail, isTop, ownerOf } from '../ids.ts';
+import { isTail, isTop, ownerOf } from '../vocabulary/ids.ts';
 import type { Context } from './context.ts';
 
 /** True when none is left that somebody has open. */

@@ -1,26 +1,26 @@
 // One pool's engine: puts the use cases over one shared context, and runs the background that goes on with merges, sweeps
 // and extensions.
 
-import { MOST_NESTED, depthsOf } from '../dm/depth.ts';
-import { desired } from '../dm/desired.ts';
-import type { Family } from '../dm/family.ts';
-import { ancestorsOf } from '../dm/family.ts';
+import { MOST_NESTED, depthsOf } from '../converge/depth.ts';
+import { desired } from '../converge/desired.ts';
+import type { Family } from '../records/family.ts';
+import { ancestorsOf } from '../records/family.ts';
 import type { Kernel, Observed } from '../dm/kernel.ts';
-import { ofFamily } from '../dm/converge.ts';
-import { plan } from '../dm/plan.ts';
-import { nested } from '../dm/tails.ts';
-import type { ErrorKind } from '../errors.ts';
-import { SnapmergeError, messageOf } from '../errors.ts';
-import type { Host } from '../host.ts';
-import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
-import { deviceKey, entityOf, isTop, isVolumeId } from '../ids.ts';
+import { ofFamily } from '../converge/converge.ts';
+import { plan } from '../converge/plan.ts';
+import { nested } from '../converge/tails.ts';
+import type { ErrorKind } from '../vocabulary/errors.ts';
+import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
+import type { Host } from '../host/host.ts';
+import type { DrawId, EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../vocabulary/ids.ts';
+import { deviceKey, entityOf, isTop, isVolumeId } from '../vocabulary/ids.ts';
 import type { Lvm } from '../lvm/lvm.ts';
-import type { StoreRecord } from '../lvm/record.ts';
-import { isLost } from '../lvm/record.ts';
+import type { StoreRecord } from '../records/record.ts';
+import { isLost } from '../records/record.ts';
 import { largest, most } from '../lvm/room.ts';
-import type { Clock, Log } from '../ports.ts';
-import type { Bytes } from '../units.ts';
-import { bytes, formatBytes, minBytes, roundDown } from '../units.ts';
+import type { Clock, Log } from '../vocabulary/ports.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, formatBytes, minBytes, roundDown } from '../vocabulary/units.ts';
 import { activate, active, deactivate, stage } from './activate.ts';
 import { advance } from './advance.ts';
 import { createBackground } from './background.ts';

@@ -1,13 +1,13 @@
 // Records -> what the use cases answer with. Pure.
 
-import type { Family, Node } from '../dm/family.ts';
-import { ancestorsOf } from '../dm/family.ts';
-import type { VolumeId } from '../ids.ts';
+import type { Family, Node } from '../records/family.ts';
+import { ancestorsOf } from '../records/family.ts';
+import type { VolumeId } from '../vocabulary/ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import type { Entity, Name, RestoreMark, RestoreWish, RestoredMark } from '../lvm/record.ts';
-import { isLost } from '../lvm/record.ts';
-import { bytes } from '../units.ts';
-import type { Bytes } from '../units.ts';
+import type { Entity, Name, RestoreMark, RestoreWish, RestoredMark } from '../records/record.ts';
+import { isLost } from '../records/record.ts';
+import { bytes } from '../vocabulary/units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 import type { Health, Restore, Snapshot, Volume } from './engine.ts';
 
 type VolumeEntity = Extract<Entity, { kind: 'volume' }>;

@@ -1,9 +1,9 @@
 // What an operation that failed has left in a family, put right before the next one builds on it. The background would do so
 // a moment later; whoever comes before it must not find half of a change.
 
-import type { Family } from '../dm/family.ts';
-import { assert } from '../errors.ts';
-import type { EntityId } from '../ids.ts';
+import type { Family } from '../records/family.ts';
+import { assert } from '../vocabulary/errors.ts';
+import type { EntityId } from '../vocabulary/ids.ts';
 import type { Context, FamilyState, PoolState } from './context.ts';
 import { readFamily, withFamilyOf } from './context.ts';
 import { beginFailedAnew } from './failed-merges.ts';

@@ -3,8 +3,8 @@
 
 import type { Kernel } from '../dm/kernel.ts';
 import type { Lvm, PoolReport } from '../lvm/lvm.ts';
-import type { Sharing } from '../share.ts';
-import { limited, shareNext } from '../share.ts';
+import type { Sharing } from '../system/single-flight.ts';
+import { limited, shareNext } from '../system/single-flight.ts';
 
 export interface SharedReports {
   readonly lvm: Lvm;

@@ -1,13 +1,13 @@
 // The time of a snapshot is that of its freeze. It is written when the snapshot is decided, a moment before; where the freeze
 // failed then and came about later, the time is written anew, or the contents would be later than it says.
 
-import type { Family } from '../dm/family.ts';
-import { chainOf } from '../dm/family.ts';
+import type { Family } from '../records/family.ts';
+import { chainOf } from '../records/family.ts';
 import type { Observed } from '../dm/kernel.ts';
 import { heldStores } from '../dm/table.ts';
-import type { SnapshotId } from '../ids.ts';
-import { deviceKey, isSnapshotId } from '../ids.ts';
-import { isLost } from '../lvm/record.ts';
+import type { SnapshotId } from '../vocabulary/ids.ts';
+import { deviceKey, isSnapshotId } from '../vocabulary/ids.ts';
+import { isLost } from '../records/record.ts';
 import type { Context } from './context.ts';
 import { commitRecord } from './stores.ts';
 

@@ -1,9 +1,9 @@
 // DeleteVolume and DeleteSnapshot: one mark on one store. What nothing reads goes at once; what something still reads
 // through stays as a ghost, until the background has merged it into its last reader.
 
-import type { Family } from '../dm/family.ts';
-import type { SnapshotId, VolumeId } from '../ids.ts';
-import { deletedTag } from '../lvm/tags.ts';
+import type { Family } from '../records/family.ts';
+import type { SnapshotId, VolumeId } from '../vocabulary/ids.ts';
+import { deletedTag } from '../records/tags.ts';
 import { refuseInUse } from './in-use.ts';
 import type { Context } from './context.ts';
 import { commit } from './stores.ts';

@@ -1,14 +1,14 @@
 // StartRestore, in its three modes: what is asked for is checked, and then begun, or written down as a wish that is carried
 // out when nothing stands in the way any more, or when the volume is next staged.
 
-import { devicesBelow } from '../dm/desired.ts';
-import { MOST_NESTED_NEW } from '../dm/depth.ts';
-import type { Node } from '../dm/family.ts';
-import { SnapmergeError, fail } from '../errors.ts';
-import type { ErrorKind } from '../errors.ts';
-import type { EntityId, VolumeId } from '../ids.ts';
-import { deviceKey } from '../ids.ts';
-import type { RestoreWish } from '../lvm/record.ts';
+import { devicesBelow } from '../converge/desired.ts';
+import { MOST_NESTED_NEW } from '../converge/depth.ts';
+import type { Node } from '../records/family.ts';
+import { SnapmergeError, fail } from '../vocabulary/errors.ts';
+import type { ErrorKind } from '../vocabulary/errors.ts';
+import type { EntityId, VolumeId } from '../vocabulary/ids.ts';
+import { deviceKey } from '../vocabulary/ids.ts';
+import type { RestoreWish } from '../records/record.ts';
 import { beginRestore, refuseTakenName } from './begin-restore.ts';
 import type { Context, FamilyState } from './context.ts';
 import { commitRecord } from './stores.ts';

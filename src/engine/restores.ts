@@ -1,13 +1,13 @@
 // Asking after restores: those that run, from the records and the kernel's counts; those that ended, from the mark they
 // left on the volume.
 
-import { mergeDevices } from '../dm/desired.ts';
-import type { Family, Node } from '../dm/family.ts';
-import { fail } from '../errors.ts';
-import type { DeviceKey, VolumeId } from '../ids.ts';
+import { mergeDevices } from '../converge/desired.ts';
+import type { Family, Node } from '../records/family.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { DeviceKey, VolumeId } from '../vocabulary/ids.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
-import type { RestoreMark } from '../lvm/record.ts';
-import { MIN_CHUNK_BYTES, bytes, sectors, toBytes } from '../units.ts';
+import type { RestoreMark } from '../records/record.ts';
+import { MIN_CHUNK_BYTES, bytes, sectors, toBytes } from '../vocabulary/units.ts';
 import type { Context } from './context.ts';
 import { readPool } from './context.ts';
 import type { Restore } from './engine.ts';

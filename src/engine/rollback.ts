@@ -1,15 +1,15 @@
 // What a restore or a promotion merges into what, and where each snapshot that is kept goes: from the records alone, before
 // anything is measured or made. Pure.
 
-import { absorbing } from '../dm/desired.ts';
-import type { Family, Node } from '../dm/family.ts';
-import { chainNumbers, chainOf, nearestVolume, parentOf } from '../dm/family.ts';
-import { fail } from '../errors.ts';
-import type { SnapshotId, VolumeId } from '../ids.ts';
-import type { Place, RestoreMode } from '../lvm/record.ts';
-import { imageSize } from '../lvm/record.ts';
-import type { Bytes } from '../units.ts';
-import { formatBytes, maxBytes } from '../units.ts';
+import { absorbing } from '../converge/desired.ts';
+import type { Family, Node } from '../records/family.ts';
+import { chainNumbers, chainOf, nearestVolume, parentOf } from '../records/family.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { SnapshotId, VolumeId } from '../vocabulary/ids.ts';
+import type { Place, RestoreMode } from '../records/record.ts';
+import { imageSize } from '../records/record.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { formatBytes, maxBytes } from '../vocabulary/units.ts';
 
 export interface Rollback {
   /** The volume whose name stays. */

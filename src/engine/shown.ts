@@ -1,27 +1,27 @@
 // Bringing a family's devices to what its records say, beside a monitor that extends stores meanwhile: what is in use, what it
 // is to watch, when a freeze has to be put off, and what of the kernel's word about lost stores to believe.
 
-import { converge } from '../dm/converge.ts';
-import type { Neighbours } from '../dm/converge.ts';
-import { StillStaged } from '../dm/refusals.ts';
+import { converge } from '../converge/converge.ts';
+import type { Neighbours } from '../converge/converge.ts';
+import { StillStaged } from '../converge/refusals.ts';
 import { fittingSize, storeBytesFor } from '../dm/cow.ts';
-import type { Desired, InUse } from '../dm/desired.ts';
-import { absorbing, desired, isFed } from '../dm/desired.ts';
+import type { Desired, InUse } from '../converge/desired.ts';
+import { absorbing, desired, isFed } from '../converge/desired.ts';
 import { areaOf } from '../dm/exceptions.ts';
-import type { Family, Node } from '../dm/family.ts';
-import type { LastStatus } from '../dm/leaving.ts';
-import { nearestVolume } from '../dm/family.ts';
+import type { Family, Node } from '../records/family.ts';
+import type { LastStatus } from '../converge/retiring-stores.ts';
+import { nearestVolume } from '../records/family.ts';
 import type { Observed } from '../dm/kernel.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import type { Table } from '../dm/table.ts';
 import { heldStores, lengthOf } from '../dm/table.ts';
-import { reach } from '../dm/tails.ts';
-import { fail, messageOf } from '../errors.ts';
-import type { EntityId, StoreName, VolumeId } from '../ids.ts';
-import { entityOf } from '../ids.ts';
-import { imageSize } from '../lvm/record.ts';
-import type { Sectors } from '../units.ts';
-import { formatBytes, maxBytes, toBytes, toSectors } from '../units.ts';
+import { reach } from '../converge/tails.ts';
+import { fail, messageOf } from '../vocabulary/errors.ts';
+import type { EntityId, StoreName, VolumeId } from '../vocabulary/ids.ts';
+import { entityOf } from '../vocabulary/ids.ts';
+import { imageSize } from '../records/record.ts';
+import type { Sectors } from '../vocabulary/units.ts';
+import { formatBytes, maxBytes, toBytes, toSectors } from '../vocabulary/units.ts';
 import type { Context, FullStore, WatchedStore } from './context.ts';
 import { takeForStaged } from './in-use.ts';
 import { noteShown } from './redate.ts';

@@ -1,17 +1,17 @@
 // CreateSnapshot: a new store next to the volume in its chain. The moment is the freeze inside converge.
 
 import { storeBytesFor } from '../dm/cow.ts';
-import { MOST_NESTED } from '../dm/depth.ts';
-import type { Node } from '../dm/family.ts';
-import { chainNumbers } from '../dm/family.ts';
-import { fail } from '../errors.ts';
-import type { VolumeId } from '../ids.ts';
-import { snapshotId } from '../ids.ts';
+import { MOST_NESTED } from '../converge/depth.ts';
+import type { Node } from '../records/family.ts';
+import { chainNumbers } from '../records/family.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { VolumeId } from '../vocabulary/ids.ts';
+import { snapshotId } from '../vocabulary/ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import { UNMARKED, isLost } from '../lvm/record.ts';
-import type { Entity, StoreRecord } from '../lvm/record.ts';
-import { nameOf, sameName } from '../lvm/tags.ts';
-import type { Bytes } from '../units.ts';
+import { UNMARKED, isLost } from '../records/record.ts';
+import type { Entity, StoreRecord } from '../records/record.ts';
+import { nameOf, sameName } from '../records/tags.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 import { fittingSize } from '../dm/cow.ts';
 import type { Context, FamilyState, PoolState } from './context.ts';
 import { convergeFamily, isDormant, refuseFull } from './shown.ts';

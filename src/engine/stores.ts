@@ -1,17 +1,17 @@
 // The moves that operations are made of: room, preparing a store, and committing to it, durably.
 
 import { STORE_HEAD_BYTES } from '../dm/cow.ts';
-import { waitsWhenFull } from '../dm/desired.ts';
-import type { Family, Node } from '../dm/family.ts';
+import { waitsWhenFull } from '../converge/desired.ts';
+import type { Family, Node } from '../records/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
-import { SnapmergeError, fail, messageOf } from '../errors.ts';
-import type { StoreName } from '../ids.ts';
-import { STORE_PREFIX, storeName } from '../ids.ts';
+import { SnapmergeError, fail, messageOf } from '../vocabulary/errors.ts';
+import type { StoreName } from '../vocabulary/ids.ts';
+import { STORE_PREFIX, storeName } from '../vocabulary/ids.ts';
 import type { PoolReport, StoreReport } from '../lvm/lvm.ts';
-import type { StoreRecord } from '../lvm/record.ts';
-import { pendingTag, writeTags } from '../lvm/tags.ts';
-import type { Layout } from '../parameters.ts';
-import type { Bytes } from '../units.ts';
+import type { StoreRecord } from '../records/record.ts';
+import { pendingTag, writeTags } from '../records/tags.ts';
+import type { Layout } from '../vocabulary/parameters.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 import {
   MAX_CHUNK_BYTES,
   bytes,
@@ -22,7 +22,7 @@ import {
   minBytes,
   roundUp,
   toBytes,
-} from '../units.ts';
+} from '../vocabulary/units.ts';
 import type { Context } from './context.ts';
 
 export function drawStore(ctx: Context): StoreName {

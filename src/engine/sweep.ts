@@ -1,10 +1,10 @@
 // Removing stores that show nothing: what a crashed operation had prepared, what was superseded, and ghosts that nothing
 // reads. Never a store whose records are in doubt: those families are not even handed here.
 
-import type { Family } from '../dm/family.ts';
-import { messageOf } from '../errors.ts';
-import type { StoreName } from '../ids.ts';
-import { mergedTag } from '../lvm/tags.ts';
+import type { Family } from '../records/family.ts';
+import { messageOf } from '../vocabulary/errors.ts';
+import type { StoreName } from '../vocabulary/ids.ts';
+import { mergedTag } from '../records/tags.ts';
 import type { Context } from './context.ts';
 import { commit } from './stores.ts';
 

@@ -1,18 +1,18 @@
 // CreateVolume: blank, a fork of a snapshot, a clone of a volume. Each prepares its stores, then decides with one commit.
 
 import { storeBytesFor } from '../dm/cow.ts';
-import { MOST_NESTED_NEW } from '../dm/depth.ts';
-import type { Family, Node } from '../dm/family.ts';
-import { fail } from '../errors.ts';
-import type { SnapshotId, VolumeId } from '../ids.ts';
-import { volumeId } from '../ids.ts';
+import { MOST_NESTED_NEW } from '../converge/depth.ts';
+import type { Family, Node } from '../records/family.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { SnapshotId, VolumeId } from '../vocabulary/ids.ts';
+import { volumeId } from '../vocabulary/ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import type { Entity, Place, StoreRecord } from '../lvm/record.ts';
-import { UNMARKED, isLost } from '../lvm/record.ts';
-import { nameOf, sameName } from '../lvm/tags.ts';
-import { differing } from '../parameters.ts';
-import type { Bytes } from '../units.ts';
-import { formatBytes, maxBytes, roundUp } from '../units.ts';
+import type { Entity, Place, StoreRecord } from '../records/record.ts';
+import { UNMARKED, isLost } from '../records/record.ts';
+import { nameOf, sameName } from '../records/tags.ts';
+import { differing } from '../vocabulary/parameters.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { formatBytes, maxBytes, roundUp } from '../vocabulary/units.ts';
 import type { Context, PoolState } from './context.ts';
 import {
   copiesOf,

@@ -1,9 +1,9 @@
 // What a person calls a volume or snapshot -> the image that is meant: a handle, an id, or a CSI name, as long as only one
 // fits. Pure.
 
-import { fail } from '../errors.ts';
-import { handleText, isSnapshotId, isVolumeId, parseHandle } from '../ids.ts';
-import { nameOf, sameName } from '../lvm/tags.ts';
+import { fail } from '../vocabulary/errors.ts';
+import { handleText, isSnapshotId, isVolumeId, parseHandle } from '../vocabulary/ids.ts';
+import { nameOf, sameName } from '../records/tags.ts';
 import type { FamilyView, ImageView, PoolContents, PoolView } from './view.ts';
 import { isSnapshot } from './view.ts';
 

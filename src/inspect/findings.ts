@@ -1,23 +1,23 @@
 // Where the kernel or LVM differ from what the records say, in words. What should be there is `desired` and the verdict is
 // `plan`: a difference is what the plan would put right. Pure.
 
-import { ofFamily } from '../dm/converge.ts';
-import { MOST_NESTED, liveDepths } from '../dm/depth.ts';
-import type { Desired, InUse } from '../dm/desired.ts';
-import { devicesBelow, fedBy, isWritten } from '../dm/desired.ts';
-import type { Family, Forest } from '../dm/family.ts';
+import { ofFamily } from '../converge/converge.ts';
+import { MOST_NESTED, liveDepths } from '../converge/depth.ts';
+import type { Desired, InUse } from '../converge/desired.ts';
+import { devicesBelow, fedBy, isWritten } from '../converge/desired.ts';
+import type { Family, Forest } from '../records/family.ts';
 import type { Observed } from '../dm/kernel.ts';
 import { nodeOf } from '../dm/observed.ts';
-import { leftBehind, plan } from '../dm/plan.ts';
+import { leftBehind, plan } from '../converge/plan.ts';
 import type { Step } from '../dm/step.ts';
 import { stepText } from '../dm/step.ts';
 import { heldStores, sameTable, tableText } from '../dm/table.ts';
 import type { Table } from '../dm/table.ts';
-import type { DeviceKey, EntityId, StoreName } from '../ids.ts';
-import { deviceKey, isDeviceKey, ownerOf } from '../ids.ts';
+import type { DeviceKey, EntityId, StoreName } from '../vocabulary/ids.ts';
+import { deviceKey, isDeviceKey, ownerOf } from '../vocabulary/ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
-import { imageSize } from '../lvm/record.ts';
-import { formatBytes } from '../units.ts';
+import { imageSize } from '../records/record.ts';
+import { formatBytes } from '../vocabulary/units.ts';
 import type { Finding, FindingKind } from './view.ts';
 
 export interface FindingsInput {

@@ -1,18 +1,18 @@
 // One image of a family -> what there is to see of it. Pure.
 
-import type { Desired } from '../dm/desired.ts';
-import { isFed } from '../dm/desired.ts';
-import type { Family, Node } from '../dm/family.ts';
+import type { Desired } from '../converge/desired.ts';
+import { isFed } from '../converge/desired.ts';
+import type { Family, Node } from '../records/family.ts';
 import type { Observed, ObservedDevice } from '../dm/kernel.ts';
 import { nodeOf } from '../dm/observed.ts';
 import { heldStores } from '../dm/table.ts';
-import type { EntityId } from '../ids.ts';
-import { deviceKey } from '../ids.ts';
+import type { EntityId } from '../vocabulary/ids.ts';
+import { deviceKey } from '../vocabulary/ids.ts';
 import type { StoreReport } from '../lvm/lvm.ts';
-import type { Entity } from '../lvm/record.ts';
-import { isLost } from '../lvm/record.ts';
-import type { Bytes } from '../units.ts';
-import { bytes, toBytes } from '../units.ts';
+import type { Entity } from '../records/record.ts';
+import { isLost } from '../records/record.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, toBytes } from '../vocabulary/units.ts';
 import type { ImageKind, ImageState, ImageView, Known, MergeView, TopView, WishView } from './view.ts';
 
 export interface ImageInput {

@@ -1,8 +1,8 @@
 // What an operator must know of a pool: what is wrong, and what will be if nothing is done. Pure.
 
-import { MOST_NESTED, MOST_NESTED_NEW } from '../dm/depth.ts';
-import { formatBytes } from '../units.ts';
-import type { EntityId } from '../ids.ts';
+import { MOST_NESTED, MOST_NESTED_NEW } from '../converge/depth.ts';
+import { formatBytes } from '../vocabulary/units.ts';
+import type { EntityId } from '../vocabulary/ids.ts';
 import type { FamilyView, ImageView, PoolContents, PoolView } from './view.ts';
 import { labelOf } from './view.ts';
 

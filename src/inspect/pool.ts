@@ -1,16 +1,16 @@
 // What LVM and the kernel hold of one pool -> what there is to see of it. Pure.
 
-import { ofFamily } from '../dm/converge.ts';
-import { imageDepths } from '../dm/depth.ts';
-import type { InUse } from '../dm/desired.ts';
-import { desired } from '../dm/desired.ts';
-import type { Family, Node } from '../dm/family.ts';
-import { buildForest } from '../dm/family.ts';
+import { ofFamily } from '../converge/converge.ts';
+import { imageDepths } from '../converge/depth.ts';
+import type { InUse } from '../converge/desired.ts';
+import { desired } from '../converge/desired.ts';
+import type { Family, Node } from '../records/family.ts';
+import { buildForest } from '../records/family.ts';
 import type { Observed } from '../dm/kernel.ts';
-import type { VolumeId } from '../ids.ts';
-import { isTop, isVolumeId } from '../ids.ts';
+import type { VolumeId } from '../vocabulary/ids.ts';
+import { isTop, isVolumeId } from '../vocabulary/ids.ts';
 import type { PoolReport, StoreReport } from '../lvm/lvm.ts';
-import { bytes } from '../units.ts';
+import { bytes } from '../vocabulary/units.ts';
 import { familyFindings, strayFindings } from './findings.ts';
 import { viewImage } from './image.ts';
 import type { FamilyView, Known, PoolContents } from './view.ts';

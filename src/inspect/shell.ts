@@ -6,9 +6,9 @@ import type { Step } from '../dm/step.ts';
 import type { Ref, Table } from '../dm/table.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
 import { LEG_SECTORS, targetLine } from '../dm/table.ts';
-import { fail, unreachable } from '../errors.ts';
-import type { DeviceKey, Leg, PoolName, StoreName, VgUuid } from '../ids.ts';
-import { LEGS, deviceKey, dmName, dmUuid, isTop, lockUuid, volumeId } from '../ids.ts';
+import { fail, unreachable } from '../vocabulary/errors.ts';
+import type { DeviceKey, Leg, PoolName, StoreName, VgUuid } from '../vocabulary/ids.ts';
+import { LEGS, deviceKey, dmName, dmUuid, isTop, lockUuid, volumeId } from '../vocabulary/ids.ts';
 
 export interface Names {
   readonly pool: PoolName;

@@ -1,20 +1,20 @@
 // The commands that show volumes and snapshots of a pool by hand: what `snapmerge tables` prints. What is to be shown is
 // `desired` with everything in use, and the order is `plan`'s; shell.ts turns its steps into commands. Pure.
 
-import { ofFamily } from '../dm/converge.ts';
-import { MOST_NESTED, deepest, imageDepths, liveDepths } from '../dm/depth.ts';
-import type { Desired, DesiredDevice } from '../dm/desired.ts';
-import { desired, fedBy } from '../dm/desired.ts';
-import type { Family, Node } from '../dm/family.ts';
-import { buildForest } from '../dm/family.ts';
+import { ofFamily } from '../converge/converge.ts';
+import { MOST_NESTED, deepest, imageDepths, liveDepths } from '../converge/depth.ts';
+import type { Desired, DesiredDevice } from '../converge/desired.ts';
+import { desired, fedBy } from '../converge/desired.ts';
+import type { Family, Node } from '../records/family.ts';
+import { buildForest } from '../records/family.ts';
 import type { Observed } from '../dm/kernel.ts';
-import { plan } from '../dm/plan.ts';
+import { plan } from '../converge/plan.ts';
 import type { Target } from '../dm/table.ts';
-import type { DeviceKey, EntityId, VolumeId } from '../ids.ts';
-import { deviceKey, isTail, isTop, isVolumeId, storeOf } from '../ids.ts';
+import type { DeviceKey, EntityId, VolumeId } from '../vocabulary/ids.ts';
+import { deviceKey, isTail, isTop, isVolumeId, storeOf } from '../vocabulary/ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';
-import { imageSize, isLost } from '../lvm/record.ts';
-import { formatBytes } from '../units.ts';
+import { imageSize, isLost } from '../records/record.ts';
+import { formatBytes } from '../vocabulary/units.ts';
 import type { Names } from './shell.ts';
 import { commandsOf, legCommands, nameOf, preamble } from './shell.ts';
 import { labelOf } from './view.ts';

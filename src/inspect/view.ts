@@ -1,10 +1,10 @@
 // What there is to see of a node's pools, as values: made from records and devices (pool.ts), carried over the socket
 // (wire.ts), printed by the command line. All sizes are bytes, all times Unix milliseconds. Types and their names only.
 
-import type { EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../ids.ts';
-import type { Layout } from '../parameters.ts';
-import type { Name, RestoreMode } from '../lvm/record.ts';
-import type { Bytes } from '../units.ts';
+import type { EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../vocabulary/ids.ts';
+import type { Layout } from '../vocabulary/parameters.ts';
+import type { Name, RestoreMode } from '../records/record.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 
 /** A fork is a volume that hangs on a snapshot. */
 export type ImageKind = 'volume' | 'fork' | 'snapshot';

@@ -2,12 +2,12 @@
 // `toWire` gave through protobuf and back; anything else is an error that names the field. Pure.
 
 import { z } from 'zod';
-import { fail } from '../errors.ts';
-import { handleText, isSnapshotId, isStoreName, isVolumeId, parseHandle, poolName, vgUuid } from '../ids.ts';
-import type { EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../ids.ts';
-import type { Name, RestoreMode } from '../lvm/record.ts';
-import { bytes } from '../units.ts';
-import type { Bytes } from '../units.ts';
+import { fail } from '../vocabulary/errors.ts';
+import { handleText, isSnapshotId, isStoreName, isVolumeId, parseHandle, poolName, vgUuid } from '../vocabulary/ids.ts';
+import type { EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../vocabulary/ids.ts';
+import type { Name, RestoreMode } from '../records/record.ts';
+import { bytes } from '../vocabulary/units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 import type {
   FamilyView,
   Finding,

@@ -2,7 +2,7 @@
 // else that goes wrong is an error of http.ts, or `internal` where an object is not what its kind has.
 
 import { z } from 'zod';
-import { SnapmergeError, fail, messageOf } from '../errors.ts';
+import { SnapmergeError, fail, messageOf } from '../vocabulary/errors.ts';
 import type { EventText, Subject } from './events.ts';
 import { eventBody, eventName } from './events.ts';
 import type { ApiServer } from './http.ts';

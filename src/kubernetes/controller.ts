@@ -2,9 +2,9 @@
 // node, on those whose volume nobody can place, and on what a node has left that is gone. Beside it, snapshots that no node
 // takes are looked for, and claims that are made from what this node holds are placed.
 
-import { messageOf, SnapmergeError } from '../errors.ts';
-import type { Pools } from '../pools.ts';
-import type { Clock, Log } from '../ports.ts';
+import { messageOf, SnapmergeError } from '../vocabulary/errors.ts';
+import type { Pools } from '../pools/pools.ts';
+import type { Clock, Log } from '../vocabulary/ports.ts';
 import { createCluster } from './cluster.ts';
 import type { ApiServer } from './http.ts';
 import { runPlacement } from './placement.ts';

@@ -3,8 +3,8 @@
 // whatever was interrupted is found again.
 
 import type { Restore } from '../engine/engine.ts';
-import { unreachable } from '../errors.ts';
-import type { ErrorKind } from '../errors.ts';
+import { unreachable } from '../vocabulary/errors.ts';
+import type { ErrorKind } from '../vocabulary/errors.ts';
 import type { Status, VolumeRestore } from './objects.ts';
 import { timeText } from './objects.ts';
 import type { Failure, Problem, Wait } from './reasons.ts';

@@ -1,7 +1,7 @@
 // Events: what is told about a restore, to whom, and what an Event object looks like. Pure.
 
 import { createHash } from 'node:crypto';
-import { unreachable } from '../errors.ts';
+import { unreachable } from '../vocabulary/errors.ts';
 import type { VolumeRestore } from './objects.ts';
 import { timeText } from './objects.ts';
 import type { Status } from './objects.ts';

@@ -10,8 +10,8 @@ import https from 'node:https';
 import type { RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
 import { z } from 'zod';
-import { SnapmergeError, messageOf } from '../errors.ts';
-import type { ErrorKind } from '../errors.ts';
+import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
+import type { ErrorKind } from '../vocabulary/errors.ts';
 
 export interface Request {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';

@@ -5,9 +5,9 @@
 import { z } from 'zod';
 import { DRIVER_NAME } from '../controller/identity.ts';
 import { locateSnapshot, locateVolume } from '../csi/handles.ts';
-import { SnapmergeError, messageOf } from '../errors.ts';
-import type { Pools } from '../pools.ts';
-import type { Clock, Log } from '../ports.ts';
+import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
+import type { Pools } from '../pools/pools.ts';
+import type { Clock, Log } from '../vocabulary/ports.ts';
 import type { Cluster } from './cluster.ts';
 import type { ApiServer } from './http.ts';
 import { createQueue } from './queue.ts';

@@ -1,7 +1,7 @@
 // Work by key: each key is worked on by one at a time, not before it is due, and again after a growing pause when that fails.
 // What is asked for while it is worked on is done once more afterwards.
 
-import type { Clock } from '../ports.ts';
+import type { Clock } from '../vocabulary/ports.ts';
 
 export interface Queue {
   /** No later than in `delayMs`; earlier if somebody has asked for that. */

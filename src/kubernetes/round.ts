@@ -4,8 +4,8 @@
 import { handleOf } from '../csi/replies.ts';
 import { restoreToken } from '../csi/handles.ts';
 import type { Engine, Restore, RestoreMode, StartRestore } from '../engine/engine.ts';
-import { SnapmergeError, fail, messageOf, unreachable } from '../errors.ts';
-import type { Clock, Log } from '../ports.ts';
+import { SnapmergeError, fail, messageOf, unreachable } from '../vocabulary/errors.ts';
+import type { Clock, Log } from '../vocabulary/ports.ts';
 import { FINALIZER, decide } from './decide.ts';
 import type { Act, Decision, Refusal, Seen } from './decide.ts';
 import type { EventText } from './events.ts';

@@ -1,7 +1,7 @@
 // What has become of a restore -> the status that its object shows. Pure; nothing is decided here.
 
 import type { Restore } from '../engine/engine.ts';
-import { unreachable } from '../errors.ts';
+import { unreachable } from '../vocabulary/errors.ts';
 import type { Condition, Status, VolumeRestore } from './objects.ts';
 import { timeText } from './objects.ts';
 import type { FailReason, MergeReason, Reason, WaitReason } from './reasons.ts';

@@ -2,8 +2,8 @@
 // whenever the watch cannot go on where it was.
 
 import { z } from 'zod';
-import { SnapmergeError, messageOf } from '../errors.ts';
-import type { Clock, Log } from '../ports.ts';
+import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
+import type { Clock, Log } from '../vocabulary/ports.ts';
 import { RESTORES_PATH, checked } from './cluster.ts';
 import type { ApiServer, WatchEvent } from './http.ts';
 import { volumeRestore } from './objects.ts';

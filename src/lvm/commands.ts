@@ -1,12 +1,12 @@
 // The Lvm port over the lvm command. Each change is one command and, where LVM can, one metadata commit. Whether a
 // command that failed has failed is decided by the report afterwards, never by LVM's words.
 
-import { SnapmergeError, fail } from '../errors.ts';
-import type { Exec, ExecResult } from '../exec.ts';
-import { failureOf, output } from '../exec.ts';
-import type { StoreName, VgUuid } from '../ids.ts';
-import { limited, shareNext } from '../share.ts';
-import { bytes, formatBytes } from '../units.ts';
+import { SnapmergeError, fail } from '../vocabulary/errors.ts';
+import type { Exec, ExecResult } from '../system/exec.ts';
+import { failureOf, output } from '../system/exec.ts';
+import type { StoreName, VgUuid } from '../vocabulary/ids.ts';
+import { limited, shareNext } from '../system/single-flight.ts';
+import { bytes, formatBytes } from '../vocabulary/units.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
 import { findGroups, pickGroup } from './disks.ts';
 import { lockHolder } from './lock-holder.ts';

@@ -1,7 +1,7 @@
 // How every lvm command of ours is called: it sees the pool's disks and nothing else, waits for nobody, and writes
 // nothing outside of the disks. Pure: argv in, argv out.
 
-import type { Argv } from '../exec.ts';
+import type { Argv } from '../system/exec.ts';
 
 /**
  * Settings that hold whatever lvm.conf of the machine says. Why each:

@@ -1,11 +1,11 @@
 // Behind `snapmerge pool create`: a volume group on disks that hold nothing, or on a file. Every disk is looked at from
 // all sides first, all reasons against are told at once, and nothing is written unless there is none.
 
-import { fail } from '../errors.ts';
-import type { Exec } from '../exec.ts';
-import { failureOf, output } from '../exec.ts';
-import type { Bytes } from '../units.ts';
-import { bytes, formatBytes, gib, mib } from '../units.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { Exec } from '../system/exec.ts';
+import { failureOf, output } from '../system/exec.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, formatBytes, gib, mib } from '../vocabulary/units.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
 import type { Disk } from './disk-check.ts';
 import { inspectDisks } from './disk-check.ts';

@@ -2,10 +2,10 @@
 // first bytes. Reads only.
 
 import { z } from 'zod';
-import type { Exec } from '../exec.ts';
-import { output } from '../exec.ts';
-import type { Bytes } from '../units.ts';
-import { bytes } from '../units.ts';
+import type { Exec } from '../system/exec.ts';
+import { output } from '../system/exec.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes } from '../vocabulary/units.ts';
 
 export interface Disk {
   readonly path: string;

@@ -3,11 +3,11 @@
 // never read; and so are suspended ones, which would not answer.
 
 import { z } from 'zod';
-import { fail, messageOf } from '../errors.ts';
-import type { Argv, Exec } from '../exec.ts';
-import { failureOf, output } from '../exec.ts';
-import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX, lockUuid } from '../ids.ts';
-import type { VgUuid } from '../ids.ts';
+import { fail, messageOf } from '../vocabulary/errors.ts';
+import type { Argv, Exec } from '../system/exec.ts';
+import { failureOf, output } from '../system/exec.ts';
+import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX, lockUuid } from '../vocabulary/ids.ts';
+import type { VgUuid } from '../vocabulary/ids.ts';
 import { LIST_DEVICES, listing } from '../dm/listing.ts';
 import { parseDevices } from '../dm/parse.ts';
 import type { DeviceRow } from '../dm/parse.ts';

@@ -1,8 +1,8 @@
 // Who keeps LVM's commands waiting: each takes a lock of its volume group, a file on which the kernel tells who has it. A
 // prompt that somebody left open holds it for as long as he likes.
 
-import type { Argv, Exec } from '../exec.ts';
-import { processNamed } from '../holders.ts';
+import type { Argv, Exec } from '../system/exec.ts';
+import { processNamed } from '../system/holders.ts';
 
 /** Where LVM keeps its locks unless its configuration says otherwise. */
 const LOCKS = '/run/lock/lvm';

@@ -1,9 +1,9 @@
 // The port to LVM, for one pool (volume group): one report for all state, and changes that are one metadata commit each.
 // Two forms: the lvm commands, and the simulation in test/sim. No effects in this file.
 
-import type { StoreName, VgUuid } from '../ids.ts';
-import type { Layout } from '../parameters.ts';
-import type { Bytes } from '../units.ts';
+import type { StoreName, VgUuid } from '../vocabulary/ids.ts';
+import type { Layout } from '../vocabulary/parameters.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 
 export type { Layout };
 

@@ -2,10 +2,10 @@
 // by a schema, so that a field which is not as expected stops here. Pure text.
 
 import { z } from 'zod';
-import { fail } from '../errors.ts';
-import { isStoreName, vgUuid } from '../ids.ts';
-import type { Bytes } from '../units.ts';
-import { bytes } from '../units.ts';
+import { fail } from '../vocabulary/errors.ts';
+import { isStoreName, vgUuid } from '../vocabulary/ids.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes } from '../vocabulary/units.ts';
 import { exportedReason, isOpen } from './lvm.ts';
 import type { Layout, PhysicalVolume, PoolReport, StoreReport } from './lvm.ts';
 

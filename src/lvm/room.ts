@@ -1,8 +1,8 @@
 // What fits into the pool for a layout, from the report alone: linear anywhere, striped evenly, raid1 on two different
 // disks. Pure.
 
-import type { Bytes } from '../units.ts';
-import { bytes, minBytes, roundDown } from '../units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import { bytes, minBytes, roundDown } from '../vocabulary/units.ts';
 import { isOpen } from './lvm.ts';
 import type { Layout, PoolReport } from './lvm.ts';
 

@@ -1,8 +1,8 @@
 // Which LVM this is, where its commands differ.
 
-import { fail } from '../errors.ts';
-import type { Exec } from '../exec.ts';
-import { output } from '../exec.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { Exec } from '../system/exec.ts';
+import { output } from '../system/exec.ts';
 
 /** `2.03.31` as numbers, from the output of `lvm version`. */
 export function parseLvmVersion(text: string): readonly [number, number, number] {

@@ -1,9 +1,9 @@
 // Ports that are counted: the same port, and every use of it told to the metrics. The driver does not know the difference.
 
 import type { Kernel } from '../dm/kernel.ts';
-import type { Exec } from '../exec.ts';
-import type { DeviceKey } from '../ids.ts';
-import { isTop } from '../ids.ts';
+import type { Exec } from '../system/exec.ts';
+import type { DeviceKey } from '../vocabulary/ids.ts';
+import { isTop } from '../vocabulary/ids.ts';
 import type { Metrics, Outcome } from './metrics.ts';
 
 /** Seconds that only go up. */

@@ -2,7 +2,7 @@
 // to know. Nothing in here is read by the driver itself.
 
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
-import type { Page } from '../http.ts';
+import type { Page } from '../transport/http.ts';
 import { GAUGES } from './samples.ts';
 import type { GaugeName, Sample } from './samples.ts';
 

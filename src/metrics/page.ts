@@ -3,10 +3,10 @@
 
 import { lookAtPools } from '../controller/inspect.ts';
 import type { Restore } from '../engine/engine.ts';
-import { shared } from '../health.ts';
-import type { Page } from '../http.ts';
-import type { PoolName } from '../ids.ts';
-import type { Pools } from '../pools.ts';
+import { shared } from '../pools/health.ts';
+import type { Page } from '../transport/http.ts';
+import type { PoolName } from '../vocabulary/ids.ts';
+import type { Pools } from '../pools/pools.ts';
 import type { Metrics } from './metrics.ts';
 import { samplesOf } from './samples.ts';
 

@@ -2,8 +2,8 @@
 // one look. Names as Prometheus has them: base units, a unit last. Pure.
 
 import type { Restore } from '../engine/engine.ts';
-import type { PoolName } from '../ids.ts';
-import { handleText } from '../ids.ts';
+import type { PoolName } from '../vocabulary/ids.ts';
+import { handleText } from '../vocabulary/ids.ts';
 import { labelOf } from '../inspect/view.ts';
 import type { FindingKind, ImageView, PoolContents, PoolView } from '../inspect/view.ts';
 

@@ -3,11 +3,11 @@
 import { locateVolume, requireHere } from '../csi/handles.ts';
 import type { Keyed } from '../csi/keyed.ts';
 import type { ActiveVolume, Engine, Volume } from '../engine/engine.ts';
-import { fail, isOfRecords } from '../errors.ts';
-import type { Exec } from '../exec.ts';
-import { isTopUuid, isVolumeId, parseHandle } from '../ids.ts';
-import type { Pools } from '../pools.ts';
-import { bytes } from '../units.ts';
+import { fail, isOfRecords } from '../vocabulary/errors.ts';
+import type { Exec } from '../system/exec.ts';
+import { isTopUuid, isVolumeId, parseHandle } from '../vocabulary/ids.ts';
+import type { Pools } from '../pools/pools.ts';
+import { bytes } from '../vocabulary/units.ts';
 import type { Files } from './files.ts';
 import type { MountEntry } from './mountinfo.ts';
 

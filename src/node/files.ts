@@ -3,7 +3,7 @@
 import type { Stats } from 'node:fs';
 import { lstat, mkdir, open, readFile, readdir, realpath, rmdir, stat, statfs, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { sectors, toBytes } from '../units.ts';
+import { sectors, toBytes } from '../vocabulary/units.ts';
 import { parseMountinfo } from './mountinfo.ts';
 import type { MountEntry } from './mountinfo.ts';
 

@@ -2,10 +2,10 @@
 // from mountinfo before and after, never from a command's words.
 
 import type { FsType } from '../csi/fstype.ts';
-import { fail } from '../errors.ts';
+import { fail } from '../vocabulary/errors.ts';
 import type { ActiveVolume } from '../engine/engine.ts';
-import { failureOf } from '../exec.ts';
-import type { Argv, Exec } from '../exec.ts';
+import { failureOf } from '../system/exec.ts';
+import type { Argv, Exec } from '../system/exec.ts';
 import type { Files } from './files.ts';
 import { mountAt } from './mountinfo.ts';
 

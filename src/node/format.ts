@@ -3,11 +3,11 @@
 // names the volume, so a fork of a half-made volume is not formatted by mistake, and it travels with the disks.
 
 import type { FsType } from '../csi/fstype.ts';
-import { fail, unreachable } from '../errors.ts';
-import { failureOf } from '../exec.ts';
-import type { Argv, Exec } from '../exec.ts';
-import type { VolumeId } from '../ids.ts';
-import type { Bytes } from '../units.ts';
+import { fail, unreachable } from '../vocabulary/errors.ts';
+import { failureOf } from '../system/exec.ts';
+import type { Argv, Exec } from '../system/exec.ts';
+import type { VolumeId } from '../vocabulary/ids.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 import type { Files } from './files.ts';
 import type { Content } from './probe.ts';
 

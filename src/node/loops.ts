@@ -2,9 +2,9 @@
 // is published read-only is published as a read-only loop device over its device. A loop keeps the device open, so the
 // path that it names cannot come to mean another volume.
 
-import { fail } from '../errors.ts';
-import { failureOf } from '../exec.ts';
-import type { Argv, Exec } from '../exec.ts';
+import { fail } from '../vocabulary/errors.ts';
+import { failureOf } from '../system/exec.ts';
+import type { Argv, Exec } from '../system/exec.ts';
 import type { ActiveVolume } from '../engine/engine.ts';
 import type { Files } from './files.ts';
 

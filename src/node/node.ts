@@ -3,8 +3,8 @@
 import { z } from 'zod';
 import { createKeyed } from '../csi/keyed.ts';
 import { topologyOf } from '../csi/topology.ts';
-import { unary } from '../rpc.ts';
-import type { Method, Reply, Service } from '../rpc.ts';
+import { unary } from '../transport/rpc.ts';
+import type { Method, Reply, Service } from '../transport/rpc.ts';
 import type { NodeContext } from './context.ts';
 import { publish, publishRequest, unpublish, unpublishRequest } from './publish.ts';
 import { stage, stageRequest, unstage, unstageRequest } from './stage.ts';

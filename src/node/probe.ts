@@ -1,12 +1,12 @@
 // What is on a device, before anybody formats it. Blank needs proof: blkid and wipefs look for signatures of every kind
 // (file systems, RAID members, partition tables, ...), and the places where such things begin and end are read.
 
-import { SnapmergeError, fail } from '../errors.ts';
-import { failureOf } from '../exec.ts';
-import type { Exec } from '../exec.ts';
+import { SnapmergeError, fail } from '../vocabulary/errors.ts';
+import { failureOf } from '../system/exec.ts';
+import type { Exec } from '../system/exec.ts';
 import { FS_TYPES, isFsType } from '../csi/fstype.ts';
 import type { FsType } from '../csi/fstype.ts';
-import type { Bytes } from '../units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
 import type { Files } from './files.ts';
 import { SUPERBLOCK_BYTES, readExt4, readXfs } from './superblock.ts';
 import type { Superblock } from './superblock.ts';

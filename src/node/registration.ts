@@ -4,9 +4,9 @@
 
 import { z } from 'zod';
 import { DRIVER_NAME } from '../controller/identity.ts';
-import type { Logger } from '../log.ts';
-import { unary } from '../rpc.ts';
-import type { Service } from '../rpc.ts';
+import type { Logger } from '../system/log.ts';
+import { unary } from '../transport/rpc.ts';
+import type { Service } from '../transport/rpc.ts';
 
 /** The version of CSI that the kubelet speaks: it knows major versions only. */
 const CSI_VERSION = '1.0.0';

@@ -10,10 +10,10 @@ import type { Located } from '../csi/handles.ts';
 import { DEFAULT_FS_TYPE, FS_TYPE_CONTEXT, isFsType } from '../csi/fstype.ts';
 import type { FsType } from '../csi/fstype.ts';
 import type { ActiveVolume, Volume } from '../engine/engine.ts';
-import { fail } from '../errors.ts';
-import type { PoolName, VolumeId } from '../ids.ts';
-import type { Reply } from '../rpc.ts';
-import { formatBytes } from '../units.ts';
+import { fail } from '../vocabulary/errors.ts';
+import type { PoolName, VolumeId } from '../vocabulary/ids.ts';
+import type { Reply } from '../transport/rpc.ts';
+import { formatBytes } from '../vocabulary/units.ts';
 import {
   blockTargetsOf,
   isMountOf,

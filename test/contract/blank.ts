@@ -1,8 +1,8 @@
 // The volumes of stories that are about something else.
 
 import type { CreateVolume, VolumeParameters } from '../../src/engine/engine.ts';
-import type { Bytes } from '../../src/units.ts';
-import { kib } from '../../src/units.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { kib } from '../../src/vocabulary/units.ts';
 
 export const PLAIN = {
   layout: 'linear',

@@ -2,10 +2,10 @@
 // here.
 
 import type { RestoreMode } from '../../src/engine/engine.ts';
-import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
-import type { VolumeParameters } from '../../src/parameters.ts';
-import type { Bytes } from '../../src/units.ts';
-import { bytes, kib } from '../../src/units.ts';
+import { isSnapshotId, isVolumeId } from '../../src/vocabulary/ids.ts';
+import type { VolumeParameters } from '../../src/vocabulary/parameters.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { bytes, kib } from '../../src/vocabulary/units.ts';
 import type { Model, Shown } from './crash-model.ts';
 import { volumeIn } from './crash-model.ts';
 import type { NamedSnapshot, NamedVolume, Operation, Write } from './crash-operation.ts';

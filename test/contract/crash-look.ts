@@ -1,17 +1,17 @@
 // What a restarted node shows and holds: every image read in full, and everything that should not be there.
 
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import { ofFamily } from '../../src/dm/converge.ts';
-import { desired } from '../../src/dm/desired.ts';
-import type { DesiredDevice } from '../../src/dm/desired.ts';
-import { buildForest } from '../../src/dm/family.ts';
-import type { Family } from '../../src/dm/family.ts';
+import { ofFamily } from '../../src/converge/converge.ts';
+import { desired } from '../../src/converge/desired.ts';
+import type { DesiredDevice } from '../../src/converge/desired.ts';
+import { buildForest } from '../../src/records/family.ts';
+import type { Family } from '../../src/records/family.ts';
 import type { Observed } from '../../src/dm/kernel.ts';
-import { plan } from '../../src/dm/plan.ts';
+import { plan } from '../../src/converge/plan.ts';
 import { stepText } from '../../src/dm/step.ts';
-import type { DeviceKey, EntityId } from '../../src/ids.ts';
-import { deviceKey, entityOf, isVolumeId } from '../../src/ids.ts';
-import { fitTails } from '../../src/dm/tails.ts';
+import type { DeviceKey, EntityId } from '../../src/vocabulary/ids.ts';
+import { deviceKey, entityOf, isVolumeId } from '../../src/vocabulary/ids.ts';
+import { fitTails } from '../../src/converge/tails.ts';
 import type { Shown } from './crash-model.ts';
 import type { CrashRig } from './crash-rig.ts';
 import { BLOCK_BYTES } from './rig.ts';

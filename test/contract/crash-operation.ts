@@ -4,12 +4,12 @@
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import type { RestoreMode, StartRestore } from '../../src/engine/engine.ts';
 import { restoreId } from '../../src/engine/present.ts';
-import { SnapmergeError } from '../../src/errors.ts';
-import type { SnapshotId, VolumeId } from '../../src/ids.ts';
-import { deviceKey } from '../../src/ids.ts';
-import type { VolumeParameters, VolumeSource } from '../../src/parameters.ts';
-import type { Bytes } from '../../src/units.ts';
-import { formatBytes } from '../../src/units.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
+import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
+import type { VolumeParameters, VolumeSource } from '../../src/vocabulary/parameters.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { formatBytes } from '../../src/vocabulary/units.ts';
 import type { Model, VolumeImage, Wish } from './crash-model.ts';
 import { grown, newVolume, put, restored, snapshotIn, unstaged, volumeIn, without, written } from './crash-model.ts';
 import type { CrashRig } from './crash-rig.ts';

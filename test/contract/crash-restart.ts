@@ -4,7 +4,7 @@
 import type { Restore } from '../../src/engine/engine.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { restoreId } from '../../src/engine/present.ts';
-import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
+import { isSnapshotId, isVolumeId } from '../../src/vocabulary/ids.ts';
 import { leftovers, lookAt } from './crash-look.ts';
 import type { Mismatch, Model, Shown } from './crash-model.ts';
 import { learned, mismatch, restored, volumeIn } from './crash-model.ts';

@@ -2,7 +2,7 @@
 // when he says so, and merges that can be waited for.
 
 import type { Kernel } from '../../src/dm/kernel.ts';
-import type { DeviceKey } from '../../src/ids.ts';
+import type { DeviceKey } from '../../src/vocabulary/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 
 export interface CrashRig {

@@ -3,11 +3,11 @@
 // many levels as it may.
 
 import { expect } from 'vitest';
-import { MOST_NESTED, MOST_NESTED_NEW, liveDepths } from '../../src/dm/depth.ts';
+import { MOST_NESTED, MOST_NESTED_NEW, liveDepths } from '../../src/converge/depth.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import type { SnapshotId } from '../../src/ids.ts';
-import { deviceKey } from '../../src/ids.ts';
-import { mib } from '../../src/units.ts';
+import type { SnapshotId } from '../../src/vocabulary/ids.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
+import { mib } from '../../src/vocabulary/units.ts';
 import { PLAIN, blank } from './blank.ts';
 import type { Rig } from './rig.ts';
 

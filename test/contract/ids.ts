@@ -1,6 +1,6 @@
 // Ids that a counter gives: the same scenario draws the same ones, on every machine.
 
-import { ID_ALPHABET } from '../../src/ids.ts';
+import { ID_ALPHABET } from '../../src/vocabulary/ids.ts';
 
 /** The ten characters of the id of this number. */
 export function idOf(count: number): string {

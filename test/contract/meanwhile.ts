@@ -2,8 +2,8 @@
 // still. What a snapshot must show then is what its volume held when that was frozen for it.
 
 import type { Step } from '../../src/dm/step.ts';
-import type { SnapshotId, VolumeId } from '../../src/ids.ts';
-import { deviceKey, entityOf, isSnapshotId } from '../../src/ids.ts';
+import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
+import { deviceKey, entityOf, isSnapshotId } from '../../src/vocabulary/ids.ts';
 import type { ModelVolume } from './model.ts';
 import type { Background } from './scenario.ts';
 

@@ -2,7 +2,7 @@
 // stores, chains or merges.
 
 import type { Restore, RestoreMode } from '../../src/engine/engine.ts';
-import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
+import type { EntityId, SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 
 /** A restore that was asked for and has not begun. */
 export interface ModelWish {

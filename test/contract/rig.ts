@@ -2,9 +2,9 @@
 // happen to a node. Contents are blocks of 4 KiB, each one number (its tag), 0 for zeroes.
 
 import type { Kernel } from '../../src/dm/kernel.ts';
-import type { Host } from '../../src/host.ts';
-import type { DeviceKey, StoreName, VgUuid } from '../../src/ids.ts';
-import { isTop } from '../../src/ids.ts';
+import type { Host } from '../../src/host/host.ts';
+import type { DeviceKey, StoreName, VgUuid } from '../../src/vocabulary/ids.ts';
+import { isTop } from '../../src/vocabulary/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 
 export const BLOCK_BYTES = 4096;

@@ -1,8 +1,8 @@
 // A rig in short words: one step a line, and a model of what each device must show.
 
 import type { Table } from '../../src/dm/table.ts';
-import type { Bytes } from '../../src/units.ts';
-import { bytes, mib } from '../../src/units.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { bytes, mib } from '../../src/vocabulary/units.ts';
 import type { Random } from './random.ts';
 import { createRandom } from './random.ts';
 import type { BlockWrite, Rig } from './rig.ts';

@@ -3,8 +3,8 @@
 // corrupts and refuses exactly where the kernel does.
 
 import { expect } from 'vitest';
-import { SnapmergeError } from '../../src/errors.ts';
-import { kib, mib } from '../../src/units.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import type { RuleRig } from './rule-rig.ts';
 import { d, filler, linear, merge, origin, s, snapshot, zeroes } from './words.ts';
 

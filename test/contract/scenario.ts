@@ -3,18 +3,18 @@
 
 import { steppingClock } from '../clock.ts';
 import type { Restore, RestoreMode } from '../../src/engine/engine.ts';
-import { SnapmergeError } from '../../src/errors.ts';
-import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
-import { deviceKey, poolName } from '../../src/ids.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
+import type { EntityId, SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
+import { deviceKey, poolName } from '../../src/vocabulary/ids.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
-import type { VolumeParameters } from '../../src/parameters.ts';
-import type { Log } from '../../src/ports.ts';
-import { silentLog } from '../../src/ports.ts';
-import type { Bytes } from '../../src/units.ts';
-import { bytes, kib } from '../../src/units.ts';
+import type { VolumeParameters } from '../../src/vocabulary/parameters.ts';
+import type { Log } from '../../src/vocabulary/ports.ts';
+import { silentLog } from '../../src/vocabulary/ports.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { bytes, kib } from '../../src/vocabulary/units.ts';
 import { idOf } from './ids.ts';
 import type { Meanwhile } from './meanwhile.ts';
 import { createMeanwhile } from './meanwhile.ts';

@@ -2,9 +2,9 @@
 // long as they like. Nothing that a user or the driver asks for may fail or wait for that.
 
 import { errors, heldStores, lengthOf } from '../../src/dm/table.ts';
-import { deviceKey, isTail, storeDevice, storeOf as storeOfKey } from '../../src/ids.ts';
-import type { DeviceKey, EntityId, StoreName, VolumeId } from '../../src/ids.ts';
-import { kib, mib } from '../../src/units.ts';
+import { deviceKey, isTail, storeDevice, storeOf as storeOfKey } from '../../src/vocabulary/ids.ts';
+import type { DeviceKey, EntityId, StoreName, VolumeId } from '../../src/vocabulary/ids.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import type { Scenario } from './scenario.ts';
 import { finish, killDriver } from './scenario.ts';
 import type { ContractCase } from './suite.ts';

@@ -2,10 +2,10 @@
 // simulation says of an order of calls can be believed. Each names the sentence of the design that it is about.
 
 import type { RestoreMode, RestorePhase } from '../../src/engine/engine.ts';
-import type { EntityId, SnapshotId, VolumeId } from '../../src/ids.ts';
-import { deviceKey } from '../../src/ids.ts';
-import type { Bytes } from '../../src/units.ts';
-import { bytes } from '../../src/units.ts';
+import type { EntityId, SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { bytes } from '../../src/vocabulary/units.ts';
 import { PLAIN } from './blank.ts';
 import { beginRestore, modelVolume } from './model.ts';
 import type { Scenario } from './scenario.ts';

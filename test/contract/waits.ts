@@ -1,7 +1,7 @@
 // What may wait for ever, begun and looked at later. On a real node it runs in the background; in the simulation it is
 // tried again at each look.
 
-import type { DeviceKey } from '../../src/ids.ts';
+import type { DeviceKey } from '../../src/vocabulary/ids.ts';
 import type { Step } from '../../src/dm/step.ts';
 import type { BlockWrite } from './rig.ts';
 

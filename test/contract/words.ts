@@ -3,9 +3,9 @@
 
 import type { CowMode, Ref, Table, Target } from '../../src/dm/table.ts';
 import { onDevice, onStore } from '../../src/dm/table.ts';
-import type { DeviceKey, DevicePart, StoreName } from '../../src/ids.ts';
-import { deviceKey, storeName, volumeId } from '../../src/ids.ts';
-import { sectors } from '../../src/units.ts';
+import type { DeviceKey, DevicePart, StoreName } from '../../src/vocabulary/ids.ts';
+import { deviceKey, storeName, volumeId } from '../../src/vocabulary/ids.ts';
+import { sectors } from '../../src/vocabulary/units.ts';
 import { BLOCK_BYTES } from './rig.ts';
 
 /** Of a device, and of a chunk, where nothing else is said. */

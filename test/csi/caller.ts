@@ -4,7 +4,7 @@
 import { Client, Metadata, credentials, status } from '@grpc/grpc-js';
 import type { MethodDefinition, ServiceError } from '@grpc/grpc-js';
 import { z } from 'zod';
-import { loadDefinitions } from '../../src/proto.ts';
+import { loadDefinitions } from '../../src/transport/proto.ts';
 
 const CALL_LIMIT_MS = 300_000;
 

@@ -1,12 +1,12 @@
 // The driver's services over the fake engine and loop devices on a given socket: `node test/csi/edge-server.ts SOCKET
 // FOLDER`. For csi-sanity and other clients while working on the edge, as root, without device-mapper. Ends on SIGTERM.
 
-import { localExec } from '../../src/exec.ts';
-import { createLogger } from '../../src/log.ts';
+import { localExec } from '../../src/system/exec.ts';
+import { createLogger } from '../../src/system/log.ts';
 import { localFiles } from '../../src/node/files.ts';
-import { readyPools } from '../../src/pools.ts';
-import { startServer } from '../../src/server.ts';
-import { driverServices } from '../../src/services.ts';
+import { readyPools } from '../../src/pools/pools.ts';
+import { startServer } from '../../src/transport/server.ts';
+import { driverServices } from '../../src/driver/services.ts';
 import { createFakeEngine } from '../unit/controller/fake-engine.ts';
 import { loopDevices } from './loop-devices.ts';
 

@@ -3,10 +3,10 @@
 
 import { copyFile, mkdir, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { localExec, output } from '../../src/exec.ts';
-import type { SnapshotId, VolumeId } from '../../src/ids.ts';
+import { localExec, output } from '../../src/system/exec.ts';
+import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 import { majorMinor } from '../../src/node/files.ts';
-import type { Bytes } from '../../src/units.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
 import type { ActiveVolume } from '../../src/engine/engine.ts';
 import type { FakeDevices } from '../unit/controller/fake-engine.ts';
 

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import packageJson from '../../package.json' with { type: 'json' };
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { DRIVER_NAME } from '../../src/controller/identity.ts';
 import { readVolumeParameters } from '../../src/controller/parameters.ts';
 

@@ -2,8 +2,8 @@
 // caches of their own. One command for as many devices and writes as there are: under emulation the start of a command
 // costs more than most of them do. What comes back is the tag of each block, not its bytes.
 
-import type { Exec } from '../../src/exec.ts';
-import { output } from '../../src/exec.ts';
+import type { Exec } from '../../src/system/exec.ts';
+import { output } from '../../src/system/exec.ts';
 import type { BlockWrite } from '../contract/rig.ts';
 import type { Guest } from '../../vm/guest.ts';
 

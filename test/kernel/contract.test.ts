@@ -2,7 +2,7 @@
 // for all of them.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { createRandom } from '../contract/random.ts';
 import { createRuleRig } from '../contract/rule-rig.ts';
 import { RULES } from '../contract/rules.ts';

@@ -1,18 +1,18 @@
 // The driver of one boot, as a cut test wants it: an engine whose effects are counted and can be stopped after any of them,
 // and that never reaches the guest again once the power has gone, although its promises still end.
 
-import type { Clock } from '../../src/ports.ts';
+import type { Clock } from '../../src/vocabulary/ports.ts';
 import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import { stepText } from '../../src/dm/step.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
-import type { Exec } from '../../src/exec.ts';
-import type { Host } from '../../src/host.ts';
-import type { DeviceKey } from '../../src/ids.ts';
-import { dmUuid, poolName } from '../../src/ids.ts';
+import type { Exec } from '../../src/system/exec.ts';
+import type { Host } from '../../src/host/host.ts';
+import type { DeviceKey } from '../../src/vocabulary/ids.ts';
+import { dmUuid, poolName } from '../../src/vocabulary/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
-import { silentLog } from '../../src/ports.ts';
-import type { Bytes } from '../../src/units.ts';
+import { silentLog } from '../../src/vocabulary/ports.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
 import type { Hooks, Node } from '../contract/crash-operation.ts';
 import type { CrashRig } from '../contract/crash-rig.ts';
 import type { Guest } from '../../vm/guest.ts';

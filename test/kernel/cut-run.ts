@@ -3,10 +3,10 @@
 
 import { steppingClock } from '../clock.ts';
 import { setTimeout as wait } from 'node:timers/promises';
-import { messageOf } from '../../src/errors.ts';
-import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
-import type { Bytes } from '../../src/units.ts';
-import { kib, mib } from '../../src/units.ts';
+import { messageOf } from '../../src/vocabulary/errors.ts';
+import { isSnapshotId, isVolumeId } from '../../src/vocabulary/ids.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { idOf } from '../contract/ids.ts';
 import { drawOperation, nextToken, someWrite } from '../contract/crash-draw.ts';
 import type { Fresh } from '../contract/crash-draw.ts';

@@ -1,9 +1,9 @@
 // Users who write all the time, one a volume, and flush now and then: what they were told of before the power failed. A
 // write that a flush came after has to be there; every other one of the plan may be, because it may have got to the disk.
 
-import { output } from '../../src/exec.ts';
-import type { DeviceKey } from '../../src/ids.ts';
-import { deviceKey, dmName, isVolumeId, poolName } from '../../src/ids.ts';
+import { output } from '../../src/system/exec.ts';
+import type { DeviceKey } from '../../src/vocabulary/ids.ts';
+import { deviceKey, dmName, isVolumeId, poolName } from '../../src/vocabulary/ids.ts';
 import type { Fresh } from '../contract/crash-draw.ts';
 import type { Model, Shown } from '../contract/crash-model.ts';
 import { written } from '../contract/crash-model.ts';

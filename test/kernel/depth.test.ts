@@ -3,12 +3,12 @@
 
 import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
-import { MOST_NESTED } from '../../src/dm/depth.ts';
+import { MOST_NESTED } from '../../src/converge/depth.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
-import { poolName } from '../../src/ids.ts';
-import { silentLog } from '../../src/ports.ts';
-import { kib } from '../../src/units.ts';
+import { poolName } from '../../src/vocabulary/ids.ts';
+import { silentLog } from '../../src/vocabulary/ports.ts';
+import { kib } from '../../src/vocabulary/units.ts';
 import { runAtTheBound } from '../contract/depth.ts';
 import { idOf } from '../contract/ids.ts';
 import type { Guest } from '../../vm/guest.ts';

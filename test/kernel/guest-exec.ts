@@ -1,7 +1,7 @@
 // The Exec port into a guest, and its disks: the adapters' logic runs here, their commands there.
 
-import type { Exec } from '../../src/exec.ts';
-import { output } from '../../src/exec.ts';
+import type { Exec } from '../../src/system/exec.ts';
+import { output } from '../../src/system/exec.ts';
 import type { ReadDisk } from '../../src/lvm/stamp.ts';
 import type { Guest } from '../../vm/guest.ts';
 

@@ -7,7 +7,7 @@ import { isUnsure } from '../contract/model.ts';
 import { createRandom } from '../contract/random.ts';
 import type { Scenario } from '../contract/scenario.ts';
 import { check, createScenario, finish, newEngine, randomOperation } from '../contract/scenario.ts';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';
 import type { Rig } from '../contract/rig.ts';

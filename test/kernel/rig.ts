@@ -2,14 +2,14 @@
 // in the guest.
 
 import { setTimeout as wait } from 'node:timers/promises';
-import { createHost } from '../../src/blockdev.ts';
+import { createHost } from '../../src/host/blockdev.ts';
 import { createKernel } from '../../src/dm/dmsetup.ts';
 import { nodeOf } from '../../src/dm/observed.ts';
 import { installUdevRules, udevRuns } from '../../src/dm/udev.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
-import type { Exec } from '../../src/exec.ts';
-import type { DeviceKey } from '../../src/ids.ts';
-import { dmUuid, poolName } from '../../src/ids.ts';
+import type { Exec } from '../../src/system/exec.ts';
+import type { DeviceKey } from '../../src/vocabulary/ids.ts';
+import { dmUuid, poolName } from '../../src/vocabulary/ids.ts';
 import { createLvm } from '../../src/lvm/commands.ts';
 import type { Rig } from '../contract/rig.ts';
 import type { Underway, Waits } from '../contract/waits.ts';

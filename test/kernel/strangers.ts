@@ -1,7 +1,7 @@
 // Other programs of a guest, as the contract's cases want them: processes that open devices of the pool, in its kernel.
 
-import { dmName, isDeviceKey, poolName } from '../../src/ids.ts';
-import type { DeviceKey, StoreName } from '../../src/ids.ts';
+import { dmName, isDeviceKey, poolName } from '../../src/vocabulary/ids.ts';
+import type { DeviceKey, StoreName } from '../../src/vocabulary/ids.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../vm/wait.ts';
 import type { Rig, Strangers } from '../contract/rig.ts';

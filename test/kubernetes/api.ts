@@ -3,7 +3,7 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { SnapmergeError } from '../../src/errors.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import { TOPOLOGY_KEY } from '../../src/csi/topology.ts';
 import { connectTo } from '../../src/kubernetes/http.ts';
 import { volumeRestore } from '../../src/kubernetes/objects.ts';

@@ -3,17 +3,17 @@
 
 import { DRIVER_NAME } from '../../src/controller/identity.ts';
 import { handleOf } from '../../src/csi/replies.ts';
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/system/clock.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import { deviceKey, poolName, vgUuid } from '../../src/ids.ts';
-import type { SnapshotId, VolumeId } from '../../src/ids.ts';
+import { deviceKey, poolName, vgUuid } from '../../src/vocabulary/ids.ts';
+import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 import { runController } from '../../src/kubernetes/controller.ts';
 import { connectTo } from '../../src/kubernetes/http.ts';
-import { readyPools } from '../../src/pools.ts';
-import { silentLog } from '../../src/ports.ts';
-import type { Log } from '../../src/ports.ts';
-import { kib, mib } from '../../src/units.ts';
+import { readyPools } from '../../src/pools/pools.ts';
+import { silentLog } from '../../src/vocabulary/ports.ts';
+import type { Log } from '../../src/vocabulary/ports.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { PLAIN } from '../contract/blank.ts';
 import { idOf } from '../contract/ids.ts';
 import { createWorld } from '../sim/world.ts';

@@ -4,14 +4,14 @@
 import { expect, test } from 'vitest';
 import type { CreateVolume } from '../../src/engine/engine.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import { SnapmergeError } from '../../src/errors.ts';
-import { deviceKey } from '../../src/ids.ts';
-import type { SnapshotId, VolumeId } from '../../src/ids.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
+import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { clockOf } from '../clock.ts';
 import { PLAIN, blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';

@@ -1,7 +1,7 @@
 // The contract suite on the simulated node.
 
 import { expect, test } from 'vitest';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { createRandom } from '../contract/random.ts';
 import type { ScenarioOptions } from '../contract/scenario.ts';
 import { createScenario } from '../contract/scenario.ts';

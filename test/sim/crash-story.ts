@@ -2,8 +2,8 @@
 // printed, pasted, and told again. What an operation names that is not there is passed over.
 
 import { z } from 'zod';
-import { isSnapshotId, isVolumeId } from '../../src/ids.ts';
-import { bytes } from '../../src/units.ts';
+import { isSnapshotId, isVolumeId } from '../../src/vocabulary/ids.ts';
+import { bytes } from '../../src/vocabulary/units.ts';
 import { nextToken } from '../contract/crash-draw.ts';
 import type { Fresh } from '../contract/crash-draw.ts';
 import type { Model, Shown } from '../contract/crash-model.ts';

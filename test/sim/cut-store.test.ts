@@ -2,10 +2,10 @@
 // gives zeroes to who reads there: so it must be noticed before anybody is given the volume.
 
 import { expect, test } from 'vitest';
-import type { SnapshotId, VolumeId } from '../../src/ids.ts';
-import { deviceKey } from '../../src/ids.ts';
+import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';
 import type { World } from './world.ts';

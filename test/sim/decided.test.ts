@@ -1,12 +1,12 @@
 // What fails once a thing has been decided is no final answer: whoever asked must ask again, or nobody deletes it.
 
 import { expect, test } from 'vitest';
-import { fail } from '../../src/errors.ts';
+import { fail } from '../../src/vocabulary/errors.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import { deviceKey } from '../../src/ids.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { clockOf } from '../clock.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';

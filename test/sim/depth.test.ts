@@ -2,17 +2,17 @@
 // go on being taken, and what an earlier version has shown is left as it is.
 
 import { expect, test } from 'vitest';
-import { MOST_NESTED, MOST_NESTED_NEW, imageDepths, liveDepths } from '../../src/dm/depth.ts';
-import { desired } from '../../src/dm/desired.ts';
-import { buildForest } from '../../src/dm/family.ts';
-import { plan } from '../../src/dm/plan.ts';
+import { MOST_NESTED, MOST_NESTED_NEW, imageDepths, liveDepths } from '../../src/converge/depth.ts';
+import { desired } from '../../src/converge/desired.ts';
+import { buildForest } from '../../src/records/family.ts';
+import { plan } from '../../src/converge/plan.ts';
 import type { PoolEngine, PoolPorts } from '../../src/engine/pool.ts';
-import type { SnapshotId, VolumeId } from '../../src/ids.ts';
-import { deviceKey, poolName } from '../../src/ids.ts';
+import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
+import { deviceKey, poolName } from '../../src/vocabulary/ids.ts';
 import { viewPool } from '../../src/inspect/pool.ts';
 import { judge } from '../../src/inspect/judge.ts';
-import { silentLog } from '../../src/ports.ts';
-import { kib, mib } from '../../src/units.ts';
+import { silentLog } from '../../src/vocabulary/ports.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { PLAIN, blank } from '../contract/blank.ts';
 import { runAtTheBound } from '../contract/depth.ts';
 import { idOf } from '../contract/ids.ts';

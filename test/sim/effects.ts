@@ -1,7 +1,7 @@
 // Counts everything that changes something, and dies or fails where a test has asked for it. One effect is one
 // step of Kernel.apply, one change of LVM, one flush, one zeroing.
 
-import { SnapmergeError } from '../../src/errors.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import { SimCrash, SimHang } from './errors.ts';
 import type { Machine } from './machine.ts';
 import { notice } from './machine.ts';

@@ -7,7 +7,7 @@ import { isUnsure } from '../contract/model.ts';
 import { createRandom } from '../contract/random.ts';
 import type { Scenario } from '../contract/scenario.ts';
 import { check, createScenario, randomOperation } from '../contract/scenario.ts';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { simRig } from './rig.ts';
 import { createWorld } from './world.ts';
 

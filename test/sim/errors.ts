@@ -1,6 +1,6 @@
 // How the simulation says what a real node says with a hang, a power cut or an errno. The only classes of test/sim.
 
-import { SnapmergeError } from '../../src/errors.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import type { Device } from './machine.ts';
 
 /** The driver or the node died before this effect. */

@@ -1,14 +1,14 @@
 // How far the monitor extends stores, and that neither a clock that is set nor a store that hangs has a say in it.
 
 import { expect, test } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/system/clock.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import type { DeviceKey, StoreName, VolumeId } from '../../src/ids.ts';
-import { deviceKey, isTail, storeDevice, storeOf } from '../../src/ids.ts';
-import { fail } from '../../src/errors.ts';
+import type { DeviceKey, StoreName, VolumeId } from '../../src/vocabulary/ids.ts';
+import { deviceKey, isTail, storeDevice, storeOf } from '../../src/vocabulary/ids.ts';
+import { fail } from '../../src/vocabulary/errors.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
-import type { Bytes } from '../../src/units.ts';
-import { kib, mib, sectors } from '../../src/units.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { kib, mib, sectors } from '../../src/vocabulary/units.ts';
 import { idOf } from '../contract/ids.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';

@@ -1,9 +1,9 @@
 // The rest of the node that the engine needs: zeroing a part of an active store, durable when done, and how far the
 // exceptions in one reach.
 
-import type { Host } from '../../src/host.ts';
-import type { Bytes } from '../../src/units.ts';
-import { bytes } from '../../src/units.ts';
+import type { Host } from '../../src/host/host.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { bytes } from '../../src/vocabulary/units.ts';
 import { flushExtents } from './disk.ts';
 import type { Around } from './effects.ts';
 import { alive, effect } from './effects.ts';

@@ -4,16 +4,16 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/system/clock.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import { inTurn } from '../../src/dm/kernel.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import type { Host } from '../../src/host.ts';
+import type { Host } from '../../src/host/host.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
-import { SnapmergeError } from '../../src/errors.ts';
-import type { SnapshotId, VolumeId } from '../../src/ids.ts';
-import { deviceKey } from '../../src/ids.ts';
-import { kib, mib } from '../../src/units.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
+import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { blank } from '../contract/blank.ts';
 import { leftovers } from '../contract/crash-look.ts';
 import { idOf } from '../contract/ids.ts';

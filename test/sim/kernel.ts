@@ -1,14 +1,14 @@
 // Device-mapper in memory: the port's observe, apply and statuses. Each step does what the ioctl does, in the kernel's
 // order, with its refusals; where a real kernel would wait for ever it throws SimHang.
 
-import type { DeviceKey, StoreName } from '../../src/ids.ts';
+import type { DeviceKey, StoreName } from '../../src/vocabulary/ids.ts';
 import type { Kernel, Observed, ObservedDevice, ObservedStore } from '../../src/dm/kernel.ts';
 import { HeldOpen, inTurn } from '../../src/dm/kernel.ts';
 import type { SnapshotStatus } from '../../src/dm/status.ts';
 import type { Step } from '../../src/dm/step.ts';
 import { stepText } from '../../src/dm/step.ts';
 import type { Table } from '../../src/dm/table.ts';
-import { sectors } from '../../src/units.ts';
+import { sectors } from '../../src/vocabulary/units.ts';
 import type { Around } from './effects.ts';
 import { alive, effect } from './effects.ts';
 import { SimHang, Stuck, refuse } from './errors.ts';

@@ -1,7 +1,7 @@
 // The simulated volume group: reports, room, layouts, sizes, strangers, broken disks.
 
 import { expect, test } from 'vitest';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { d, key, linear, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 import { GARBAGE } from './disk.ts';
 import { createRig } from './proof-rig.ts';

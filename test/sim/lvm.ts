@@ -2,13 +2,13 @@
 // a power cut may fall back to any of them since the last one. Extents that a removed volume had are given out again at
 // once, first fit, with whatever they hold; contents are never cleaned here.
 
-import type { StoreName, VgUuid } from '../../src/ids.ts';
-import { isStoreName } from '../../src/ids.ts';
-import { SnapmergeError } from '../../src/errors.ts';
+import type { StoreName, VgUuid } from '../../src/vocabulary/ids.ts';
+import { isStoreName } from '../../src/vocabulary/ids.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import { HeldOpen } from '../../src/dm/kernel.ts';
 import type { Layout, Lvm, PoolReport, StoreReport } from '../../src/lvm/lvm.ts';
-import type { Bytes } from '../../src/units.ts';
-import { bytes } from '../../src/units.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { bytes } from '../../src/vocabulary/units.ts';
 import { diskOfExtent, flushDisks } from './disk.ts';
 import type { Around } from './effects.ts';
 import { alive, effect } from './effects.ts';

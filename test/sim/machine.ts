@@ -1,7 +1,7 @@
 // The whole state of the simulated node as plain data: disks, LVM's metadata, device-mapper, queued writes, counters.
 // It can be cloned as it is, which is how a test returns to a moment; so no functions and no classes may enter.
 
-import type { DeviceKey, StoreName } from '../../src/ids.ts';
+import type { DeviceKey, StoreName } from '../../src/vocabulary/ids.ts';
 import type { Layout } from '../../src/lvm/lvm.ts';
 import type { CowMode, Table } from '../../src/dm/table.ts';
 import type { Space } from './disk.ts';

@@ -2,7 +2,7 @@
 // the right order the simulation must not lose a block, or it would accuse an innocent engine.
 
 import { expect, test } from 'vitest';
-import { kib } from '../../src/units.ts';
+import { kib } from '../../src/vocabulary/units.ts';
 import { d, key, linear, merge, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 import type { Rig } from './proof-rig.ts';
 import { createRig } from './proof-rig.ts';

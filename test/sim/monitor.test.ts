@@ -4,9 +4,9 @@
 import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
 import { createPoolEngine } from '../../src/engine/pool.ts';
-import { deviceKey, poolName } from '../../src/ids.ts';
-import { silentLog } from '../../src/ports.ts';
-import { kib, mib } from '../../src/units.ts';
+import { deviceKey, poolName } from '../../src/vocabulary/ids.ts';
+import { silentLog } from '../../src/vocabulary/ports.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { idOf } from '../contract/ids.ts';
 import { blank } from '../contract/blank.ts';
 import { createWorld } from './world.ts';

@@ -1,7 +1,7 @@
 // Names are given once, also to those who ask for one at the same time.
 
 import { expect, test } from 'vitest';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';
 import type { World } from './world.ts';

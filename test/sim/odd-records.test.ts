@@ -1,10 +1,10 @@
 // A store that somebody has made another thing of stops its own family, and nothing else.
 
 import { expect, test } from 'vitest';
-import type { StoreName } from '../../src/ids.ts';
-import { deviceKey } from '../../src/ids.ts';
+import type { StoreName } from '../../src/vocabulary/ids.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';

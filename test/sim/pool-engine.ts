@@ -4,9 +4,9 @@
 import { clockOf } from '../clock.ts';
 import type { PoolEngine, PoolPorts } from '../../src/engine/pool.ts';
 import { createPoolEngine } from '../../src/engine/pool.ts';
-import { poolName } from '../../src/ids.ts';
-import { silentLog } from '../../src/ports.ts';
-import { kib } from '../../src/units.ts';
+import { poolName } from '../../src/vocabulary/ids.ts';
+import { silentLog } from '../../src/vocabulary/ports.ts';
+import { kib } from '../../src/vocabulary/units.ts';
 import { idOf } from '../contract/ids.ts';
 import type { World } from './world.ts';
 

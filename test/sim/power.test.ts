@@ -2,7 +2,7 @@
 // itself writes without one. And what the effects' counter, the faults and the saved moments do.
 
 import { expect, test } from 'vitest';
-import { bytes, kib, mib } from '../../src/units.ts';
+import { bytes, kib, mib } from '../../src/vocabulary/units.ts';
 import { d, key, linear, merge, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 import { SimCrash } from './errors.ts';
 import type { Rig } from './proof-rig.ts';

@@ -3,8 +3,8 @@
 
 import { expect } from 'vitest';
 import type { Table } from '../../src/dm/table.ts';
-import type { Bytes } from '../../src/units.ts';
-import { kib, mib } from '../../src/units.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { CHUNK, key, store } from '../contract/words.ts';
 import { refuse } from './errors.ts';
 import { draw } from './random.ts';

@@ -2,7 +2,7 @@
 // fifth while merging, cut the power in the middle, fall back to a chain. And the two wrong orders that were seen.
 
 import { expect, test } from 'vitest';
-import { mib } from '../../src/units.ts';
+import { mib } from '../../src/vocabulary/units.ts';
 import { d, linear, merge, origin, s, snapshot, store, zeroes } from '../contract/words.ts';
 import type { Rig } from './proof-rig.ts';
 import { createRig } from './proof-rig.ts';

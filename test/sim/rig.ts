@@ -1,7 +1,7 @@
 // The simulated node as a rig for the scenarios that the real kernel runs too.
 
 import { inTurn } from '../../src/dm/kernel.ts';
-import { SnapmergeError } from '../../src/errors.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import type { Rig } from '../contract/rig.ts';
 import { isLookedAt } from '../contract/rig.ts';
 import type { Underway, Waits } from '../contract/waits.ts';

@@ -2,11 +2,11 @@
 // is gone, and is refused only then.
 
 import { expect, test } from 'vitest';
-import { systemClock } from '../../src/clock.ts';
+import { systemClock } from '../../src/system/clock.ts';
 import type { PoolEngine } from '../../src/engine/pool.ts';
-import { storeName } from '../../src/ids.ts';
-import type { Bytes } from '../../src/units.ts';
-import { bytes, kib, mib } from '../../src/units.ts';
+import { storeName } from '../../src/vocabulary/ids.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { bytes, kib, mib } from '../../src/vocabulary/units.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';
 import type { World } from './world.ts';

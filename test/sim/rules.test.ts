@@ -1,7 +1,7 @@
 // The kernel's rules on the simulated node: it corrupts and refuses where the kernel does, and says so besides.
 
 import { expect, test } from 'vitest';
-import { kib, mib } from '../../src/units.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { createRuleRig } from '../contract/rule-rig.ts';
 import { TAILS } from '../contract/rules-tails.ts';
 import { RULES } from '../contract/rules.ts';

@@ -1,8 +1,8 @@
 // A volume that is being staged is looked at, and perhaps formatted, before anybody has it open: no restore begins meanwhile.
 
 import { expect, test } from 'vitest';
-import { deviceKey } from '../../src/ids.ts';
-import { kib, mib } from '../../src/units.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';

@@ -1,8 +1,8 @@
 // The other programs of the node: they open any device they find, read a little and close it again. Whoever's read waits has
 // the device open until it is answered, and nothing else ends that.
 
-import type { DeviceKey, StoreName } from '../../src/ids.ts';
-import { isDeviceKey } from '../../src/ids.ts';
+import type { DeviceKey, StoreName } from '../../src/vocabulary/ids.ts';
+import { isDeviceKey } from '../../src/vocabulary/ids.ts';
 import { Stuck, refuse } from './errors.ts';
 import type { Io } from './io.ts';
 import type { Device, Machine, QueuedRead } from './machine.ts';

@@ -3,7 +3,7 @@
 
 import type { CowMode, Ref, Table, Target } from '../../src/dm/table.ts';
 import { refText } from '../../src/dm/table.ts';
-import type { Sectors } from '../../src/units.ts';
+import type { Sectors } from '../../src/vocabulary/units.ts';
 import { SimHang, Stuck, refuse } from './errors.ts';
 import { emptyExceptions, readStore } from './exceptions.ts';
 import type { Io } from './io.ts';

@@ -2,7 +2,7 @@
 // at every moment, what was acknowledged is there, and writes wait exactly when more is used than the store has.
 
 import { expect, test } from 'vitest';
-import { mib } from '../../src/units.ts';
+import { mib } from '../../src/vocabulary/units.ts';
 import type { Table } from '../../src/dm/table.ts';
 import { d, filler, key, linear, origin, s, snapshot, store, tailed, zeroes } from '../contract/words.ts';
 import type { Rig } from './proof-rig.ts';

@@ -1,7 +1,7 @@
 // The user's side: what a pod does with a device it has mounted or opened. A write that meets a suspended device is
 // queued, as the kernel queues it, and completes by itself when a resume lets it; a power cut forgets it.
 
-import type { DeviceKey } from '../../src/ids.ts';
+import type { DeviceKey } from '../../src/vocabulary/ids.ts';
 import { UNREADABLE } from './disk.ts';
 import { Stuck, refuse } from './errors.ts';
 import type { Io } from './io.ts';

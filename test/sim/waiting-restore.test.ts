@@ -3,10 +3,10 @@
 
 import { expect, test } from 'vitest';
 import type { Kernel } from '../../src/dm/kernel.ts';
-import { SnapmergeError } from '../../src/errors.ts';
-import type { SnapshotId } from '../../src/ids.ts';
-import { deviceKey } from '../../src/ids.ts';
-import { kib, mib } from '../../src/units.ts';
+import { SnapmergeError } from '../../src/vocabulary/errors.ts';
+import type { SnapshotId } from '../../src/vocabulary/ids.ts';
+import { deviceKey } from '../../src/vocabulary/ids.ts';
+import { kib, mib } from '../../src/vocabulary/units.ts';
 import { PLAIN, blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';
 import { createWorld } from './world.ts';

@@ -1,14 +1,14 @@
 // Puts the simulated node together: the three ports, the user's side, control over merges, crashes and faults, and what
 // a test may look at. See README.md for how to use it.
 
-import type { Host } from '../../src/host.ts';
-import type { DeviceKey, StoreName } from '../../src/ids.ts';
-import { vgUuid } from '../../src/ids.ts';
+import type { Host } from '../../src/host/host.ts';
+import type { DeviceKey, StoreName } from '../../src/vocabulary/ids.ts';
+import { vgUuid } from '../../src/vocabulary/ids.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
-import type { Bytes } from '../../src/units.ts';
-import { bytes, mib } from '../../src/units.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
+import { bytes, mib } from '../../src/vocabulary/units.ts';
 import type { Loss } from './disk.ts';
 import { createSpace, losePower, setBroken } from './disk.ts';
 import { refuse } from './errors.ts';

@@ -1,6 +1,6 @@
 // A metadata area of a store of exceptions, as od prints it: a line an exception.
 
-import type { Bytes } from '../../src/units.ts';
+import type { Bytes } from '../../src/vocabulary/units.ts';
 
 /** `listed`: the chunk in the store of each exception; the chunks of the image are 0, 1, 2 and so on. */
 export function areaText(chunk: Bytes, listed: readonly number[]): string {

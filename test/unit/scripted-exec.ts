@@ -1,6 +1,6 @@
 // An Exec for tests of the adapters: a function answers each command, and the commands are kept.
 
-import type { Argv, Exec, ExecOptions, ExecResult } from '../../src/exec.ts';
+import type { Argv, Exec, ExecOptions, ExecResult } from '../../src/system/exec.ts';
 
 export interface ScriptedExec {
   readonly exec: Exec;

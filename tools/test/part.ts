@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { messageOf } from '../../src/errors.ts';
+import { messageOf } from '../../src/vocabulary/errors.ts';
 import { lastTime, remember } from '../durations.ts';
 import type { CpuTime } from './cpu-time.ts';
 import { watchCpuTime } from './cpu-time.ts';

@@ -1,7 +1,7 @@
 // `./dev test [suite...]`: all suites, a few commands side by side, one closing line with the sum of all tests.
 
 import { mkdir } from 'node:fs/promises';
-import { messageOf } from '../../src/errors.ts';
+import { messageOf } from '../../src/vocabulary/errors.ts';
 import { prepareGuests } from '../../vm/guest.ts';
 import { say } from '../progress.ts';
 import type { PartResult } from './part.ts';

@@ -2,7 +2,7 @@
 // tail becoming more of the store.
 
 import { expect } from 'vitest';
-import { SnapmergeError } from '../../../src/errors.ts';
+import { SnapmergeError } from '../../../src/vocabulary/errors.ts';
 import type { RuleRig } from '../rule-rig.ts';
 import type { Underway } from '../waits.ts';
 import { BLOCKS, CHUNK, d, filler, linear, origin, s, snapshot, tailed, zeroes } from '../words.ts';

@@ -2,7 +2,7 @@
 // again with tails.
 
 import { expect } from 'vitest';
-import { kib, mib } from '../../../src/units.ts';
+import { kib, mib } from '../../../src/vocabulary/units.ts';
 import type { RuleRig } from '../rule-rig.ts';
 import type { RuleCase } from '../rules.ts';
 import { BLOCKS, CHUNK, d, filler, linear, merge, origin, s, snapshot, store, tailed } from '../words.ts';

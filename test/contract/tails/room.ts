@@ -2,7 +2,7 @@
 
 import { expect } from 'vitest';
 import { storeBytesFor } from '../../../src/dm/cow.ts';
-import { bytes, mib } from '../../../src/units.ts';
+import { bytes, mib } from '../../../src/vocabulary/units.ts';
 import { BLOCK_BYTES } from '../rig.ts';
 import type { RuleRig } from '../rule-rig.ts';
 import type { RuleCase } from '../rules.ts';

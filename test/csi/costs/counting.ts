@@ -6,8 +6,8 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { localExec, output } from '../../../src/exec.ts';
-import type { Argv, Exec } from '../../../src/exec.ts';
+import { localExec, output } from '../../../src/system/exec.ts';
+import type { Argv, Exec } from '../../../src/system/exec.ts';
 import { commandOf } from '../../../src/metrics/measured.ts';
 import type { Counted, Measured } from './costs.ts';
 

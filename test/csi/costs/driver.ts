@@ -3,12 +3,12 @@
 
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readConfig } from '../../../src/config.ts';
+import { readConfig } from '../../../src/config/config.ts';
 import { createClaims, openExclusive } from '../../../src/dm/claim.ts';
 import type { PoolEngine } from '../../../src/engine/pool.ts';
-import type { Exec } from '../../../src/exec.ts';
-import type { Clock } from '../../../src/ports.ts';
-import { runDriver } from '../../../src/run-driver.ts';
+import type { Exec } from '../../../src/system/exec.ts';
+import type { Clock } from '../../../src/vocabulary/ports.ts';
+import { runDriver } from '../../../src/driver/run-driver.ts';
 import { waitFor } from '../../../vm/wait.ts';
 
 const VERSION = 'counted';

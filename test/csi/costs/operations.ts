@@ -5,7 +5,7 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
-import { localExec, output } from '../../../src/exec.ts';
+import { localExec, output } from '../../../src/system/exec.ts';
 import { LOOK_IN_GUEST_EVERY_MS, waitFor } from '../../../vm/wait.ts';
 import type { Caller } from '../caller.ts';
 import { createCaller } from '../caller.ts';

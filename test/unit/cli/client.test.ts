@@ -6,12 +6,12 @@ import { status } from '@grpc/grpc-js';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { z } from 'zod';
 import { openDriver, refusalOf, whyNot } from '../../../src/cli/client.ts';
-import { fail } from '../../../src/errors.ts';
-import { silentLogger } from '../../../src/log.ts';
-import { loadDefinitions } from '../../../src/proto.ts';
-import { stream, unary } from '../../../src/rpc.ts';
-import { startServer } from '../../../src/server.ts';
-import type { RunningServer } from '../../../src/server.ts';
+import { fail } from '../../../src/vocabulary/errors.ts';
+import { silentLogger } from '../../../src/system/log.ts';
+import { loadDefinitions } from '../../../src/transport/proto.ts';
+import { stream, unary } from '../../../src/transport/rpc.ts';
+import { startServer } from '../../../src/transport/server.ts';
+import type { RunningServer } from '../../../src/transport/server.ts';
 import { refusal } from '../controller/call.ts';
 
 let folder = '';

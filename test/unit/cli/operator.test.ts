@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { createOperator } from '../../../src/cli/operator.ts';
 import type { Operator } from '../../../src/cli/operator.ts';
-import { writeTags } from '../../../src/lvm/tags.ts';
+import { writeTags } from '../../../src/records/tags.ts';
 import { reportJson } from '../lvm/report-json.ts';
 import { ALL, restoring, shopRecord } from '../inspect/family.ts';
 import { scriptedExec } from '../scripted-exec.ts';

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { createBoard } from '../../../src/cli/board.ts';
 import { createPace, restoreLine, restoreState } from '../../../src/cli/progress.ts';
 import type { RestoreState } from '../../../src/cli/progress.ts';
-import { mib } from '../../../src/units.ts';
+import { mib } from '../../../src/vocabulary/units.ts';
 
 const stateOf = (leftMiB: number, more: object = {}): RestoreState =>
   restoreState.parse({

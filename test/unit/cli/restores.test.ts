@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { DriverClient } from '../../../src/cli/client.ts';
 import type { RestoreRequest, RestoreTools } from '../../../src/cli/restores.ts';
 import { cancelRestore, listRestores, startRestore } from '../../../src/cli/restores.ts';
-import { fail } from '../../../src/errors.ts';
+import { fail } from '../../../src/vocabulary/errors.ts';
 import { viewPool } from '../../../src/inspect/pool.ts';
-import { mib } from '../../../src/units.ts';
+import { mib } from '../../../src/vocabulary/units.ts';
 import { POOL, fork, friday, lookOf, shop, thursday } from '../inspect/family.ts';
 
 const ID = 'fast.AbCdEf.r-0000000001';

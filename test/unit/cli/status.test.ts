@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { NodeLook } from '../../../src/cli/look.ts';
 import { reportStatus } from '../../../src/cli/status.ts';
 import { viewPool } from '../../../src/inspect/pool.ts';
-import { gib } from '../../../src/units.ts';
+import { gib } from '../../../src/vocabulary/units.ts';
 import { POOL, lookOf, reportOf, restoring, shop, wantedOf, observedOf } from '../inspect/family.ts';
 
 const PLAIN = { colour: false, unicode: true };

@@ -1,11 +1,11 @@
 import { stripVTControlCharacters } from 'node:util';
 import { expect, test } from 'vitest';
 import { renderTree } from '../../../src/cli/tree.ts';
-import { MOST_NESTED, MOST_NESTED_NEW } from '../../../src/dm/depth.ts';
-import { poolName } from '../../../src/ids.ts';
+import { MOST_NESTED, MOST_NESTED_NEW } from '../../../src/converge/depth.ts';
+import { poolName } from '../../../src/vocabulary/ids.ts';
 import { unattended, viewPool } from '../../../src/inspect/pool.ts';
 import type { Look } from '../../../src/inspect/pool.ts';
-import { mib } from '../../../src/units.ts';
+import { mib } from '../../../src/vocabulary/units.ts';
 import {
   ALL,
   POOL,

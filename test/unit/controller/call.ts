@@ -1,10 +1,10 @@
 // Calls a service as a client would, without a socket: requests and replies go through the wire form of the .proto files.
 
 import type { ServiceDefinition } from '@grpc/grpc-js';
-import { SnapmergeError } from '../../../src/errors.ts';
-import type { ErrorKind } from '../../../src/errors.ts';
-import { loadDefinitions } from '../../../src/proto.ts';
-import type { Reply, Service } from '../../../src/rpc.ts';
+import { SnapmergeError } from '../../../src/vocabulary/errors.ts';
+import type { ErrorKind } from '../../../src/vocabulary/errors.ts';
+import { loadDefinitions } from '../../../src/transport/proto.ts';
+import type { Reply, Service } from '../../../src/transport/rpc.ts';
 
 export const DEFINITIONS = loadDefinitions();
 

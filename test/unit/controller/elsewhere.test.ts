@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { poolElsewhere } from '../../../src/controller/elsewhere.ts';
-import { readyPools } from '../../../src/pools.ts';
+import { readyPools } from '../../../src/pools/pools.ts';
 import { createFakeEngine } from './fake-engine.ts';
 
 const engines = ['here', 'hangs', 'fails', 'has'].map((pool) => createFakeEngine({ pool }));

@@ -11,11 +11,11 @@ import type {
   Snapshot,
   Volume,
 } from '../../../src/engine/engine.ts';
-import { fail } from '../../../src/errors.ts';
-import { poolName, snapshotId, vgUuid, volumeId } from '../../../src/ids.ts';
-import type { SnapshotId, VgUuid, VolumeId } from '../../../src/ids.ts';
-import { MAX_CHUNK_BYTES, bytes, gib, roundUp } from '../../../src/units.ts';
-import type { Bytes } from '../../../src/units.ts';
+import { fail } from '../../../src/vocabulary/errors.ts';
+import { poolName, snapshotId, vgUuid, volumeId } from '../../../src/vocabulary/ids.ts';
+import type { SnapshotId, VgUuid, VolumeId } from '../../../src/vocabulary/ids.ts';
+import { MAX_CHUNK_BYTES, bytes, gib, roundUp } from '../../../src/vocabulary/units.ts';
+import type { Bytes } from '../../../src/vocabulary/units.ts';
 
 export interface FakeDevices {
   readonly activate: (id: VolumeId, size: Bytes, copyOf: VolumeId | SnapshotId | undefined) => Promise<ActiveVolume>;

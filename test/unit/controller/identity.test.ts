@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { identityService } from '../../../src/controller/identity.ts';
-import { poolName } from '../../../src/ids.ts';
-import type { Pools } from '../../../src/pools.ts';
-import { readyPools } from '../../../src/pools.ts';
+import { poolName } from '../../../src/vocabulary/ids.ts';
+import type { Pools } from '../../../src/pools/pools.ts';
+import { readyPools } from '../../../src/pools/pools.ts';
 import { DEFINITIONS, at, callerOf, refusal } from './call.ts';
 import { createFakeEngine } from './fake-engine.ts';
 

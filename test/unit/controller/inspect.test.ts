@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
 import { inspectService } from '../../../src/controller/inspect.ts';
 import type { Engine } from '../../../src/engine/engine.ts';
-import { poolName } from '../../../src/ids.ts';
+import { poolName } from '../../../src/vocabulary/ids.ts';
 import { viewPool } from '../../../src/inspect/pool.ts';
 import type { Look } from '../../../src/inspect/pool.ts';
 import { fromWire } from '../../../src/inspect/wire.ts';
-import type { Pools } from '../../../src/pools.ts';
-import { gib, mib } from '../../../src/units.ts';
+import type { Pools } from '../../../src/pools/pools.ts';
+import { gib, mib } from '../../../src/vocabulary/units.ts';
 import {
   ALL,
   POOL,

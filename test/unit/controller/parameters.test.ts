@@ -4,7 +4,7 @@ import {
   readVolumeParameters,
   refuseSnapshotParameters,
 } from '../../../src/controller/parameters.ts';
-import { kib } from '../../../src/units.ts';
+import { kib } from '../../../src/vocabulary/units.ts';
 
 test('nothing given: the defaults', () => {
   expect(readVolumeParameters({})).toEqual({

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { controllerService } from '../../../src/controller/controller.ts';
 import { restoreService } from '../../../src/controller/restore.ts';
-import { readyPools } from '../../../src/pools.ts';
+import { readyPools } from '../../../src/pools/pools.ts';
 import { DEFINITIONS, MOUNT, at, callerOf, refusal, text } from './call.ts';
 import { createFakeEngine } from './fake-engine.ts';
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { controllerService } from '../../../src/controller/controller.ts';
-import type { SnapshotId } from '../../../src/ids.ts';
-import { readyPools } from '../../../src/pools.ts';
-import { gib } from '../../../src/units.ts';
+import type { SnapshotId } from '../../../src/vocabulary/ids.ts';
+import { readyPools } from '../../../src/pools/pools.ts';
+import { gib } from '../../../src/vocabulary/units.ts';
 import { DEFINITIONS, MOUNT, at, callerOf, refusal, text } from './call.ts';
 import { createFakeEngine } from './fake-engine.ts';
 

@@ -7,9 +7,17 @@ import type { Kernel } from '../../../src/dm/kernel.ts';
 import { HeldOpen } from '../../../src/dm/kernel.ts';
 import type { Step } from '../../../src/dm/step.ts';
 import { onDevice, onStore } from '../../../src/dm/table.ts';
-import { SnapmergeError } from '../../../src/errors.ts';
-import { deviceKey, poolName, snapshotId, storeDevice, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
-import { sectors } from '../../../src/units.ts';
+import { SnapmergeError } from '../../../src/vocabulary/errors.ts';
+import {
+  deviceKey,
+  poolName,
+  snapshotId,
+  storeDevice,
+  storeName,
+  vgUuid,
+  volumeId,
+} from '../../../src/vocabulary/ids.ts';
+import { sectors } from '../../../src/vocabulary/units.ts';
 import type { Answer, ScriptedExec } from '../scripted-exec.ts';
 import { scriptedExec } from '../scripted-exec.ts';
 

@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { areaOf, areaOffset, parseArea } from '../../../src/dm/exceptions.ts';
-import { kib, sectors } from '../../../src/units.ts';
+import { kib, sectors } from '../../../src/vocabulary/units.ts';
 import { areaText } from '../exception-area.ts';
 
 const CHUNK = kib(4);

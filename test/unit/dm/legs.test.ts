@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import type { Argv } from '../../../src/exec.ts';
+import type { Argv } from '../../../src/system/exec.ts';
 import { createLegs } from '../../../src/dm/legs.ts';
-import type { Leg } from '../../../src/ids.ts';
-import { LEGS, legName, legUuid, poolName, vgUuid } from '../../../src/ids.ts';
+import type { Leg } from '../../../src/vocabulary/ids.ts';
+import { LEGS, legName, legUuid, poolName, vgUuid } from '../../../src/vocabulary/ids.ts';
 
 const pool = poolName('fast');
 const vg = vgUuid('AbCdEf0123456789AbCdEf0123456789');

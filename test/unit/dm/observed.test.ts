@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Listings } from '../../../src/dm/observed.ts';
 import { assemble, indexOf, nodeOf } from '../../../src/dm/observed.ts';
 import { parseDevices } from '../../../src/dm/parse.ts';
-import { deviceKey, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
+import { deviceKey, storeName, vgUuid, volumeId } from '../../../src/vocabulary/ids.ts';
 
 const VG = 'dU4NYTrtIqU9FDlBLg4GqB3hvporJ8v6';
 const OTHER_VG = 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';

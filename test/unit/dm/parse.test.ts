@@ -2,11 +2,11 @@
 
 import { describe, expect, test } from 'vitest';
 import * as fc from 'fast-check';
-import { LEGS, deviceKey, storeName, volumeId } from '../../../src/ids.ts';
+import { LEGS, deviceKey, storeName, volumeId } from '../../../src/vocabulary/ids.ts';
 import { parseDevices, parseSnapshotStatus, parseTable, parseTargets } from '../../../src/dm/parse.ts';
 import type { Ref, Table, Target } from '../../../src/dm/table.ts';
 import { onDevice, onStore, sameTable, targetLine } from '../../../src/dm/table.ts';
-import { sectors } from '../../../src/units.ts';
+import { sectors } from '../../../src/vocabulary/units.ts';
 
 const stranger = (majorMinor: string): Ref => ({ on: 'stranger', majorMinor });
 const ours = (): boolean => true;

@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { UDEV_RULES_DIR, UDEV_RULES_FILES, installUdevRules, udevRules, udevRuns } from '../../../src/dm/udev.ts';
-import { vgUuid } from '../../../src/ids.ts';
+import { vgUuid } from '../../../src/vocabulary/ids.ts';
 import { scriptedExec } from '../scripted-exec.ts';
 
 const group = vgUuid('dU4NYTrtIqU9FDlBLg4GqB3hvporJ8v6');

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import type { Background } from '../../../src/engine/background.ts';
 import { createBackground } from '../../../src/engine/background.ts';
-import { volumeId } from '../../../src/ids.ts';
-import { systemClock } from '../../../src/clock.ts';
-import type { Clock } from '../../../src/ports.ts';
-import { silentLog } from '../../../src/ports.ts';
+import { volumeId } from '../../../src/vocabulary/ids.ts';
+import { systemClock } from '../../../src/system/clock.ts';
+import type { Clock } from '../../../src/vocabulary/ports.ts';
+import { silentLog } from '../../../src/vocabulary/ports.ts';
 
 const FAMILY = volumeId('v-0000000001');
 const OTHER = volumeId('v-0000000002');

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { shareReports } from '../../../src/engine/recent.ts';
-import { storeName } from '../../../src/ids.ts';
-import { kib, mib } from '../../../src/units.ts';
+import { storeName } from '../../../src/vocabulary/ids.ts';
+import { kib, mib } from '../../../src/vocabulary/units.ts';
 import { createWorld } from '../../sim/world.ts';
 
 const STORE = storeName('sm_0000000001');

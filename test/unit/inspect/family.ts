@@ -1,21 +1,29 @@
 // One family for the tests of what is shown: shop with the snapshots thursday and friday, and a fork of thursday. Records,
 // the report that holds them, and devices as they would be if all were right.
 
-import { UNMARKED } from '../../../src/lvm/record.ts';
-import { buildFamily } from '../../../src/dm/family.ts';
-import type { Desired } from '../../../src/dm/desired.ts';
-import { desired } from '../../../src/dm/desired.ts';
+import { UNMARKED } from '../../../src/records/record.ts';
+import { buildFamily } from '../../../src/records/family.ts';
+import type { Desired } from '../../../src/converge/desired.ts';
+import { desired } from '../../../src/converge/desired.ts';
 import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import type { SnapshotStatus } from '../../../src/dm/status.ts';
 import type { Table } from '../../../src/dm/table.ts';
 import { onStore } from '../../../src/dm/table.ts';
-import { ID_ALPHABET, poolName, snapshotId, storeDevice, storeName, vgUuid, volumeId } from '../../../src/ids.ts';
-import type { DeviceKey } from '../../../src/ids.ts';
+import {
+  ID_ALPHABET,
+  poolName,
+  snapshotId,
+  storeDevice,
+  storeName,
+  vgUuid,
+  volumeId,
+} from '../../../src/vocabulary/ids.ts';
+import type { DeviceKey } from '../../../src/vocabulary/ids.ts';
 import type { PoolReport } from '../../../src/lvm/lvm.ts';
-import type { Entity, RestoreMark, StoreRecord } from '../../../src/lvm/record.ts';
-import { writeTags } from '../../../src/lvm/tags.ts';
-import { bytes, gib, kib, mib, sectors } from '../../../src/units.ts';
-import type { Bytes } from '../../../src/units.ts';
+import type { Entity, RestoreMark, StoreRecord } from '../../../src/records/record.ts';
+import { writeTags } from '../../../src/records/tags.ts';
+import { bytes, gib, kib, mib, sectors } from '../../../src/vocabulary/units.ts';
+import type { Bytes } from '../../../src/vocabulary/units.ts';
 import { unattended } from '../../../src/inspect/pool.ts';
 import type { Look } from '../../../src/inspect/pool.ts';
 

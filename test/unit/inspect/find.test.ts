@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { poolName, vgUuid } from '../../../src/ids.ts';
+import { poolName, vgUuid } from '../../../src/vocabulary/ids.ts';
 import { findImage, handleOf } from '../../../src/inspect/find.ts';
 import { viewPool } from '../../../src/inspect/pool.ts';
 import type { PoolView } from '../../../src/inspect/view.ts';
-import { nameOf } from '../../../src/lvm/tags.ts';
+import { nameOf } from '../../../src/records/tags.ts';
 import { ALL, POOL, friday, lookOf, shop, shopRecord } from './family.ts';
 
 const pool: PoolView = { name: POOL, problem: '', contents: viewPool(lookOf()) };

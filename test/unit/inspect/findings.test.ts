@@ -2,11 +2,11 @@ import { expect, test } from 'vitest';
 import type { Observed } from '../../../src/dm/kernel.ts';
 import type { Target } from '../../../src/dm/table.ts';
 import { errors, lengthOf } from '../../../src/dm/table.ts';
-import type { DeviceKey } from '../../../src/ids.ts';
-import { deviceKey, storeName, volumeId } from '../../../src/ids.ts';
+import type { DeviceKey } from '../../../src/vocabulary/ids.ts';
+import { deviceKey, storeName, volumeId } from '../../../src/vocabulary/ids.ts';
 import { unattended, viewPool } from '../../../src/inspect/pool.ts';
 import type { Finding } from '../../../src/inspect/view.ts';
-import { mib, sectors } from '../../../src/units.ts';
+import { mib, sectors } from '../../../src/vocabulary/units.ts';
 import {
   ALL,
   fork,

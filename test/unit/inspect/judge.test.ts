@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
-import { MOST_NESTED, MOST_NESTED_NEW } from '../../../src/dm/depth.ts';
+import { MOST_NESTED, MOST_NESTED_NEW } from '../../../src/converge/depth.ts';
 import { judge } from '../../../src/inspect/judge.ts';
 import { viewPool } from '../../../src/inspect/pool.ts';
 import type { PoolContents } from '../../../src/inspect/view.ts';
-import { gib, kib, mib } from '../../../src/units.ts';
+import { gib, kib, mib } from '../../../src/vocabulary/units.ts';
 import { POOL, fork, friday, lookOf, shop } from './family.ts';
 
 const right = viewPool(lookOf());

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import type { RestoreMark } from '../../../src/lvm/record.ts';
+import type { RestoreMark } from '../../../src/records/record.ts';
 import { unattended, viewPool } from '../../../src/inspect/pool.ts';
 import type { ImageView } from '../../../src/inspect/view.ts';
 import { labelOf } from '../../../src/inspect/view.ts';
-import { storeName } from '../../../src/ids.ts';
-import { gib, mib, toBytes } from '../../../src/units.ts';
+import { storeName } from '../../../src/vocabulary/ids.ts';
+import { gib, mib, toBytes } from '../../../src/vocabulary/units.ts';
 import {
   ALL,
   fork,

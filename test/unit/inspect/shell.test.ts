@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import type { Step } from '../../../src/dm/step.ts';
-import type { DeviceKey } from '../../../src/ids.ts';
-import { storeName } from '../../../src/ids.ts';
+import type { DeviceKey } from '../../../src/vocabulary/ids.ts';
+import { storeName } from '../../../src/vocabulary/ids.ts';
 import { commandsOf, storeDevice } from '../../../src/inspect/shell.ts';
-import { sectors } from '../../../src/units.ts';
+import { sectors } from '../../../src/vocabulary/units.ts';
 import { NAMES, shop } from './family.ts';
 
 const view: DeviceKey = `${shop}-view`;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import type { StoreRecord } from '../../../src/lvm/record.ts';
-import { storeName } from '../../../src/ids.ts';
-import { MOST_NESTED } from '../../../src/dm/depth.ts';
+import type { StoreRecord } from '../../../src/records/record.ts';
+import { storeName } from '../../../src/vocabulary/ids.ts';
+import { MOST_NESTED } from '../../../src/converge/depth.ts';
 import type { TablesRequest } from '../../../src/inspect/tables.ts';
 import { tablesOf } from '../../../src/inspect/tables.ts';
 import {

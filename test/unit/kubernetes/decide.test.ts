@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { ErrorKind } from '../../../src/errors.ts';
+import type { ErrorKind } from '../../../src/vocabulary/errors.ts';
 import { decide } from '../../../src/kubernetes/decide.ts';
 import type { Decision, Seen } from '../../../src/kubernetes/decide.ts';
 import type { Condition, Status } from '../../../src/kubernetes/objects.ts';

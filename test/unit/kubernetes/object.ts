@@ -1,12 +1,12 @@
 // VolumeRestores, restores of the engine and sights, for the tests of what is decided from them.
 
 import type { Restore } from '../../../src/engine/engine.ts';
-import { snapshotId, volumeId } from '../../../src/ids.ts';
+import { snapshotId, volumeId } from '../../../src/vocabulary/ids.ts';
 import { FINALIZER } from '../../../src/kubernetes/decide.ts';
 import type { Seen, Sight } from '../../../src/kubernetes/decide.ts';
 import { volumeRestore } from '../../../src/kubernetes/objects.ts';
 import type { Status, VolumeRestore } from '../../../src/kubernetes/objects.ts';
-import { bytes } from '../../../src/units.ts';
+import { bytes } from '../../../src/vocabulary/units.ts';
 
 /** Whole seconds, as Kubernetes has them. */
 export const NOW = Date.parse('2030-01-01T12:00:00Z');

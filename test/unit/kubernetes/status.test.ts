@@ -3,7 +3,7 @@ import { changes, claimSubject, eventBody, eventName, restoreSubject } from '../
 import type { Status } from '../../../src/kubernetes/objects.ts';
 import { safetyName, safetyObjects } from '../../../src/kubernetes/safety.ts';
 import { hasBegun, percent, statusOf } from '../../../src/kubernetes/status.ts';
-import { bytes } from '../../../src/units.ts';
+import { bytes } from '../../../src/vocabulary/units.ts';
 import { NOW, objectOf, restoreOf } from './object.ts';
 
 test.each([

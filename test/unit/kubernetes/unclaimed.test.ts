@@ -1,13 +1,13 @@
 import { clockOf } from '../../clock.ts';
 import { expect, test } from 'vitest';
-import { SnapmergeError } from '../../../src/errors.ts';
-import { handleText, poolName, vgUuid, volumeId } from '../../../src/ids.ts';
+import { SnapmergeError } from '../../../src/vocabulary/errors.ts';
+import { handleText, poolName, vgUuid, volumeId } from '../../../src/vocabulary/ids.ts';
 import type { EventText, Subject } from '../../../src/kubernetes/events.ts';
 import type { ApiServer } from '../../../src/kubernetes/http.ts';
 import { watchUnclaimed } from '../../../src/kubernetes/unclaimed.ts';
-import { readyPools } from '../../../src/pools.ts';
-import type { Fields, Log } from '../../../src/ports.ts';
-import { silentLog } from '../../../src/ports.ts';
+import { readyPools } from '../../../src/pools/pools.ts';
+import type { Fields, Log } from '../../../src/vocabulary/ports.ts';
+import { silentLog } from '../../../src/vocabulary/ports.ts';
 import { createFakeEngine } from '../controller/fake-engine.ts';
 
 const NOW = Date.parse('2030-01-01T12:00:00Z');

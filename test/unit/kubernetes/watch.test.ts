@@ -1,9 +1,9 @@
 import { clockOf } from '../../clock.ts';
 import { expect, test } from 'vitest';
-import { SnapmergeError } from '../../../src/errors.ts';
+import { SnapmergeError } from '../../../src/vocabulary/errors.ts';
 import type { ApiServer, WatchEvent } from '../../../src/kubernetes/http.ts';
 import { watchRestores } from '../../../src/kubernetes/watch.ts';
-import { silentLog } from '../../../src/ports.ts';
+import { silentLog } from '../../../src/vocabulary/ports.ts';
 import { objectOf } from './object.ts';
 
 type Turn =

@@ -2,11 +2,11 @@
 // come and go.
 
 import { describe, expect, test } from 'vitest';
-import { SnapmergeError } from '../../../src/errors.ts';
-import { storeName } from '../../../src/ids.ts';
+import { SnapmergeError } from '../../../src/vocabulary/errors.ts';
+import { storeName } from '../../../src/vocabulary/ids.ts';
 import type { LvmCommands } from '../../../src/lvm/commands.ts';
 import { createLvm } from '../../../src/lvm/commands.ts';
-import { mib } from '../../../src/units.ts';
+import { mib } from '../../../src/vocabulary/units.ts';
 import type { Answer, ScriptedExec } from '../scripted-exec.ts';
 import { scriptedExec } from '../scripted-exec.ts';
 import { reportJson } from './report-json.ts';

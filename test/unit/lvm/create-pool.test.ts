@@ -8,7 +8,7 @@ import {
   createPool,
   metadataSizeFor,
 } from '../../../src/lvm/create-pool.ts';
-import { gib, mib } from '../../../src/units.ts';
+import { gib, mib } from '../../../src/vocabulary/units.ts';
 import type { Answer, ScriptedExec } from '../scripted-exec.ts';
 import { scriptedExec } from '../scripted-exec.ts';
 

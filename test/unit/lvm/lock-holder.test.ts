@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Exec } from '../../../src/exec.ts';
+import type { Exec } from '../../../src/system/exec.ts';
 import { lockHolder } from '../../../src/lvm/lock-holder.ts';
 
 const LOCKS = `1: POSIX  ADVISORY  WRITE 300 00:1a:77 0 EOF

@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import type { Layout, PoolReport } from '../../../src/lvm/lvm.ts';
 import { parseReport } from '../../../src/lvm/report.ts';
 import { fits, largest, most } from '../../../src/lvm/room.ts';
-import { mib } from '../../../src/units.ts';
+import { mib } from '../../../src/vocabulary/units.ts';
 import { reportJson } from './report-json.ts';
 
 const free = (...mibs: readonly number[]): PoolReport => {

@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import type { Kernel } from '../../../src/dm/kernel.ts';
 import type { Step } from '../../../src/dm/step.ts';
-import { deviceKey, volumeId } from '../../../src/ids.ts';
+import { deviceKey, volumeId } from '../../../src/vocabulary/ids.ts';
 import { commandOf, measuredExec, measuredKernel } from '../../../src/metrics/measured.ts';
 import { scriptedExec } from '../scripted-exec.ts';
 

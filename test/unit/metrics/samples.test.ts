@@ -3,7 +3,7 @@ import type { Restore } from '../../../src/engine/engine.ts';
 import { unattended, viewPool } from '../../../src/inspect/pool.ts';
 import type { PoolView } from '../../../src/inspect/view.ts';
 import { GAUGES, samplesOf } from '../../../src/metrics/samples.ts';
-import { gib, mib } from '../../../src/units.ts';
+import { gib, mib } from '../../../src/vocabulary/units.ts';
 import {
   POOL,
   friday,

@@ -2,7 +2,7 @@
 // before any effect, as a killed driver does.
 
 import { basename, dirname } from 'node:path';
-import type { Argv, Exec, ExecResult } from '../../../src/exec.ts';
+import type { Argv, Exec, ExecResult } from '../../../src/system/exec.ts';
 import type { FileKind, Files } from '../../../src/node/files.ts';
 import type { MountEntry } from '../../../src/node/mountinfo.ts';
 import type { ActiveVolume } from '../../../src/engine/engine.ts';

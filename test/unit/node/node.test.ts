@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { CreateVolume } from '../../../src/engine/engine.ts';
-import { fail } from '../../../src/errors.ts';
-import type { VolumeId } from '../../../src/ids.ts';
-import { deviceKey, dmUuid, handleText, volumeId } from '../../../src/ids.ts';
+import { fail } from '../../../src/vocabulary/errors.ts';
+import type { VolumeId } from '../../../src/vocabulary/ids.ts';
+import { deviceKey, dmUuid, handleText, volumeId } from '../../../src/vocabulary/ids.ts';
 import { nodeService } from '../../../src/node/node.ts';
-import { readyPools } from '../../../src/pools.ts';
-import { gib, kib } from '../../../src/units.ts';
+import { readyPools } from '../../../src/pools/pools.ts';
+import { gib, kib } from '../../../src/vocabulary/units.ts';
 import { DEFINITIONS, at, callerOf, outcome, refusal } from '../controller/call.ts';
 import { FAKE_VG, createFakeEngine, numberedDevices } from '../controller/fake-engine.ts';
 import type { FakeDevices } from '../controller/fake-engine.ts';
