@@ -5,7 +5,7 @@ import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../vocabulary/ids.ts';
 import { isDeviceKey, isTop, ownerOf } from '../vocabulary/ids.ts';
 import type { Log } from '../vocabulary/ports.ts';
-import type { Desired } from './desired.ts';
+import type { Desired } from './device.ts';
 import type { Family } from '../records/family.ts';
 import type { Kernel, Observed } from '../dm/kernel.ts';
 import { HeldOpen, calls } from '../dm/kernel.ts';

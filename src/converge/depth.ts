@@ -3,8 +3,9 @@
 
 import type { DeviceKey, EntityId } from '../vocabulary/ids.ts';
 import { deviceKey, isTail, isVolumeId } from '../vocabulary/ids.ts';
-import type { Desired } from './desired.ts';
-import { bottomUp, desired, devicesBelow } from './desired.ts';
+import type { Desired } from './device.ts';
+import { bottomUp, devicesBelow } from './device.ts';
+import { desired } from './desired.ts';
 import type { Family } from '../records/family.ts';
 import type { Observed } from '../dm/kernel.ts';
 import type { Table } from '../dm/table.ts';

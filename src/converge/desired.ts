@@ -8,26 +8,15 @@ import type { Bytes } from '../vocabulary/units.ts';
 import { bytes, minBytes, sectors, toSectors } from '../vocabulary/units.ts';
 import { storeBytesFor } from '../dm/cow.ts';
 import type { Family, Node } from '../records/family.ts';
-import { ancestorsOf, chainOf, parentOf } from '../records/family.ts';
+import { ancestorsOf, parentOf } from '../records/family.ts';
 import type { RestoreMark, StoreRecord } from '../records/record.ts';
 import { imageSize, isLost } from '../records/record.ts';
 import type { CowMode, Ref, Table, Target } from '../dm/table.ts';
 import { onDevice, onStore, refsOf } from '../dm/table.ts';
 import { cowDevices } from './tails.ts';
-
-export interface DesiredDevice {
-  readonly key: DeviceKey;
-  readonly table: Table;
-  readonly readOnly: boolean;
-}
-
-/** Devices from the bottom up: each lies only on stores and on devices before it. */
-export interface Desired {
-  readonly devices: readonly DesiredDevice[];
-  readonly stores: ReadonlySet<StoreName>;
-  /** Stores that nothing will ever show again: what would wait for room in them need not. */
-  readonly givenUp: ReadonlySet<StoreName>;
-}
+import type { Desired, DesiredDevice } from './device.ts';
+import { absorbing, fedBy, waitsWhenFull } from '../records/family.ts';
+import { bottomUp } from './device.ts';
 
 /** Volumes with a top device, and images to be shown although nobody uses them now (to be measured or read). */
 export interface InUse {
@@ -56,26 +45,6 @@ export function desired(family: Family, inUse: InUse): Desired {
 export function isWritten(family: Family, node: Node, inUse: InUse): boolean {
   if (node.record.entity.kind === 'volume' && inUse.volumes.has(node.record.entity.id)) return true;
   return node.record.restore !== undefined || absorbing(family, node) !== undefined;
-}
-
-/** The child that is being merged into this node, if any. */
-export function absorbing(family: Family, node: Node): Node | undefined {
-  return node.readers.map((id) => family.nodes.get(id)).find((reader) => reader?.record.merging === node.record.store);
-}
-
-/** What directly takes the old contents when this node's view is written: the nearest member of its chain. */
-export function fedBy(family: Family, node: Node): Node | undefined {
-  const volumes = anchoredVolumes(node);
-  for (const volume of volumes) {
-    const nearest = chainOf(family, volume).find((member) => member.parent === node.id && member.level === undefined);
-    if (nearest !== undefined) return nearest;
-  }
-  return undefined;
-}
-
-function anchoredVolumes(node: Node): readonly VolumeId[] {
-  const { entity, anchors } = node.record;
-  return entity.kind === 'volume' ? [entity.id, ...anchors] : anchors;
 }
 
 function neededNodes(family: Family, inUse: InUse): ReadonlySet<EntityId> {
@@ -223,26 +192,6 @@ function growing(family: Family, record: StoreRecord, chunk: Bytes): readonly De
   return cowDevices(record.store, family.sizes.get(record.store) ?? most, most);
 }
 
-/**
- * Whether more can come into a node's own store, so that a write without room has to wait: a fork's by its own writes, a
- * fed snapshot's, and one that another is merged into. `drop` is for what nothing else depends on.
- */
-export function waitsWhenFull(family: Family, node: Node): boolean {
-  const { place, entity } = node.record;
-  if (place.kind === 'root') return false;
-  const merges = absorbing(family, node) !== undefined;
-  if (entity.kind === 'snapshot' && !merges && !isFed(family, node)) return false;
-  // A fork is nothing that could be dropped for its own writes.
-  if (entity.kind === 'volume') return true;
-  return entity.parameters.onFull === 'wait' || merges || node.level !== undefined || node.readers.length > 0;
-}
-
-/** Whether what its parent shows is written, and the old contents come here. */
-export function isFed(family: Family, node: Node): boolean {
-  const parent = parentOf(family, node);
-  return parent !== undefined && (node.level !== undefined || fedBy(family, parent)?.id === node.id);
-}
-
 /** A volume's own write that finds no room fails without invalidating it; a store being merged takes the plain form. */
 function cowMode({ entity, merging }: StoreRecord): CowMode {
   if (entity.kind === 'snapshot' || merging !== undefined) return 'P';
@@ -290,29 +239,4 @@ function topDevice(family: Family, node: Node): DesiredDevice {
       ? { type: 'linear', length, on: view, offset: sectors(0) }
       : { type: 'snapshot-origin', length, origin: view };
   return { key: deviceKey(node.id, 'top'), table: [target], readOnly: false };
-}
-
-/** Devices ordered so that each comes after those it lies on; deterministic, and keeps the given order where it can. */
-export function bottomUp<D extends { readonly key: DeviceKey; readonly table: Table }>(
-  devices: readonly D[],
-): readonly D[] {
-  const byKey = new Map(devices.map((device) => [device.key, device]));
-  const done = new Set<DeviceKey>();
-  const sorted: D[] = [];
-  const visit = (device: D): void => {
-    if (done.has(device.key)) return;
-    done.add(device.key);
-    for (const below of devicesBelow(device.table)) {
-      const lower = byKey.get(below);
-      if (lower !== undefined) visit(lower);
-    }
-    sorted.push(device);
-  };
-  for (const device of devices) visit(device);
-  return sorted;
-}
-
-/** Devices of ours that a table lies on. */
-export function devicesBelow(table: Table): readonly DeviceKey[] {
-  return refsOf(table).flatMap((ref) => (ref.on === 'device' ? [ref.device] : []));
 }

@@ -14,8 +14,8 @@
 
 import type { DeviceKey, StoreName } from '../vocabulary/ids.ts';
 import { isTail, storeOf } from '../vocabulary/ids.ts';
-import type { Desired, DesiredDevice } from './desired.ts';
-import { bottomUp, devicesBelow } from './desired.ts';
+import type { Desired, DesiredDevice } from './device.ts';
+import { bottomUp, devicesBelow } from './device.ts';
 import type { Observed, ObservedDevice } from '../dm/kernel.ts';
 import type { Step } from '../dm/step.ts';
 import type { Ref, Table } from '../dm/table.ts';

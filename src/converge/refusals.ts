@@ -5,7 +5,7 @@ import { SnapmergeError } from '../vocabulary/errors.ts';
 import type { VolumeId } from '../vocabulary/ids.ts';
 import { deviceKey, entityOf, isVolumeId } from '../vocabulary/ids.ts';
 import { deepest } from './depth.ts';
-import type { Desired } from './desired.ts';
+import type { Desired } from './device.ts';
 import type { Observed } from '../dm/kernel.ts';
 
 /**

@@ -3,7 +3,7 @@
 
 import type { DeviceKey, StoreName } from '../vocabulary/ids.ts';
 import type { Sectors } from '../vocabulary/units.ts';
-import type { Desired } from './desired.ts';
+import type { Desired } from './device.ts';
 import type { Counts } from '../dm/exceptions.ts';
 import type { Call, Kernel, Observed } from '../dm/kernel.ts';
 import type { SnapshotStatus } from '../dm/status.ts';

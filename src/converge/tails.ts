@@ -11,7 +11,7 @@ import type { DeviceKey, StoreName } from '../vocabulary/ids.ts';
 import { isTail, storeDevice, storeOf } from '../vocabulary/ids.ts';
 import type { Bytes, Sectors } from '../vocabulary/units.ts';
 import { minBytes, sectors, toSectors } from '../vocabulary/units.ts';
-import type { Desired, DesiredDevice } from './desired.ts';
+import type { Desired, DesiredDevice } from './device.ts';
 import type { Observed } from '../dm/kernel.ts';
 import type { Table, Target } from '../dm/table.ts';
 import { lengthOf, onDevice, onStore } from '../dm/table.ts';

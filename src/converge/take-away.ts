@@ -7,8 +7,8 @@
 
 import type { DeviceKey, StoreName } from '../vocabulary/ids.ts';
 import { isTail, isTop, storeOf } from '../vocabulary/ids.ts';
-import type { Desired } from './desired.ts';
-import { devicesBelow } from './desired.ts';
+import type { Desired } from './device.ts';
+import { devicesBelow } from './device.ts';
 import type { Observed, ObservedDevice } from '../dm/kernel.ts';
 import type { Step } from '../dm/step.ts';
 import type { Ref } from '../dm/table.ts';

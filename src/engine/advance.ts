@@ -3,9 +3,9 @@
 
 import { dataBytesIn, fittingSize, storeBytesFor } from '../dm/cow.ts';
 import { MOST_NESTED, deepest } from '../converge/depth.ts';
-import { desired, isFed, mergeDevices } from '../converge/desired.ts';
+import { desired, mergeDevices } from '../converge/desired.ts';
+import { isFed, parentOf } from '../records/family.ts';
 import type { Family, Node } from '../records/family.ts';
-import { parentOf } from '../records/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { mergeFinished } from '../dm/status.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../vocabulary/ids.ts';

@@ -4,7 +4,7 @@
 import { dataBytesIn, storeBytesFor } from '../dm/cow.ts';
 import { MOST_NESTED, MOST_NESTED_NEW } from '../converge/depth.ts';
 import type { Family, Node } from '../records/family.ts';
-import { buildFamily } from '../records/family.ts';
+import { buildFamily } from '../records/build-forest.ts';
 import { assert, fail } from '../vocabulary/errors.ts';
 import type { EntityId, VolumeId } from '../vocabulary/ids.ts';
 import { deviceKey } from '../vocabulary/ids.ts';

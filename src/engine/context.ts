@@ -1,7 +1,7 @@
 // What every use case of a pool shares: the ports, what is known of the running state, and finding a family, alone.
 
 import type { Family, Forest, Node } from '../records/family.ts';
-import { buildForest, namedAs } from '../records/family.ts';
+import { buildForest, namedAs } from '../records/build-forest.ts';
 import type { Kernel } from '../dm/kernel.ts';
 import { fail } from '../vocabulary/errors.ts';
 import type { Host } from '../host/host.ts';

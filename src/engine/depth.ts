@@ -6,7 +6,7 @@ import { MOST_NESTED, deepest } from '../converge/depth.ts';
 import type { Nested } from '../converge/depth.ts';
 import { desired } from '../converge/desired.ts';
 import type { Family } from '../records/family.ts';
-import { buildFamily } from '../records/family.ts';
+import { buildFamily } from '../records/build-forest.ts';
 import { fail } from '../vocabulary/errors.ts';
 import type { DeviceKey, EntityId, VolumeId } from '../vocabulary/ids.ts';
 import { entityOf } from '../vocabulary/ids.ts';

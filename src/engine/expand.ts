@@ -2,8 +2,7 @@
 
 import { MOST_NESTED } from '../converge/depth.ts';
 import type { Family, Node } from '../records/family.ts';
-import { parentOf } from '../records/family.ts';
-import { fedBy } from '../converge/desired.ts';
+import { parentOf, fedBy } from '../records/family.ts';
 import { assert, fail } from '../vocabulary/errors.ts';
 import type { StoreName, VolumeId } from '../vocabulary/ids.ts';
 import type { PoolReport } from '../lvm/lvm.ts';

@@ -1,7 +1,7 @@
 // StartRestore, in its three modes: what is asked for is checked, and then begun, or written down as a wish that is carried
 // out when nothing stands in the way any more, or when the volume is next staged.
 
-import { devicesBelow } from '../converge/desired.ts';
+import { devicesBelow } from '../converge/device.ts';
 import { MOST_NESTED_NEW } from '../converge/depth.ts';
 import type { Node } from '../records/family.ts';
 import { SnapmergeError, fail } from '../vocabulary/errors.ts';

@@ -1,9 +1,8 @@
 // What a restore or a promotion merges into what, and where each snapshot that is kept goes: from the records alone, before
 // anything is measured or made. Pure.
 
-import { absorbing } from '../converge/desired.ts';
+import { absorbing, chainNumbers, chainOf, nearestVolume, parentOf } from '../records/family.ts';
 import type { Family, Node } from '../records/family.ts';
-import { chainNumbers, chainOf, nearestVolume, parentOf } from '../records/family.ts';
 import { fail } from '../vocabulary/errors.ts';
 import type { SnapshotId, VolumeId } from '../vocabulary/ids.ts';
 import type { Place, RestoreMode } from '../records/record.ts';

@@ -1,7 +1,7 @@
 // The moves that operations are made of: room, preparing a store, and committing to it, durably.
 
 import { STORE_HEAD_BYTES } from '../dm/cow.ts';
-import { waitsWhenFull } from '../converge/desired.ts';
+import { waitsWhenFull } from '../records/family.ts';
 import type { Family, Node } from '../records/family.ts';
 import type { SnapshotStatus } from '../dm/status.ts';
 import { SnapmergeError, fail, messageOf } from '../vocabulary/errors.ts';

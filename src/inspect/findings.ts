@@ -3,8 +3,11 @@
 
 import { ofFamily } from '../converge/converge.ts';
 import { MOST_NESTED, liveDepths } from '../converge/depth.ts';
-import type { Desired, InUse } from '../converge/desired.ts';
-import { devicesBelow, fedBy, isWritten } from '../converge/desired.ts';
+import type { Desired } from '../converge/device.ts';
+import type { InUse } from '../converge/desired.ts';
+import { devicesBelow } from '../converge/device.ts';
+import { fedBy } from '../records/family.ts';
+import { isWritten } from '../converge/desired.ts';
 import type { Family, Forest } from '../records/family.ts';
 import type { Observed } from '../dm/kernel.ts';
 import { nodeOf } from '../dm/observed.ts';

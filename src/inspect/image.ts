@@ -1,7 +1,7 @@
 // One image of a family -> what there is to see of it. Pure.
 
-import type { Desired } from '../converge/desired.ts';
-import { isFed } from '../converge/desired.ts';
+import type { Desired } from '../converge/device.ts';
+import { isFed } from '../records/family.ts';
 import type { Family, Node } from '../records/family.ts';
 import type { Observed, ObservedDevice } from '../dm/kernel.ts';
 import { nodeOf } from '../dm/observed.ts';

@@ -5,7 +5,7 @@ import { imageDepths } from '../converge/depth.ts';
 import type { InUse } from '../converge/desired.ts';
 import { desired } from '../converge/desired.ts';
 import type { Family, Node } from '../records/family.ts';
-import { buildForest } from '../records/family.ts';
+import { buildForest } from '../records/build-forest.ts';
 import type { Observed } from '../dm/kernel.ts';
 import type { VolumeId } from '../vocabulary/ids.ts';
 import { isTop, isVolumeId } from '../vocabulary/ids.ts';

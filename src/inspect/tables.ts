@@ -3,10 +3,11 @@
 
 import { ofFamily } from '../converge/converge.ts';
 import { MOST_NESTED, deepest, imageDepths, liveDepths } from '../converge/depth.ts';
-import type { Desired, DesiredDevice } from '../converge/desired.ts';
-import { desired, fedBy } from '../converge/desired.ts';
+import type { Desired, DesiredDevice } from '../converge/device.ts';
+import { desired } from '../converge/desired.ts';
+import { fedBy } from '../records/family.ts';
 import type { Family, Node } from '../records/family.ts';
-import { buildForest } from '../records/family.ts';
+import { buildForest } from '../records/build-forest.ts';
 import type { Observed } from '../dm/kernel.ts';
 import { plan } from '../converge/plan.ts';
 import type { Target } from '../dm/table.ts';

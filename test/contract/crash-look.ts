@@ -3,8 +3,8 @@
 import type { PoolEngine } from '../../src/engine/pool.ts';
 import { ofFamily } from '../../src/converge/converge.ts';
 import { desired } from '../../src/converge/desired.ts';
-import type { DesiredDevice } from '../../src/converge/desired.ts';
-import { buildForest } from '../../src/records/family.ts';
+import type { DesiredDevice } from '../../src/converge/device.ts';
+import { buildForest } from '../../src/records/build-forest.ts';
 import type { Family } from '../../src/records/family.ts';
 import type { Observed } from '../../src/dm/kernel.ts';
 import { plan } from '../../src/converge/plan.ts';

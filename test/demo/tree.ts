@@ -1,10 +1,9 @@
 // The families of a pool as text, from the tags alone: what an operator sees in `lvs`, drawn. Pure.
 
 import type { Family, Node } from '../../src/records/family.ts';
-import { buildForest } from '../../src/records/family.ts';
+import { buildForest } from '../../src/records/build-forest.ts';
 import { isStoreName } from '../../src/vocabulary/ids.ts';
-import { formatBytes } from '../../src/vocabulary/units.ts';
-import { bytes } from '../../src/vocabulary/units.ts';
+import { formatBytes, bytes } from '../../src/vocabulary/units.ts';
 import { z } from 'zod';
 
 const lvs = z.object({

@@ -1,6 +1,6 @@
 // The simulated node as a rig for the crash tests, with what it noticed by itself.
 
-import { buildForest } from '../../src/records/family.ts';
+import { buildForest } from '../../src/records/build-forest.ts';
 import type { CrashRig } from '../contract/crash-rig.ts';
 import type { World } from './world.ts';
 

@@ -8,7 +8,7 @@ import { createPoolEngine } from '../../src/engine/pool.ts';
 import { SnapmergeError, messageOf } from '../../src/vocabulary/errors.ts';
 import type { VgUuid } from '../../src/vocabulary/ids.ts';
 import { deviceKey, isTail, isVolumeId, poolName } from '../../src/vocabulary/ids.ts';
-import { buildForest } from '../../src/records/family.ts';
+import { buildForest } from '../../src/records/build-forest.ts';
 import type { Host } from '../../src/host/host.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import { inTurn } from '../../src/dm/kernel.ts';

@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest';
 import { MOST_NESTED, MOST_NESTED_NEW, imageDepths, liveDepths } from '../../src/converge/depth.ts';
 import { desired } from '../../src/converge/desired.ts';
-import { buildForest } from '../../src/records/family.ts';
+import { buildForest } from '../../src/records/build-forest.ts';
 import { plan } from '../../src/converge/plan.ts';
 import type { PoolEngine, PoolPorts } from '../../src/engine/pool.ts';
 import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';

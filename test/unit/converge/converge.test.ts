@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest';
 import { converge } from '../../../src/converge/converge.ts';
 import { desired } from '../../../src/converge/desired.ts';
-import { buildFamily } from '../../../src/records/family.ts';
+import { buildFamily } from '../../../src/records/build-forest.ts';
 import type { Kernel, Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import { inTurn } from '../../../src/dm/kernel.ts';
 import { plan } from '../../../src/converge/plan.ts';

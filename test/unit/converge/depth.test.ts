@@ -6,7 +6,7 @@ import { expect, test } from 'vitest';
 import { converge } from '../../../src/converge/converge.ts';
 import { MOST_NESTED, deepest, depthsOf, imageDepths, liveDepths } from '../../../src/converge/depth.ts';
 import { desired } from '../../../src/converge/desired.ts';
-import { buildFamily } from '../../../src/records/family.ts';
+import { buildFamily } from '../../../src/records/build-forest.ts';
 import type { Kernel, Observed } from '../../../src/dm/kernel.ts';
 import { inTurn } from '../../../src/dm/kernel.ts';
 import type { Step } from '../../../src/dm/step.ts';

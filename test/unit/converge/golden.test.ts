@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { desired } from '../../../src/converge/desired.ts';
-import { buildFamily } from '../../../src/records/family.ts';
+import { buildFamily } from '../../../src/records/build-forest.ts';
 import { tableText } from '../../../src/dm/table.ts';
 import type { StoreName } from '../../../src/vocabulary/ids.ts';
 import { snapshotId, storeName, volumeId } from '../../../src/vocabulary/ids.ts';

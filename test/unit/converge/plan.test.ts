@@ -4,9 +4,11 @@
 
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Desired } from '../../../src/converge/desired.ts';
-import { bottomUp, desired, devicesBelow } from '../../../src/converge/desired.ts';
-import { buildFamily, chainOf } from '../../../src/records/family.ts';
+import type { Desired } from '../../../src/converge/device.ts';
+import { bottomUp, devicesBelow } from '../../../src/converge/device.ts';
+import { desired } from '../../../src/converge/desired.ts';
+import { buildFamily } from '../../../src/records/build-forest.ts';
+import { chainOf } from '../../../src/records/family.ts';
 import type { Family } from '../../../src/records/family.ts';
 import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import { HeldOpen } from '../../../src/dm/kernel.ts';

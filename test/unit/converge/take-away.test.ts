@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Desired } from '../../../src/converge/desired.ts';
+import type { Desired } from '../../../src/converge/device.ts';
 import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import { leftBehind, plan } from '../../../src/converge/plan.ts';
 import { stepText } from '../../../src/dm/step.ts';

@@ -2,8 +2,8 @@
 // the report that holds them, and devices as they would be if all were right.
 
 import { UNMARKED } from '../../../src/records/record.ts';
-import { buildFamily } from '../../../src/records/family.ts';
-import type { Desired } from '../../../src/converge/desired.ts';
+import { buildFamily } from '../../../src/records/build-forest.ts';
+import type { Desired } from '../../../src/converge/device.ts';
 import { desired } from '../../../src/converge/desired.ts';
 import type { Observed, ObservedDevice } from '../../../src/dm/kernel.ts';
 import type { SnapshotStatus } from '../../../src/dm/status.ts';
