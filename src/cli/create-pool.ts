@@ -5,8 +5,8 @@ import { resolve } from 'node:path';
 import { fail } from '../vocabulary/errors.ts';
 import type { Exec } from '../system/exec.ts';
 import { poolName } from '../vocabulary/ids.ts';
-import { createLoopPool, createPool } from '../lvm/create-pool.ts';
-import type { CreatedPool } from '../lvm/create-pool.ts';
+import { createLoopPool, createPool } from '../lvm/create-pool/create-pool.ts';
+import type { CreatedPool } from '../lvm/create-pool/create-pool.ts';
 import { formatBytes, parseQuantity } from '../vocabulary/units.ts';
 import type { CreatePoolRequest } from './program.ts';
 

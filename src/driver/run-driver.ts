@@ -65,7 +65,7 @@ export async function runDriver(config: Config, version: string, claims: Claims,
 async function kubernetesOf({ kubernetes: where, node }: Config, log: Logger): Promise<ServeOptions['kubernetes']> {
   if (where === undefined) return undefined;
   const [{ connectTo }, { runController }] = await Promise.all([
-    import('../kubernetes/http.ts'),
+    import('../kubernetes/api/http.ts'),
     import('../kubernetes/controller.ts'),
   ]);
   const api = connectTo(where);

@@ -1,5 +1,5 @@
 // The use cases of one pool, as an interface: what the CSI services, the restore service and the command line call. All
-// sizes are bytes, all times are Unix milliseconds. Types only; src/engine/pool.ts is the form that works.
+// sizes are bytes, all times are Unix milliseconds. Types only; src/engine/compose.ts is the form that works.
 
 import type { EntityId, PoolName, SnapshotId, StoreName, VgUuid, VolumeId } from '../vocabulary/ids.ts';
 import type { Look } from '../inspect/pool.ts';

@@ -5,14 +5,14 @@
 import { messageOf, SnapmergeError } from '../vocabulary/errors.ts';
 import type { Pools } from '../pools/pools.ts';
 import type { Clock, Log } from '../vocabulary/ports.ts';
-import { createCluster } from './cluster.ts';
-import type { ApiServer } from './http.ts';
+import { createCluster } from './api/cluster.ts';
+import type { ApiServer } from './api/http.ts';
 import { runPlacement } from './placement.ts';
-import { createQueue } from './queue.ts';
-import { round } from './round.ts';
-import { isOver } from './status.ts';
+import { createQueue } from './api/queue.ts';
+import { round } from './restores/reconcile.ts';
+import { isOver } from './restores/status.ts';
 import { watchUnclaimed } from './unclaimed.ts';
-import { watchRestores } from './watch.ts';
+import { watchRestores } from './api/watch.ts';
 
 export interface ControllerOptions {
   readonly api: ApiServer;

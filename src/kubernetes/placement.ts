@@ -8,11 +8,11 @@ import { locateSnapshot, locateVolume } from '../csi/handles.ts';
 import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
 import type { Pools } from '../pools/pools.ts';
 import type { Clock, Log } from '../vocabulary/ports.ts';
-import type { Cluster } from './cluster.ts';
-import type { ApiServer } from './http.ts';
-import { createQueue } from './queue.ts';
-import { watchAll } from './watch.ts';
-import type { Kind } from './watch.ts';
+import type { Cluster } from './api/cluster.ts';
+import type { ApiServer } from './api/http.ts';
+import { createQueue } from './api/queue.ts';
+import { watchAll } from './api/watch.ts';
+import type { Kind } from './api/watch.ts';
 
 /** Where the scheduler writes the node of the first consumer's pod, which the node's provisioner then acts on. */
 export const SELECTED_NODE = 'volume.kubernetes.io/selected-node';

@@ -8,10 +8,10 @@ import { locateSnapshot, locateVolume } from '../csi/handles.ts';
 import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
 import type { Pools } from '../pools/pools.ts';
 import type { Clock, Log } from '../vocabulary/ports.ts';
-import { SNAPSHOT_GROUP, checked } from './cluster.ts';
-import type { Cluster } from './cluster.ts';
-import type { EventText } from './events.ts';
-import type { ApiServer } from './http.ts';
+import { SNAPSHOT_GROUP, checked } from './api/cluster.ts';
+import type { Cluster } from './api/cluster.ts';
+import type { EventText } from './restores/events.ts';
+import type { ApiServer } from './api/http.ts';
 
 export const MANAGED_BY = 'snapshot.storage.kubernetes.io/managed-by';
 const CONTENTS_PATH = `${SNAPSHOT_GROUP}/volumesnapshotcontents`;

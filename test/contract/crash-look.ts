@@ -1,6 +1,6 @@
 // What a restarted node shows and holds: every image read in full, and everything that should not be there.
 
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import { ofFamily } from '../../src/converge/converge.ts';
 import { desired } from '../../src/converge/desired.ts';
 import type { DesiredDevice } from '../../src/converge/device.ts';

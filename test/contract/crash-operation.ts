@@ -1,9 +1,9 @@
 // One operation as a value, so that it can be run again and again from one moment: drawn once, done by an engine that was
 // opened a moment ago, and what it makes of the model.
 
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import type { RestoreMode, StartRestore } from '../../src/engine/engine.ts';
-import { restoreId } from '../../src/engine/present.ts';
+import { restoreId } from '../../src/engine/queries/present.ts';
 import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 import { deviceKey } from '../../src/vocabulary/ids.ts';

@@ -2,8 +2,8 @@
 // the same name, and then the operation has been done once.
 
 import type { Restore } from '../../src/engine/engine.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
-import { restoreId } from '../../src/engine/present.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
+import { restoreId } from '../../src/engine/queries/present.ts';
 import { isSnapshotId, isVolumeId } from '../../src/vocabulary/ids.ts';
 import { leftovers, lookAt } from './crash-look.ts';
 import type { Mismatch, Model, Shown } from './crash-model.ts';

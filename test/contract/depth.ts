@@ -4,7 +4,7 @@
 
 import { expect } from 'vitest';
 import { MOST_NESTED, MOST_NESTED_NEW, liveDepths } from '../../src/converge/depth.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import type { SnapshotId } from '../../src/vocabulary/ids.ts';
 import { deviceKey } from '../../src/vocabulary/ids.ts';
 import { mib } from '../../src/vocabulary/units.ts';

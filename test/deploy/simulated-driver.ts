@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { systemClock } from '../../src/system/clock.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
+import { createPoolEngine } from '../../src/engine/compose.ts';
 import { localExec } from '../../src/system/exec.ts';
 import { startHttp } from '../../src/transport/http.ts';
 import { deviceKey, isVolumeId, parseHandle, poolName } from '../../src/vocabulary/ids.ts';

@@ -17,7 +17,7 @@ import type { DeviceKey, StoreName } from '../../src/vocabulary/ids.ts';
 import { deviceKey, poolName, snapshotId, storeName, volumeId } from '../../src/vocabulary/ids.ts';
 import type { LvmCommands } from '../../src/lvm/commands.ts';
 import { createLvm } from '../../src/lvm/commands.ts';
-import { createLoopPool, createPool } from '../../src/lvm/create-pool.ts';
+import { createLoopPool, createPool } from '../../src/lvm/create-pool/create-pool.ts';
 import { bytes, kib, mib, sectors, toBytes, toSectors } from '../../src/vocabulary/units.ts';
 import type { Guest } from '../../vm/guest.ts';
 import { removeGuest, startGuest } from '../../vm/guest.ts';

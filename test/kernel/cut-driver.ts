@@ -5,7 +5,7 @@ import type { Clock } from '../../src/vocabulary/ports.ts';
 import { inTurn } from '../../src/dm/kernel.ts';
 import type { Step } from '../../src/dm/step.ts';
 import { stepText } from '../../src/dm/step.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
+import { createPoolEngine } from '../../src/engine/compose.ts';
 import type { Exec } from '../../src/system/exec.ts';
 import type { Host } from '../../src/host/host.ts';
 import type { DeviceKey } from '../../src/vocabulary/ids.ts';

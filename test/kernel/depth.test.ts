@@ -4,8 +4,8 @@
 import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
 import { MOST_NESTED } from '../../src/converge/depth.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
+import { createPoolEngine } from '../../src/engine/compose.ts';
 import { poolName } from '../../src/vocabulary/ids.ts';
 import { silentLog } from '../../src/vocabulary/ports.ts';
 import { kib } from '../../src/vocabulary/units.ts';

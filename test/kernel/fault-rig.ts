@@ -2,8 +2,8 @@
 // errors where they are told to; and a driver that is turned by hand, with a clock that can jump.
 
 import { clockOf } from '../clock.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import { createPoolEngine } from '../../src/engine/compose.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import { nodeOf } from '../../src/dm/observed.ts';
 import type { Argv, Exec } from '../../src/system/exec.ts';

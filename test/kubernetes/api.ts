@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import { TOPOLOGY_KEY } from '../../src/csi/topology.ts';
-import { connectTo } from '../../src/kubernetes/http.ts';
-import { volumeRestore } from '../../src/kubernetes/objects.ts';
-import type { VolumeRestore } from '../../src/kubernetes/objects.ts';
+import { connectTo } from '../../src/kubernetes/api/http.ts';
+import { volumeRestore } from '../../src/kubernetes/api/objects.ts';
+import type { VolumeRestore } from '../../src/kubernetes/api/objects.ts';
 import type { ControlPlane } from '../../tools/cluster/control-plane.ts';
 
 const CORE = '/api/v1';

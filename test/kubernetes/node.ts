@@ -4,12 +4,12 @@
 import { DRIVER_NAME } from '../../src/controller/identity.ts';
 import { handleOf } from '../../src/csi/replies.ts';
 import { systemClock } from '../../src/system/clock.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import { createPoolEngine } from '../../src/engine/compose.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import { deviceKey, poolName, vgUuid } from '../../src/vocabulary/ids.ts';
 import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 import { runController } from '../../src/kubernetes/controller.ts';
-import { connectTo } from '../../src/kubernetes/http.ts';
+import { connectTo } from '../../src/kubernetes/api/http.ts';
 import { readyPools } from '../../src/pools/pools.ts';
 import { silentLog } from '../../src/vocabulary/ports.ts';
 import type { Log } from '../../src/vocabulary/ports.ts';

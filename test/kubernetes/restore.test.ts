@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { DRIVER_NAME } from '../../src/controller/identity.ts';
 import { handleOf } from '../../src/csi/replies.ts';
 import type { VolumeId } from '../../src/vocabulary/ids.ts';
-import { FINALIZER } from '../../src/kubernetes/decide.ts';
+import { FINALIZER } from '../../src/kubernetes/restores/decide.ts';
 import { startControlPlane } from '../../tools/cluster/control-plane.ts';
 import type { ControlPlane } from '../../tools/cluster/control-plane.ts';
 import { apiOf, restorePath } from './api.ts';

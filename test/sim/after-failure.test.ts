@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest';
 import type { CreateVolume } from '../../src/engine/engine.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import { deviceKey } from '../../src/vocabulary/ids.ts';
 import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';

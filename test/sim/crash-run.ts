@@ -3,8 +3,8 @@
 // once; the moment before each of its effects is kept, and every crash begins at one of them.
 
 import { steppingClock } from '../clock.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
+import { createPoolEngine } from '../../src/engine/compose.ts';
 import { SnapmergeError, messageOf } from '../../src/vocabulary/errors.ts';
 import type { VgUuid } from '../../src/vocabulary/ids.ts';
 import { deviceKey, isTail, isVolumeId, poolName } from '../../src/vocabulary/ids.ts';

@@ -4,7 +4,7 @@
 import { expect, test } from 'vitest';
 import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 import { deviceKey } from '../../src/vocabulary/ids.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import { kib, mib } from '../../src/vocabulary/units.ts';
 import { blank } from '../contract/blank.ts';
 import { poolEngine } from './pool-engine.ts';

@@ -3,7 +3,7 @@
 import { expect, test } from 'vitest';
 import { fail } from '../../src/vocabulary/errors.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import { deviceKey } from '../../src/vocabulary/ids.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { kib, mib } from '../../src/vocabulary/units.ts';

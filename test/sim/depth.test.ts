@@ -6,7 +6,7 @@ import { MOST_NESTED, MOST_NESTED_NEW, imageDepths, liveDepths } from '../../src
 import { desired } from '../../src/converge/desired.ts';
 import { buildForest } from '../../src/records/build-forest.ts';
 import { plan } from '../../src/converge/plan.ts';
-import type { PoolEngine, PoolPorts } from '../../src/engine/pool.ts';
+import type { PoolEngine, PoolPorts } from '../../src/engine/compose.ts';
 import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 import { deviceKey, poolName } from '../../src/vocabulary/ids.ts';
 import { viewPool } from '../../src/inspect/pool.ts';

@@ -4,7 +4,7 @@
 import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
 import type { Kernel } from '../../src/dm/kernel.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import type { EntityId, SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 import { deviceKey, isSnapshotId } from '../../src/vocabulary/ids.ts';
 import type { Log } from '../../src/vocabulary/ports.ts';

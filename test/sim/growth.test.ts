@@ -2,7 +2,7 @@
 
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/system/clock.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import type { DeviceKey, StoreName, VolumeId } from '../../src/vocabulary/ids.ts';
 import { deviceKey, isTail, storeDevice, storeOf } from '../../src/vocabulary/ids.ts';
 import { fail } from '../../src/vocabulary/errors.ts';

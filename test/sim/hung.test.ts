@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import { systemClock } from '../../src/system/clock.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import { inTurn } from '../../src/dm/kernel.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import type { Host } from '../../src/host/host.ts';
 import type { Lvm } from '../../src/lvm/lvm.ts';
 import { SnapmergeError } from '../../src/vocabulary/errors.ts';

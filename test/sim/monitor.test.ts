@@ -3,7 +3,7 @@
 
 import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
-import { createPoolEngine } from '../../src/engine/pool.ts';
+import { createPoolEngine } from '../../src/engine/compose.ts';
 import { deviceKey, poolName } from '../../src/vocabulary/ids.ts';
 import { silentLog } from '../../src/vocabulary/ports.ts';
 import { kib, mib } from '../../src/vocabulary/units.ts';

@@ -2,8 +2,8 @@
 // millisecond a look.
 
 import { clockOf } from '../clock.ts';
-import type { PoolEngine, PoolPorts } from '../../src/engine/pool.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine, PoolPorts } from '../../src/engine/compose.ts';
+import { createPoolEngine } from '../../src/engine/compose.ts';
 import { poolName } from '../../src/vocabulary/ids.ts';
 import { silentLog } from '../../src/vocabulary/ports.ts';
 import { kib } from '../../src/vocabulary/units.ts';

@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/system/clock.ts';
-import type { PoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
 import { storeName } from '../../src/vocabulary/ids.ts';
 import type { Bytes } from '../../src/vocabulary/units.ts';
 import { bytes, kib, mib } from '../../src/vocabulary/units.ts';

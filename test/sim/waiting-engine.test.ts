@@ -3,8 +3,8 @@
 
 import { clockOf } from '../clock.ts';
 import { expect, test } from 'vitest';
-import type { PoolEngine } from '../../src/engine/pool.ts';
-import { createPoolEngine } from '../../src/engine/pool.ts';
+import type { PoolEngine } from '../../src/engine/compose.ts';
+import { createPoolEngine } from '../../src/engine/compose.ts';
 import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import { deviceKey, isVolumeId, poolName, storeName } from '../../src/vocabulary/ids.ts';
 import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readConfig } from '../../../src/config/config.ts';
 import { createClaims, openExclusive } from '../../../src/dm/claim.ts';
-import type { PoolEngine } from '../../../src/engine/pool.ts';
+import type { PoolEngine } from '../../../src/engine/compose.ts';
 import type { Exec } from '../../../src/system/exec.ts';
 import type { Clock } from '../../../src/vocabulary/ports.ts';
 import { runDriver } from '../../../src/driver/run-driver.ts';

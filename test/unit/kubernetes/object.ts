@@ -2,10 +2,10 @@
 
 import type { Restore } from '../../../src/engine/engine.ts';
 import { snapshotId, volumeId } from '../../../src/vocabulary/ids.ts';
-import { FINALIZER } from '../../../src/kubernetes/decide.ts';
-import type { Seen, Sight } from '../../../src/kubernetes/decide.ts';
-import { volumeRestore } from '../../../src/kubernetes/objects.ts';
-import type { Status, VolumeRestore } from '../../../src/kubernetes/objects.ts';
+import { FINALIZER } from '../../../src/kubernetes/restores/decide.ts';
+import type { Seen, Sight } from '../../../src/kubernetes/restores/decide.ts';
+import { volumeRestore } from '../../../src/kubernetes/api/objects.ts';
+import type { Status, VolumeRestore } from '../../../src/kubernetes/api/objects.ts';
 import { bytes } from '../../../src/vocabulary/units.ts';
 
 /** Whole seconds, as Kubernetes has them. */
