@@ -10,10 +10,10 @@ import { SnapmergeError, fail, messageOf } from '../vocabulary/errors.ts';
 import { isPoolName } from '../vocabulary/ids.ts';
 import type { PoolName } from '../vocabulary/ids.ts';
 import { LOG_LEVELS } from '../system/log.ts';
-import type { HttpAddress } from '../transport/http.ts';
 import type { LogLevel } from '../system/log.ts';
 import type { Bytes } from '../vocabulary/units.ts';
 import { parseQuantity } from '../vocabulary/units.ts';
+import type { HttpAddress } from '../transport/http.ts';
 
 export interface PoolConfig {
   readonly name: PoolName;
@@ -51,9 +51,12 @@ export interface RegistrationConfig {
 }
 
 const NODE = /^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$/;
+
 /** What LVM takes as a name of a volume group. */
 const VOLUME_GROUP = /^[A-Za-z0-9_.+][A-Za-z0-9_.+-]{0,126}$/;
+
 const HTTP_ADDRESS = /^([A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]+\]):\d{1,5}$/;
+
 /** sun_path holds 108 bytes, and the socket is made under a longer name first. */
 const MAX_SOCKET_BYTES = 96;
 
@@ -120,6 +123,7 @@ const schema = z.strictObject({
 });
 
 type Key = keyof z.input<typeof schema>;
+
 /** Settings as they were found in one place, unchecked. */
 export type Settings = Readonly<Partial<Record<Key, unknown>>>;
 

@@ -10,7 +10,7 @@ import type { Lvm } from '../lvm/lvm.ts';
 import type { Clock, Log } from '../vocabulary/ports.ts';
 import type { Bytes } from '../vocabulary/units.ts';
 import { bytes } from '../vocabulary/units.ts';
-import { activate, active, deactivate, stage } from './operations/stage.ts';
+import { activate, active, deactivate, stage } from './stage.ts';
 import { advance } from './background/advance.ts';
 import { createBackground } from './background/scheduler.ts';
 import type { Context, PoolState } from './state/context.ts';
@@ -20,14 +20,15 @@ import type { Engine } from './engine.ts';
 import { expandVolume } from './operations/expand.ts';
 import { inspect } from './queries/inspect.ts';
 import { createLocks } from './state/locks.ts';
-import { createMonitor } from './growth/monitor.ts';
+import { createMonitor } from './background/monitor.ts';
 import { deleteSnapshot, deleteVolume } from './operations/delete.ts';
 import { oweFlushes } from './ports/durable-commits.ts';
 import { shareReports } from './ports/shared-reports.ts';
 import { startRestore } from './restore/start.ts';
-import { cancelRestore, getRestore, listRestores, watchRestore } from './queries/restores.ts';
-import { createSnapshot, snapshotByName } from './operations/create-snapshot.ts';
-import { createVolume, volumeByName, volumeEntity } from './operations/create-volume.ts';
+import { cancelRestore, getRestore, listRestores, watchRestore } from './restore/query.ts';
+import { createSnapshot } from './operations/create-snapshot.ts';
+import { entityByName, volumeEntity } from './families/find.ts';
+import { createVolume } from './operations/create-volume.ts';
 import { begin } from './boot.ts';
 import { capacity, getSnapshot, getVolume, health, listSnapshots, listVolumes, present } from './queries/queries.ts';
 
@@ -185,13 +186,13 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     createVolume: (request) =>
       decided(
         () => durable(() => withRoom(() => createVolume(ctx, request))),
-        (state) => volumeByName(state, request.name) !== undefined,
+        (state) => entityByName(state, 'volume', request.name) !== undefined,
       ),
     deleteVolume: (id) => durable(() => deleteVolume(ctx, id)),
     getVolume: (id) => getVolume(ctx, monitor, id),
     findVolume: async (name) => {
       const state = await readPool(ctx);
-      const entity = volumeByName(state, name);
+      const entity = entityByName(state, 'volume', name);
       return entity === undefined ? undefined : present(ctx, monitor, state, entity);
     },
     listVolumes: () => listVolumes(ctx, monitor),
@@ -203,12 +204,12 @@ export function createPoolEngine(ports: PoolPorts): PoolEngine {
     createSnapshot: (volume, name) =>
       decided(
         () => durable(() => withRoom(() => createSnapshot(ctx, volume, name))),
-        (state) => snapshotByName(state, name) !== undefined,
+        (state) => entityByName(state, 'snapshot', name) !== undefined,
       ),
     deleteSnapshot: (id) => durable(() => deleteSnapshot(ctx, id)),
     getSnapshot: (id) => getSnapshot(ctx, id),
     findSnapshot: async (name) => {
-      const entity = snapshotByName(await readPool(ctx), name);
+      const entity = entityByName(await readPool(ctx), 'snapshot', name);
       return (await listSnapshots(ctx)).find(({ id }) => id === entity?.id);
     },
     listSnapshots: () => listSnapshots(ctx),

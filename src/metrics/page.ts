@@ -1,7 +1,7 @@
 // One scrape: every pool looked at, its restores listed, and all of it told together with what has been counted. A scrape
 // that comes while another is under way gets the same answer.
 
-import { lookAtPools } from '../controller/inspect.ts';
+import { lookAtPools } from '../pools/look-at-pools.ts';
 import type { Restore } from '../engine/engine.ts';
 import { shared } from '../pools/health.ts';
 import type { Page } from '../transport/http.ts';

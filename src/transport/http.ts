@@ -3,7 +3,6 @@
 import { createServer } from 'node:http';
 import type { Server, ServerResponse } from 'node:http';
 import { fail, messageOf } from '../vocabulary/errors.ts';
-import type { Health, Problems } from '../pools/health.ts';
 import type { Logger } from '../system/log.ts';
 
 export interface Page {
@@ -15,35 +14,16 @@ export interface Page {
 /** What is served, by path. */
 export type Pages = Readonly<Record<string, () => Promise<Page>>>;
 
-export interface HttpAddress {
-  /** Undefined: all addresses of the machine. */
-  readonly host: string | undefined;
-  readonly port: number;
-}
-
 export interface RunningHttp {
   /** The one asked for, or the one drawn where that was 0. */
   readonly port: number;
   readonly stop: () => Promise<void>;
 }
 
-const TEXT = 'text/plain; charset=utf-8';
+export const PLAIN_TEXT = 'text/plain; charset=utf-8';
+
 /** Probes and scrapes have no body and few headers. */
 const REQUEST_LIMIT_MS = 10_000;
-
-/** The probes' pages, by the names that Kubernetes' own components use: 200 `ok`, or 503 with one problem a line. */
-export function healthPages({ alive, ready }: Health): Pages {
-  const page = (problems: Problems): Page =>
-    problems.length === 0
-      ? { status: 200, contentType: TEXT, body: 'ok\n' }
-      : { status: 503, contentType: TEXT, body: `${problems.map(inOneLine).join('\n')}\n` };
-  return { '/healthz': async () => page(await alive()), '/readyz': async () => page(await ready()) };
-}
-
-/** What a command said may have several. */
-function inOneLine(problem: string): string {
-  return problem.replaceAll(/\s*\n\s*/g, ' | ');
-}
 
 /** `precondition` when the address cannot be listened on. */
 export async function startHttp({ host, port }: HttpAddress, pages: Pages, log: Logger): Promise<RunningHttp> {
@@ -53,9 +33,9 @@ export async function startHttp({ host, port }: HttpAddress, pages: Pages, log: 
       const path = (request.url ?? '').split('?')[0] ?? '';
       const page = Object.hasOwn(pages, path) ? pages[path] : undefined;
       if (request.method !== 'GET' && request.method !== 'HEAD') {
-        send(response, { status: 405, contentType: TEXT, body: 'GET only\n' });
+        send(response, { status: 405, contentType: PLAIN_TEXT, body: 'GET only\n' });
       } else if (page === undefined) {
-        send(response, { status: 404, contentType: TEXT, body: `there are ${Object.keys(pages).join(', ')}\n` });
+        send(response, { status: 404, contentType: PLAIN_TEXT, body: `there are ${Object.keys(pages).join(', ')}\n` });
       } else {
         void answer(response, page, path, log);
       }
@@ -80,7 +60,7 @@ async function answer(response: ServerResponse, page: () => Promise<Page>, path:
     send(response, await page());
   } catch (error) {
     log.error({ path, error: messageOf(error) }, 'http');
-    send(response, { status: 500, contentType: TEXT, body: `${messageOf(error)}\n` });
+    send(response, { status: 500, contentType: PLAIN_TEXT, body: `${messageOf(error)}\n` });
   }
 }
 
@@ -96,4 +76,10 @@ async function listening(server: Server, host: string | undefined, port: number)
   }).catch((cause: unknown) =>
     fail('precondition', `Cannot serve http on ${host ?? '*'}:${port}: ${messageOf(cause)}`, cause),
   );
+}
+
+export interface HttpAddress {
+  /** Undefined: all addresses of the machine. */
+  readonly host: string | undefined;
+  readonly port: number;
 }

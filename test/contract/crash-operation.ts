@@ -3,7 +3,7 @@
 
 import type { PoolEngine } from '../../src/engine/compose.ts';
 import type { RestoreMode, StartRestore } from '../../src/engine/engine.ts';
-import { restoreId } from '../../src/engine/queries/present.ts';
+import { restoreId } from '../../src/engine/families/present.ts';
 import { SnapmergeError } from '../../src/vocabulary/errors.ts';
 import type { SnapshotId, VolumeId } from '../../src/vocabulary/ids.ts';
 import { deviceKey } from '../../src/vocabulary/ids.ts';

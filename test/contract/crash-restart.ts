@@ -3,7 +3,7 @@
 
 import type { Restore } from '../../src/engine/engine.ts';
 import type { PoolEngine } from '../../src/engine/compose.ts';
-import { restoreId } from '../../src/engine/queries/present.ts';
+import { restoreId } from '../../src/engine/families/present.ts';
 import { isSnapshotId, isVolumeId } from '../../src/vocabulary/ids.ts';
 import { leftovers, lookAt } from './crash-look.ts';
 import type { Mismatch, Model, Shown } from './crash-model.ts';

@@ -19,7 +19,7 @@ import { copiesOf } from '../families/room.ts';
 import { cutOffShown } from '../families/cut-off.ts';
 import { extendStore, storeReport } from '../families/stores.ts';
 import { convergeFamily } from '../families/converge-family.ts';
-import { fullIn } from '../growth/waiting.ts';
+import { fullIn } from '../families/waiting.ts';
 import { growStore } from '../operations/expand.ts';
 
 /** The only thing that reads through a ghost, if there is one and it can be merged into it. */

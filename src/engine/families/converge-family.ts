@@ -17,14 +17,14 @@ import type { EntityId, StoreName, VolumeId } from '../../vocabulary/ids.ts';
 import type { Sectors } from '../../vocabulary/units.ts';
 import { maxBytes, toBytes, toSectors } from '../../vocabulary/units.ts';
 import type { Context } from '../state/context.ts';
-import { takeForStaged } from '../operations/open-count.ts';
+import { takeForStaged } from './open-count.ts';
 import { noteShown } from './redate.ts';
 import { readEnd } from './stores.ts';
 import { inUseOf } from './in-use.ts';
 import { confirmLosses, noteLost } from './losses.ts';
-import { growingNow, watchedStores } from '../growth/watch-list.ts';
-import { refuseFull } from '../growth/waiting.ts';
-import { aloneWithTails } from '../growth/tails-lock.ts';
+import { growingNow, watchedStores } from './watch-list.ts';
+import { refuseFull } from './waiting.ts';
+import { aloneWithTails } from './tails-lock.ts';
 
 export interface ConvergeFamily {
   /** Images to be shown besides those in use. */

@@ -6,7 +6,7 @@ import { assert } from '../../vocabulary/errors.ts';
 import type { EntityId } from '../../vocabulary/ids.ts';
 import type { Context, FamilyState, PoolState } from '../state/context.ts';
 import { readFamily, withFamilyOf } from '../state/context.ts';
-import { beginFailedAnew } from '../background/failed-merges.ts';
+import { beginFailedAnew } from './failed-merges.ts';
 import { redate } from './redate.ts';
 import { convergeFamily } from './converge-family.ts';
 import { settle } from './commit.ts';

@@ -9,29 +9,29 @@ import type { VolumeId } from '../../vocabulary/ids.ts';
 import { snapshotId } from '../../vocabulary/ids.ts';
 import type { PoolReport } from '../../lvm/lvm.ts';
 import { UNMARKED, isLost } from '../../records/record.ts';
-import type { Entity, StoreRecord } from '../../records/record.ts';
-import { nameOf, sameName } from '../../records/tags.ts';
+import type { StoreRecord } from '../../records/record.ts';
+import { nameOf } from '../../records/tags.ts';
 import type { Bytes } from '../../vocabulary/units.ts';
-import type { Context, FamilyState, PoolState } from '../state/context.ts';
+import type { Context, FamilyState } from '../state/context.ts';
 import { convergeFamily } from '../families/converge-family.ts';
 import { isDormant } from '../families/in-use.ts';
-import { refuseFull } from '../growth/waiting.ts';
+import { refuseFull } from '../families/waiting.ts';
 import { copiesOf, firstCowSize } from '../families/room.ts';
 import { decide } from '../families/commit.ts';
 import { drawStore, prepareStore, shrinkStore, storeReport, withToken } from '../families/stores.ts';
-import { livingNode, livingNodes, readFamily, readPool, refuseTroubledName, withFamilyOf } from '../state/context.ts';
+import { livingNode, readFamily, readPool, withFamilyOf } from '../state/context.ts';
 import { LESS_BELOW, refuseTooDeep, withRecords } from '../families/depth.ts';
 import type { Snapshot } from '../engine.ts';
-import { presentSnapshot } from '../queries/present.ts';
+import { presentSnapshot } from '../families/present.ts';
 import { putRight, putRightFor } from '../families/repair.ts';
-
-type SnapshotEntity = Extract<Entity, { kind: 'snapshot' }>;
+import type { SnapshotEntity } from '../families/find.ts';
+import { entityByName } from '../families/find.ts';
 
 /** Idempotent by name; the name of another volume's snapshot is `exists`. */
 export async function createSnapshot(ctx: Context, volume: VolumeId, name: string): Promise<Snapshot> {
   return ctx.locks.run(`name:${name}`, async () => {
     const pool = await readPool(ctx);
-    const existing = snapshotByName(pool, name);
+    const existing = entityByName(pool, 'snapshot', name);
     if (existing !== undefined) {
       const same = sameSnapshot(existing, volume, name);
       await putRightFor(ctx, pool, same.id);
@@ -42,20 +42,11 @@ export async function createSnapshot(ctx: Context, volume: VolumeId, name: strin
     }
     return withFamilyOf(ctx, volume, async (state) => {
       // A restore that had the family until now may have taken the name for its safety snapshot.
-      if (snapshotByName(state, name) !== undefined)
+      if (entityByName(state, 'snapshot', name) !== undefined)
         fail('exists', `Cannot create snapshot '${name}': it exists as the safety snapshot of a restore`);
       return presentSnapshot(await takeSnapshot(ctx, state, name), { lost: false, pending: false });
     });
   });
-}
-
-export function snapshotByName(state: PoolState, name: string): SnapshotEntity | undefined {
-  const wanted = nameOf(name);
-  for (const { record } of livingNodes(state.forest)) {
-    if (record.entity.kind === 'snapshot' && sameName(record.entity.name, wanted)) return record.entity;
-  }
-  refuseTroubledName(state.forest, 'snapshot', wanted);
-  return undefined;
 }
 
 export function sameSnapshot(entity: SnapshotEntity, volume: VolumeId, name: string): SnapshotEntity {

@@ -2,37 +2,29 @@
 
 import { storeBytesFor } from '../../dm/cow.ts';
 import { MOST_NESTED_NEW } from '../../converge/depth.ts';
-import type { Family, Node } from '../../records/family.ts';
+import type { Family } from '../../records/family.ts';
 import { fail } from '../../vocabulary/errors.ts';
 import type { SnapshotId, VolumeId } from '../../vocabulary/ids.ts';
 import { volumeId } from '../../vocabulary/ids.ts';
 import type { PoolReport } from '../../lvm/lvm.ts';
-import type { Entity, Place, StoreRecord } from '../../records/record.ts';
+import type { Place, StoreRecord } from '../../records/record.ts';
 import { UNMARKED, isLost } from '../../records/record.ts';
-import { nameOf, sameName } from '../../records/tags.ts';
+import { nameOf } from '../../records/tags.ts';
 import { differing } from '../../vocabulary/parameters.ts';
 import type { Bytes } from '../../vocabulary/units.ts';
 import { formatBytes, maxBytes, roundUp } from '../../vocabulary/units.ts';
-import type { Context, PoolState } from '../state/context.ts';
+import type { Context } from '../state/context.ts';
 import { copiesOf, firstCowSize, sizeUnit, withRoomFor } from '../families/room.ts';
 import { decide, settle } from '../families/commit.ts';
 import { drawStore, prepareStore, withToken } from '../families/stores.ts';
-import {
-  livingNode,
-  livingNodes,
-  readFamily,
-  readPool,
-  refuseTroubledName,
-  withFamily,
-  withFamilyOf,
-} from '../state/context.ts';
+import { readFamily, readPool, withFamily, withFamilyOf } from '../state/context.ts';
 import { LESS_BELOW, refuseTooDeep, withRecords } from '../families/depth.ts';
 import type { CreateVolume, Volume } from '../engine.ts';
-import { presentVolume } from '../queries/present.ts';
+import { presentVolume } from '../families/present.ts';
 import { putRight, putRightFor } from '../families/repair.ts';
 import { newSnapshot, showSnapshot } from './create-snapshot.ts';
-
-type VolumeEntity = Extract<Entity, { kind: 'volume' }>;
+import type { VolumeEntity } from '../families/find.ts';
+import { entityByName } from '../families/find.ts';
 
 /**
  * Idempotent by name: the same request again gives the same volume, another request under the name is `exists`.
@@ -41,7 +33,7 @@ type VolumeEntity = Extract<Entity, { kind: 'volume' }>;
 export async function createVolume(ctx: Context, request: CreateVolume): Promise<Volume> {
   return ctx.locks.run(`name:${request.name}`, async () => {
     const state = await readPool(ctx);
-    const existing = volumeByName(state, request.name);
+    const existing = entityByName(state, 'volume', request.name);
     if (existing !== undefined) {
       const same = sameVolume(existing, request);
       await putRightFor(ctx, state, same.id);
@@ -56,15 +48,6 @@ export async function createVolume(ctx: Context, request: CreateVolume): Promise
 
 function present(ctx: Context, entity: VolumeEntity): Volume {
   return presentVolume(entity, ctx.active.has(entity.id), { state: 'healthy' });
-}
-
-export function volumeByName(state: PoolState, name: string): VolumeEntity | undefined {
-  const wanted = nameOf(name);
-  for (const { record } of livingNodes(state.forest)) {
-    if (record.entity.kind === 'volume' && sameName(record.entity.name, wanted)) return record.entity;
-  }
-  refuseTroubledName(state.forest, 'volume', wanted);
-  return undefined;
 }
 
 function sameVolume(entity: VolumeEntity, request: CreateVolume): VolumeEntity {
@@ -227,17 +210,4 @@ function newFork(
   const token = ctx.drawId();
   const record = newRecord(ctx, entity, { kind: 'fork', snapshot }, family.id, token, least);
   return { entity, record, token, storeSize, room: storeSize * copiesOf(layout) };
-}
-
-export interface FoundVolume {
-  readonly family: Family;
-  readonly node: Node;
-  readonly entity: VolumeEntity;
-}
-
-export function volumeEntity(state: PoolState, id: VolumeId): FoundVolume | undefined {
-  const found = livingNode(state.forest, id);
-  if (found === undefined) return undefined;
-  const { entity } = found.node.record;
-  return entity.kind === 'volume' ? { ...found, entity } : undefined;
 }

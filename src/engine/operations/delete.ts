@@ -4,7 +4,7 @@
 import type { Family } from '../../records/family.ts';
 import type { SnapshotId, VolumeId } from '../../vocabulary/ids.ts';
 import { deletedTag } from '../../records/tags.ts';
-import { refuseInUse } from './open-count.ts';
+import { refuseInUse } from '../families/open-count.ts';
 import type { Context } from '../state/context.ts';
 import { commit } from '../families/commit.ts';
 import { convergeFamily } from '../families/converge-family.ts';

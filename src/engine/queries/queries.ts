@@ -14,10 +14,10 @@ import { copiesOf, freeForNew, hasMetadataRoom, sizeUnit } from '../families/roo
 import { livingNode, livingNodes, readPool, refuseTroubled } from '../state/context.ts';
 import { LESS_BELOW, stagedDepth } from '../families/depth.ts';
 import type { Capacity, Health, Layout, PoolHealth, Snapshot, Volume } from '../engine.ts';
-import type { Monitor } from '../growth/monitor.ts';
-import { healthOf, presentSnapshot, presentVolume } from './present.ts';
-import type { FoundVolume } from '../operations/create-volume.ts';
-import { volumeEntity } from '../operations/create-volume.ts';
+import type { Monitor } from '../background/monitor.ts';
+import { healthOf, presentSnapshot, presentVolume } from '../families/present.ts';
+import type { FoundVolume } from '../families/find.ts';
+import { volumeEntity } from '../families/find.ts';
 
 export async function getVolume(ctx: Context, monitor: Monitor, id: VolumeId): Promise<Volume | undefined> {
   const state = await readPool(ctx);

@@ -19,17 +19,18 @@ import { copiesOf, firstCowSize, needRoom } from '../families/room.ts';
 import { cutOffShown } from '../families/cut-off.ts';
 import { drawStore, extendStore, prepareStore, storeReport, withToken } from '../families/stores.ts';
 import { convergeFamily } from '../families/converge-family.ts';
-import { refuseFull } from '../growth/waiting.ts';
+import { refuseFull } from '../families/waiting.ts';
 import { readFamily } from '../state/context.ts';
 import { refuseTooDeep, restoreTooDeep, withRecords } from '../families/depth.ts';
 import type { Restore } from '../engine.ts';
 import { growStore } from '../operations/expand.ts';
-import { presentRunning } from '../queries/present.ts';
+import { presentRunning } from '../families/present.ts';
 import { putRight, readAgain } from '../families/repair.ts';
 import type { Kept, Rollback } from './rollback.ts';
 import { lacksSnapshot, rollback } from './rollback.ts';
 import type { NewSnapshot } from '../operations/create-snapshot.ts';
-import { newSnapshot, snapshotByName, takeSnapshot } from '../operations/create-snapshot.ts';
+import { newSnapshot, takeSnapshot } from '../operations/create-snapshot.ts';
+import { entityByName } from '../families/find.ts';
 
 /**
  * Under the family's lock. The wish, if it was written down, ends with the commit; what has waited may have come to lie
@@ -158,7 +159,7 @@ async function newSafetySnapshot(ctx: Context, state: FamilyState, wish: Restore
 
 /** Throws `exists` where the name of a safety snapshot is some other snapshot's, which may be anybody's. */
 export function refuseTakenName(state: PoolState, name: string, volume: EntityId): void {
-  const other = snapshotByName(state, name);
+  const other = entityByName(state, 'snapshot', name);
   if (other === undefined) return;
   fail(
     'exists',

@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest';
-import { healthPages, startHttp } from '../../../src/transport/http.ts';
+import { healthPages } from '../../../src/pools/health-pages.ts';
+import { startHttp } from '../../../src/transport/http.ts';
 import type { Pages, RunningHttp } from '../../../src/transport/http.ts';
 import { silentLogger } from '../../../src/system/log.ts';
 

@@ -1,20 +1,20 @@
 // Staging and unstaging as the engine sees them: a volume's top device appears with all it reads through, and goes with
 // whatever nothing else needs.
 
-import { MOST_NESTED } from '../../converge/depth.ts';
-import type { Family } from '../../records/family.ts';
-import { fail, isOfRecords, messageOf } from '../../vocabulary/errors.ts';
-import type { VolumeId } from '../../vocabulary/ids.ts';
-import { deviceKey } from '../../vocabulary/ids.ts';
-import { bytes } from '../../vocabulary/units.ts';
-import type { Bytes } from '../../vocabulary/units.ts';
-import type { Context } from '../state/context.ts';
-import { LESS_BELOW, refuseTooDeep } from '../families/depth.ts';
-import { convergeFamily } from '../families/converge-family.ts';
-import { readFamily, readPool, withFamily, withFamilyOf } from '../state/context.ts';
-import { isStaged, openedBy } from './open-count.ts';
-import { restoreOnActivate } from '../restore/start.ts';
-import type { ActiveVolume } from '../engine.ts';
+import { MOST_NESTED } from '../converge/depth.ts';
+import type { Family } from '../records/family.ts';
+import { fail, isOfRecords, messageOf } from '../vocabulary/errors.ts';
+import type { VolumeId } from '../vocabulary/ids.ts';
+import { deviceKey } from '../vocabulary/ids.ts';
+import { bytes } from '../vocabulary/units.ts';
+import type { Bytes } from '../vocabulary/units.ts';
+import type { Context } from './state/context.ts';
+import { LESS_BELOW, refuseTooDeep } from './families/depth.ts';
+import { convergeFamily } from './families/converge-family.ts';
+import { readFamily, readPool, withFamily, withFamilyOf } from './state/context.ts';
+import { isStaged, openedBy } from './families/open-count.ts';
+import { restoreOnActivate } from './restore/start.ts';
+import type { ActiveVolume } from './engine.ts';
 
 /** `work` makes something of what the volume holds: no restore begins before that has ended. */
 export async function stage<T>(ctx: Context, id: VolumeId, work: () => Promise<T>): Promise<T> {

@@ -10,9 +10,9 @@ import { fail } from '../../vocabulary/errors.ts';
 import type { DeviceKey, VolumeId } from '../../vocabulary/ids.ts';
 import { toBytes } from '../../vocabulary/units.ts';
 import type { Context } from '../state/context.ts';
-import { convergeFamily } from '../families/converge-family.ts';
-import { cutOff } from '../families/cut-off.ts';
-import { readEnd } from '../families/stores.ts';
+import { convergeFamily } from './converge-family.ts';
+import { cutOff } from './cut-off.ts';
+import { readEnd } from './stores.ts';
 
 const FIRST_MS = 10_000;
 const LONGEST_MS = 300_000;

@@ -11,9 +11,9 @@ import { MIN_CHUNK_BYTES, bytes, sectors, toBytes } from '../../vocabulary/units
 import type { Context } from '../state/context.ts';
 import { readPool } from '../state/context.ts';
 import type { Restore } from '../engine.ts';
-import { NO_TROUBLE, presentEnded, presentRunning, presentWish } from './present.ts';
-import type { Progress, Trouble } from './present.ts';
-import { cancelWish } from '../restore/start.ts';
+import { NO_TROUBLE, presentEnded, presentRunning, presentWish } from '../families/present.ts';
+import type { Progress, Trouble } from '../families/present.ts';
+import { cancelWish } from './start.ts';
 
 const WATCH_MS = 1000;
 
