@@ -9,6 +9,7 @@ import type { PoolView } from '../inspect/view.ts';
 import { formatBytes } from '../vocabulary/units.ts';
 import type { BoardLine } from './board.ts';
 import { createBoard } from './board.ts';
+import { RESTORE_MODES } from '../transport/restore-modes.ts';
 import type { DriverClient } from './client.ts';
 import { createPace, isOver, isPromotion, restoreLine, restoreState } from './progress.ts';
 import type { RestoreState } from './progress.ts';
@@ -40,12 +41,6 @@ export interface RestoreRequest {
   readonly watch: boolean;
 }
 
-const MODES = {
-  origin: 'RESTORE_MODE_ORIGIN',
-  snapshot: 'RESTORE_MODE_SNAPSHOT',
-  onactivate: 'RESTORE_MODE_ONACTIVATE',
-} as const;
-
 const one = z.object({ restore: restoreState });
 const many = z.object({ restores: z.array(restoreState) });
 
@@ -60,7 +55,7 @@ export async function startRestore(tools: RestoreTools, request: RestoreRequest)
     {
       volume_id: handleOf(volume),
       snapshot_id: request.snapshot === undefined ? '' : handleOf(findSnapshot(pools, volume, request.snapshot)),
-      mode: MODES[request.mode],
+      mode: RESTORE_MODES[request.mode],
       keep_snapshot: !request.dropSnapshot,
       safety_snapshot_name: request.safety ?? '',
       replace: request.replace,

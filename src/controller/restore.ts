@@ -1,5 +1,11 @@
 // The restore service of proto/snapmerge.proto: parse, call the engine of the volume's pool, reply.
 
+import type { GetRestoreResponse } from '#proto/snapmerge/v1/GetRestoreResponse.ts';
+import type { ListRestoresResponse } from '#proto/snapmerge/v1/ListRestoresResponse.ts';
+import type { RestoreState } from '#proto/snapmerge/v1/RestoreState.ts';
+import type { RestorePhase as WirePhase } from '#proto/snapmerge/v1/RestorePhase.ts';
+import type { StartRestoreResponse } from '#proto/snapmerge/v1/StartRestoreResponse.ts';
+import type { RestoreHandlers } from '#proto/snapmerge/v1/Restore.ts';
 import { z } from 'zod';
 import { optionalName, optionalText, requiredText, timestamp } from '../csi/fields.ts';
 import {
@@ -8,15 +14,16 @@ import {
   locateSnapshot,
   locateVolume,
   requireHere,
-  restoreHandle,
   restoreToken,
 } from '../csi/handles.ts';
 import type { Located } from '../csi/handles.ts';
-import type { Engine, Restore, RestoreMode, RestorePhase } from '../engine/engine.ts';
+import type { Engine, Restore, RestorePhase } from '../engine/engine.ts';
 import { fail } from '../vocabulary/errors.ts';
 import type { Pools } from '../pools/pools.ts';
+import { RESTORE_MODES, restoreModeOf } from '../transport/restore-modes.ts';
+import { restoreHandle } from '../vocabulary/ids.ts';
 import { stream, unary } from '../transport/rpc.ts';
-import type { Reply, Service } from '../transport/rpc.ts';
+import type { ServiceOf } from '../transport/rpc.ts';
 import { handleOf } from '../csi/replies.ts';
 
 const startRequest = z.object({
@@ -31,37 +38,26 @@ const startRequest = z.object({
 const restoreOnly = z.object({ restore_id: requiredText });
 const listRequest = z.object({ volume_id: optionalText });
 
-const MODES: Readonly<Record<string, RestoreMode>> = {
-  RESTORE_MODE_UNSPECIFIED: 'origin',
-  RESTORE_MODE_ORIGIN: 'origin',
-  RESTORE_MODE_SNAPSHOT: 'snapshot',
-  RESTORE_MODE_ONACTIVATE: 'onactivate',
-};
-const MODE_NAMES: Readonly<Record<RestoreMode, string>> = {
-  origin: 'RESTORE_MODE_ORIGIN',
-  snapshot: 'RESTORE_MODE_SNAPSHOT',
-  onactivate: 'RESTORE_MODE_ONACTIVATE',
-};
-const PHASE_NAMES: Readonly<Record<RestorePhase, string>> = {
+const PHASE_NAMES: Readonly<Record<RestorePhase, WirePhase>> = {
   waiting: 'RESTORE_PHASE_WAITING',
   merging: 'RESTORE_PHASE_MERGING',
   done: 'RESTORE_PHASE_DONE',
   failed: 'RESTORE_PHASE_FAILED',
 };
 
-export function restoreService(pools: Pools): Service {
+export function restoreService(pools: Pools): ServiceOf<RestoreHandlers> {
   return {
     StartRestore: unary(startRequest, async (request) => start(pools, request)),
-    GetRestore: unary(restoreOnly, async ({ restore_id: text }) => {
+    GetRestore: unary(restoreOnly, async ({ restore_id: text }): Promise<GetRestoreResponse> => {
       const { engine, id } = here(pools, text);
       const restore = await engine.getRestore(id);
       if (restore === undefined) fail('not-found', `Cannot find restore '${text}': it does not exist`);
       return { restore: restoreReply(engine, restore) };
     }),
-    ListRestores: unary(listRequest, async ({ volume_id: volume }) => {
+    ListRestores: unary(listRequest, async ({ volume_id: volume }): Promise<ListRestoresResponse> => {
       const found = locateVolume(pools, volume);
       const lists = await Promise.all(enginesNamed(pools, [{ found, what: 'volume', text: volume }]).map(listOf));
-      const restores = lists.flat().filter((reply) => volume === '' || reply['volume_id'] === volume);
+      const restores = lists.flat().filter((reply) => volume === '' || reply.volume_id === volume);
       return { restores };
     }),
     WatchRestore: stream(restoreOnly, async function* watch({ restore_id: text }, { signal }) {
@@ -76,8 +72,8 @@ export function restoreService(pools: Pools): Service {
   };
 }
 
-async function start(pools: Pools, request: z.output<typeof startRequest>): Promise<Reply> {
-  const mode = MODES[String(request.mode)];
+async function start(pools: Pools, request: z.output<typeof startRequest>): Promise<StartRestoreResponse> {
+  const mode = restoreModeOf(request.mode);
   if (mode === undefined) fail('invalid', `Cannot restore in mode ${request.mode}: it is not known`);
   const volume = requireHere(locateVolume(pools, request.volume_id), 'volume', request.volume_id);
   const isGiven = request.snapshot_id !== '' || mode !== 'snapshot';
@@ -103,23 +99,23 @@ function here(pools: Pools, text: string): Located<string> {
   return requireHere(locateRestore(pools, text), 'restore', text);
 }
 
-async function listOf(engine: Engine): Promise<readonly Reply[]> {
+async function listOf(engine: Engine): Promise<readonly RestoreState[]> {
   return (await engine.listRestores()).map((restore) => restoreReply(engine, restore));
 }
 
-function restoreReply(engine: Engine, restore: Restore): Reply {
+function restoreReply(engine: Engine, restore: Restore): RestoreState {
   return {
-    restore_id: restoreHandle(engine, restore.id),
+    restore_id: restoreHandle(engine.pool, engine.vg, restore.id),
     volume_id: handleOf(engine, restore.volume),
     snapshot_id: handleOf(engine, restore.snapshot),
-    mode: MODE_NAMES[restore.mode],
+    mode: RESTORE_MODES[restore.mode],
     phase: PHASE_NAMES[restore.phase],
     keep_snapshot: restore.keepSnapshot,
     safety_snapshot_id: restore.safetySnapshot === undefined ? '' : handleOf(engine, restore.safetySnapshot),
     total_bytes: restore.totalBytes.toString(),
     remaining_bytes: restore.remainingBytes.toString(),
-    remaining_chunks: restore.remainingChunks?.toString() ?? null,
-    bytes_per_second: restore.bytesPerSecond?.toString() ?? null,
+    ...(restore.remainingChunks === undefined ? {} : { remaining_chunks: restore.remainingChunks.toString() }),
+    ...(restore.bytesPerSecond === undefined ? {} : { bytes_per_second: restore.bytesPerSecond.toString() }),
     started_at: timestamp(restore.startedMs),
     ended_at: restore.endedMs === undefined ? null : timestamp(restore.endedMs),
     message: restore.message,

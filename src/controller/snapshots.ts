@@ -1,5 +1,9 @@
 // CSI Controller, the calls on snapshots: parse, call the engine of the right pool, reply.
 
+import type { GetSnapshotResponse } from '#proto/csi/v1/GetSnapshotResponse.ts';
+import type { ListSnapshotsResponse } from '#proto/csi/v1/ListSnapshotsResponse.ts';
+import type { ControllerHandlers } from '#proto/csi/v1/Controller.ts';
+import type { CreateSnapshotResponse } from '#proto/csi/v1/CreateSnapshotResponse.ts';
 import { z } from 'zod';
 import { maxEntries, optionalText, requiredName, requiredText, stringMap } from '../csi/fields.ts';
 import { enginesNamed, hereOrGone, locateSnapshot, locateVolume, requireHere } from '../csi/handles.ts';
@@ -9,7 +13,7 @@ import type { Engine, Snapshot } from '../engine/engine.ts';
 import { fail } from '../vocabulary/errors.ts';
 import type { Pools } from '../pools/pools.ts';
 import { unary } from '../transport/rpc.ts';
-import type { Reply, Service } from '../transport/rpc.ts';
+import type { ServiceOf } from '../transport/rpc.ts';
 import { poolElsewhere } from './elsewhere.ts';
 import { page } from './paging.ts';
 import { refuseSnapshotParameters } from './parameters.ts';
@@ -32,7 +36,7 @@ const listRequest = z.object({
   snapshot_id: optionalText,
 });
 
-export function snapshotCalls(pools: Pools, nodeName: string): Service {
+export function snapshotCalls(pools: Pools, nodeName: string): ServiceOf<ControllerHandlers> {
   const oneOfName = createKeyed('snapshot name');
   return {
     CreateSnapshot: unary(createSnapshot, async (request) =>
@@ -43,13 +47,13 @@ export function snapshotCalls(pools: Pools, nodeName: string): Service {
       if (found !== undefined) await found.engine.deleteSnapshot(found.id);
       return {};
     }),
-    GetSnapshot: unary(snapshotOnly, async ({ snapshot_id: text }) => {
+    GetSnapshot: unary(snapshotOnly, async ({ snapshot_id: text }): Promise<GetSnapshotResponse> => {
       const { engine, id } = requireHere(locateSnapshot(pools, text), 'snapshot', text);
       const snapshot = await engine.getSnapshot(id);
       if (snapshot === undefined) fail('not-found', `Cannot find snapshot '${text}': it does not exist`);
       return { snapshot: snapshotReply(engine, snapshot) };
     }),
-    ListSnapshots: unary(listRequest, async (request) => {
+    ListSnapshots: unary(listRequest, async (request): Promise<ListSnapshotsResponse> => {
       const { snapshot_id: snapshot, source_volume_id: volume } = request;
       const named = [
         { found: locateSnapshot(pools, snapshot), what: 'snapshot', text: snapshot },
@@ -67,7 +71,7 @@ export function snapshotCalls(pools: Pools, nodeName: string): Service {
   };
 }
 
-async function create(pools: Pools, nodeName: string, request: CreateSnapshotRequest): Promise<Reply> {
+async function create(pools: Pools, nodeName: string, request: CreateSnapshotRequest): Promise<CreateSnapshotResponse> {
   refuseSnapshotParameters(request.parameters);
   requireThisNode(request.accessibility_requirements, nodeName);
   const text = request.source_volume_id;

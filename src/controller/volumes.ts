@@ -1,7 +1,15 @@
 // CSI Controller, the calls on volumes: parse, call the engine of the right pool, reply.
 
+import type { ControllerGetVolumeHealthResponse } from '#proto/csi/v1/ControllerGetVolumeHealthResponse.ts';
+import type { ControllerGetVolumeResponse } from '#proto/csi/v1/ControllerGetVolumeResponse.ts';
+import type { ControllerListVolumeHealthResponse } from '#proto/csi/v1/ControllerListVolumeHealthResponse.ts';
+import type { ListVolumesResponse } from '#proto/csi/v1/ListVolumesResponse.ts';
+import type { ControllerHandlers } from '#proto/csi/v1/Controller.ts';
+import type { CreateVolumeResponse } from '#proto/csi/v1/CreateVolumeResponse.ts';
+import type { GetCapacityResponse } from '#proto/csi/v1/GetCapacityResponse.ts';
+import type { ValidateVolumeCapabilitiesResponse } from '#proto/csi/v1/ValidateVolumeCapabilitiesResponse.ts';
 import { z } from 'zod';
-import { fsTypeOf, readCapabilities, volumeCapability } from '../csi/capability.ts';
+import { fsTypeOf, givenBack, readCapabilities, volumeCapability } from '../csi/capability.ts';
 import type { RawCapability } from '../csi/capability.ts';
 import { capacityRange, maxEntries, requiredName, requiredText, sizeRange, stringMap } from '../csi/fields.ts';
 import { leastBytes } from '../csi/fstype.ts';
@@ -18,7 +26,7 @@ import { differing } from '../vocabulary/parameters.ts';
 import type { VolumeSource } from '../vocabulary/parameters.ts';
 import type { Pools } from '../pools/pools.ts';
 import { unary } from '../transport/rpc.ts';
-import type { Reply, Service } from '../transport/rpc.ts';
+import type { ServiceOf } from '../transport/rpc.ts';
 import { bytes, gib, maxBytes, roundUp } from '../vocabulary/units.ts';
 import type { Bytes } from '../vocabulary/units.ts';
 import { poolElsewhere } from './elsewhere.ts';
@@ -64,7 +72,7 @@ const capacityRequest = z.object({
   accessible_topology: topology.nullable(),
 });
 
-export function volumeCalls(pools: Pools, nodeName: string): Service {
+export function volumeCalls(pools: Pools, nodeName: string): ServiceOf<ControllerHandlers> {
   const oneOfName = createKeyed('volume name');
   const listed = async (): Promise<readonly ListedVolume[]> => listVolumes(pools);
   return {
@@ -79,20 +87,23 @@ export function volumeCalls(pools: Pools, nodeName: string): Service {
     ValidateVolumeCapabilities: unary(validateRequest, async (request) => {
       return validate(request, await requireVolume(pools, request.volume_id));
     }),
-    ListVolumes: unary(listRequest, async (request) => {
+    ListVolumes: unary(listRequest, async (request): Promise<ListVolumesResponse> => {
       const { items, nextToken } = page(await listed(), request.starting_token, request.max_entries);
       const entries = items.map(({ engine, volume }) => ({ volume: volumeReply(engine, volume, nodeName) }));
       return { entries, next_token: nextToken };
     }),
-    ControllerGetVolume: unary(volumeOnly, async ({ volume_id: text }) => {
+    ControllerGetVolume: unary(volumeOnly, async ({ volume_id: text }): Promise<ControllerGetVolumeResponse> => {
       const { engine, volume } = await requireVolume(pools, text);
       return { volume: volumeReply(engine, volume, nodeName), status: {} };
     }),
-    ControllerGetVolumeHealth: unary(volumeOnly, async ({ volume_id: text }) => {
-      const { engine, volume } = await requireVolume(pools, text);
-      return { volume_health: healthReply(engine, volume) };
-    }),
-    ControllerListVolumeHealth: unary(listRequest, async (request) => {
+    ControllerGetVolumeHealth: unary(
+      volumeOnly,
+      async ({ volume_id: text }): Promise<ControllerGetVolumeHealthResponse> => {
+        const { engine, volume } = await requireVolume(pools, text);
+        return { volume_health: healthReply(engine, volume) };
+      },
+    ),
+    ControllerListVolumeHealth: unary(listRequest, async (request): Promise<ControllerListVolumeHealthResponse> => {
       const ill = (await listed()).filter(({ volume }) => volume.health.state !== 'healthy');
       const { items, nextToken } = page(ill, request.starting_token, request.max_entries);
       return { entries: items.map(({ engine, volume }) => healthReply(engine, volume)), next_token: nextToken };
@@ -133,7 +144,7 @@ export async function requireVolume(
     : { engine, volume };
 }
 
-async function create(pools: Pools, nodeName: string, request: CreateVolumeRequest): Promise<Reply> {
+async function create(pools: Pools, nodeName: string, request: CreateVolumeRequest): Promise<CreateVolumeResponse> {
   const fromCapabilities = requireCapabilities(request.volume_capabilities);
   const parameters = readVolumeParameters(request.parameters);
   refuseMutableParameters(request.mutable_parameters);
@@ -259,7 +270,7 @@ async function refuseNameElsewhere(pools: Pools, here: Engine, name: string): Pr
 function validate(
   request: z.output<typeof validateRequest>,
   { engine, volume }: { readonly engine: Engine; readonly volume: Volume },
-): Reply {
+): ValidateVolumeCapabilitiesResponse {
   const read = readCapabilities(request.volume_capabilities);
   if (!read.ok) {
     if (read.malformed) fail('invalid', `Cannot validate these capabilities: ${read.reason}`);
@@ -273,7 +284,7 @@ function validate(
   return {
     confirmed: {
       volume_context: request.volume_context,
-      volume_capabilities: request.volume_capabilities,
+      volume_capabilities: request.volume_capabilities.map(givenBack),
       parameters: request.parameters,
     },
   };
@@ -303,7 +314,11 @@ function parametersOrReason(given: Readonly<Record<string, string>>): ReadParame
   }
 }
 
-async function capacity(pools: Pools, nodeName: string, request: z.output<typeof capacityRequest>): Promise<Reply> {
+async function capacity(
+  pools: Pools,
+  nodeName: string,
+  request: z.output<typeof capacityRequest>,
+): Promise<GetCapacityResponse> {
   const { pool, fsType, volume } = readVolumeParameters(request.parameters);
   const capabilities =
     request.volume_capabilities.length === 0 ? undefined : readCapabilities(request.volume_capabilities);

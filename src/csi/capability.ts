@@ -2,7 +2,8 @@
 // node. Pure: one VolumeCapability in, a value or the reason why not out.
 
 import { z } from 'zod';
-import { fail, unreachable } from '../vocabulary/errors.ts';
+import type { VolumeCapability } from '#proto/csi/v1/VolumeCapability.ts';
+import { assert, fail, unreachable } from '../vocabulary/errors.ts';
 import { isFsType } from './fstype.ts';
 import type { FsType } from './fstype.ts';
 
@@ -35,12 +36,17 @@ export type ReadCapability =
   /** malformed: no valid request; otherwise well formed and not supported. */
   | { readonly ok: false; readonly malformed: boolean; readonly reason: string };
 
-const MODES: Readonly<Record<string, AccessMode>> = {
+const MODES = {
   SINGLE_NODE_WRITER: 'writer',
   SINGLE_NODE_READER_ONLY: 'reader',
   SINGLE_NODE_SINGLE_WRITER: 'single-writer',
   SINGLE_NODE_MULTI_WRITER: 'multi-writer',
-};
+} as const satisfies Readonly<Record<string, AccessMode>>;
+
+function isKnownMode(mode: string | number): mode is keyof typeof MODES {
+  return Object.hasOwn(MODES, mode);
+}
+
 const MULTI_NODE = new Set(['MULTI_NODE_READER_ONLY', 'MULTI_NODE_SINGLE_WRITER', 'MULTI_NODE_MULTI_WRITER']);
 
 const MAX_FLAGS_BYTES = 4096;
@@ -53,8 +59,8 @@ export function readCapability(raw: RawCapability): ReadCapability {
   const modeName = raw.access_mode?.mode ?? 'UNKNOWN';
   if (modeName === 'UNKNOWN') return no('the access mode is not given', true);
   if (MULTI_NODE.has(String(modeName))) return no(`access mode ${modeName}: a volume lives on one node`, false);
-  const mode = MODES[String(modeName)];
-  if (mode === undefined) return no(`access mode ${modeName} is not known`, false);
+  if (!isKnownMode(modeName)) return no(`access mode ${modeName} is not known`, false);
+  const mode = MODES[modeName];
   const isReader = mode === 'reader';
   if (raw.access_type === 'block') return { ok: true, capability: { type: 'block', mode, readOnly: isReader } };
   const { fs_type: fsType = '', mount_flags: mountFlags = [], volume_mount_group: group = '' } = raw.mount ?? {};
@@ -97,6 +103,17 @@ export function requireCapability(raw: RawCapability | null): Capability {
 export type ReadCapabilities =
   | { readonly ok: true; readonly capabilities: readonly Capability[] }
   | { readonly ok: false; readonly malformed: boolean; readonly reason: string };
+
+/** One that can be read, as it arrived. */
+export function givenBack({ block, mount, access_mode: access }: RawCapability): VolumeCapability {
+  const mode = access?.mode ?? 'UNKNOWN';
+  assert(isKnownMode(mode), `access mode ${mode} was read and is not known`);
+  return {
+    ...(block === null || block === undefined ? {} : { block }),
+    ...(mount === null || mount === undefined ? {} : { mount }),
+    access_mode: { mode },
+  };
+}
 
 /** All of them together have to be possible for one volume. */
 export function readCapabilities(raw: readonly RawCapability[]): ReadCapabilities {

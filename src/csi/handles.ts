@@ -43,10 +43,6 @@ export function restoreToken(volumeHandle: string, name: string): string {
   return idFromBytes(createHash('sha256').update(`${volumeHandle}\0${name}`).digest());
 }
 
-export function restoreHandle(engine: Engine, id: string): string {
-  return `${engine.pool}.${engine.vg.slice(0, 6)}.${id}`;
-}
-
 // A pool may have been renamed in the configuration: the volume group decides, the name only breaks ties.
 function locate<I>(pools: Pools, pool: PoolName, vg: string, id: I): Found<I> {
   const engines = [...pools.engines().values()].filter((engine) => engine.vg.startsWith(vg));

@@ -1,5 +1,9 @@
 // Volumes and snapshots as CSI shows them. Pure.
 
+import type { Snapshot as SnapshotReply } from '#proto/csi/v1/Snapshot.ts';
+import type { Volume as VolumeReply } from '#proto/csi/v1/Volume.ts';
+import type { VolumeContentSource } from '#proto/csi/v1/VolumeContentSource.ts';
+import type { VolumeHealth } from '#proto/csi/v1/VolumeHealth.ts';
 import { FS_TYPE_CONTEXT } from './fstype.ts';
 import type { FsType } from './fstype.ts';
 import { topologyOf } from './topology.ts';
@@ -9,7 +13,9 @@ import { handleText } from '../vocabulary/ids.ts';
 import type { SnapshotId, VolumeId } from '../vocabulary/ids.ts';
 import type { VolumeSource } from '../vocabulary/parameters.ts';
 import { unreachable } from '../vocabulary/errors.ts';
-import type { Reply } from '../transport/rpc.ts';
+
+/** One thing that is wrong with a volume. */
+export type HealthEntry = NonNullable<VolumeHealth['health_statuses']>[number];
 
 type At = Pick<Engine, 'pool' | 'vg'>;
 
@@ -24,7 +30,7 @@ export function volumeReply(
   nodeName: string,
   fsType?: FsType,
   context: Readonly<Record<string, string>> = {},
-): Reply {
+): VolumeReply {
   return {
     volume_id: handleOf(at, volume.id),
     capacity_bytes: volume.size.toString(),
@@ -34,7 +40,7 @@ export function volumeReply(
   };
 }
 
-function sourceReply(at: At, source: VolumeSource): Reply {
+function sourceReply(at: At, source: VolumeSource): VolumeContentSource {
   switch (source.from) {
     case 'snapshot':
       return { snapshot: { snapshot_id: handleOf(at, source.snapshot) } };
@@ -45,7 +51,7 @@ function sourceReply(at: At, source: VolumeSource): Reply {
   }
 }
 
-export function snapshotReply(at: At, snapshot: Snapshot): Reply {
+export function snapshotReply(at: At, snapshot: Snapshot): SnapshotReply {
   return {
     snapshot_id: handleOf(at, snapshot.id),
     source_volume_id: handleOf(at, snapshot.volume),
@@ -62,7 +68,7 @@ const ILL = {
 } as const;
 
 /** What is wrong with a volume, in the words of the volume health calls; an empty list when nothing is known. */
-export function healthReply(at: At, volume: Volume, more: readonly Reply[] = []): Reply {
+export function healthReply(at: At, volume: Volume, more: readonly HealthEntry[] = []): VolumeHealth {
   const { health } = volume;
   const ill = health.state === 'healthy' ? [] : [{ ...ILL[health.state], message: health.reason }];
   return { volume_id: handleOf(at, volume.id), health_statuses: [...ill, ...more] };

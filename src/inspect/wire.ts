@@ -2,10 +2,30 @@
 // `toWire` gave through protobuf and back; anything else is an error that names the field. Pure.
 
 import { z } from 'zod';
+import type { Finding as WireFinding } from '#proto/snapmerge/v1/Finding.ts';
+import type { FindingKind__Output as WireFindingKind } from '#proto/snapmerge/v1/FindingKind.ts';
+import type { ImageCondition__Output as WireImageCondition } from '#proto/snapmerge/v1/ImageCondition.ts';
+import type { ImageKind__Output as WireImageKind } from '#proto/snapmerge/v1/ImageKind.ts';
+import type { ImageState as WireImage } from '#proto/snapmerge/v1/ImageState.ts';
+import type { InspectPoolsResponse } from '#proto/snapmerge/v1/InspectPoolsResponse.ts';
+import type { MergeKind__Output as WireMergeKind } from '#proto/snapmerge/v1/MergeKind.ts';
+import type { MergeState } from '#proto/snapmerge/v1/MergeState.ts';
+import type { PoolState } from '#proto/snapmerge/v1/PoolState.ts';
+import type { WishState } from '#proto/snapmerge/v1/WishState.ts';
+import { RESTORE_MODES } from '../transport/restore-modes.ts';
 import { fail } from '../vocabulary/errors.ts';
-import { handleText, isSnapshotId, isStoreName, isVolumeId, parseHandle, poolName, vgUuid } from '../vocabulary/ids.ts';
+import {
+  handleText,
+  isSnapshotId,
+  isStoreName,
+  isVolumeId,
+  parseHandle,
+  poolName,
+  restoreHandle,
+  vgUuid,
+} from '../vocabulary/ids.ts';
 import type { EntityId, PoolName, SnapshotId, VgUuid, VolumeId } from '../vocabulary/ids.ts';
-import type { Name, RestoreMode } from '../records/record.ts';
+import type { Name } from '../records/record.ts';
 import { bytes } from '../vocabulary/units.ts';
 import type { Bytes } from '../vocabulary/units.ts';
 import type {
@@ -23,38 +43,30 @@ import type {
   WishView,
 } from './view.ts';
 
-/** A message as plain values in the names of the .proto file. */
-export type Message = Readonly<Record<string, unknown>>;
-
 export interface NodeView {
   /** Of the driver. */
   readonly version: string;
   readonly pools: readonly PoolView[];
 }
 
-const KINDS: Readonly<Record<ImageKind, string>> = {
+const KINDS: Readonly<Record<ImageKind, WireImageKind>> = {
   volume: 'IMAGE_KIND_VOLUME',
   fork: 'IMAGE_KIND_FORK',
   snapshot: 'IMAGE_KIND_SNAPSHOT',
 };
-const STATES: Readonly<Record<ImageState, string>> = {
+const STATES: Readonly<Record<ImageState, WireImageCondition>> = {
   sound: 'IMAGE_CONDITION_SOUND',
   invalid: 'IMAGE_CONDITION_INVALID',
   overflow: 'IMAGE_CONDITION_OVERFLOW',
   'merge-failed': 'IMAGE_CONDITION_MERGE_FAILED',
   unknown: 'IMAGE_CONDITION_UNKNOWN',
 };
-const MERGES: Readonly<Record<MergeKind, string>> = {
+const MERGES: Readonly<Record<MergeKind, WireMergeKind>> = {
   restore: 'MERGE_KIND_RESTORE',
   promotion: 'MERGE_KIND_PROMOTION',
   absorption: 'MERGE_KIND_ABSORPTION',
 };
-const MODES: Readonly<Record<RestoreMode, string>> = {
-  origin: 'RESTORE_MODE_ORIGIN',
-  snapshot: 'RESTORE_MODE_SNAPSHOT',
-  onactivate: 'RESTORE_MODE_ONACTIVATE',
-};
-const FINDINGS: Readonly<Record<FindingKind, string>> = {
+const FINDINGS: Readonly<Record<FindingKind, WireFindingKind>> = {
   table: 'FINDING_KIND_TABLE',
   state: 'FINDING_KIND_STATE',
   'not-fed': 'FINDING_KIND_NOT_FED',
@@ -65,11 +77,11 @@ const FINDINGS: Readonly<Record<FindingKind, string>> = {
   depth: 'FINDING_KIND_DEPTH',
 };
 
-export function toWire({ version, pools }: NodeView): Message {
+export function toWire({ version, pools }: NodeView): InspectPoolsResponse {
   return { version, pools: pools.map(poolMessage) };
 }
 
-function poolMessage({ name, problem, contents }: PoolView): Message {
+function poolMessage({ name, problem, contents }: PoolView): PoolState {
   if (contents === undefined) return { name, problem };
   const { vgName, vgUuid: vg, size, free, reserve, metadataSize, metadataFree, strangers } = contents;
   const { disks, families, troubles, findings } = contents;
@@ -103,15 +115,15 @@ function poolMessage({ name, problem, contents }: PoolView): Message {
     })),
     troubles: troubles.map(({ family, stores, images, reason }) => ({
       family_id: family === undefined ? '' : handle(family),
-      stores,
-      images,
+      stores: [...stores],
+      images: [...images],
       reason,
     })),
     findings: findings.map(findingMessage),
   };
 }
 
-function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): Message {
+function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): WireImage {
   const { name, chunk, used, merge, wish, full, top } = image;
   const handle = (id: EntityId | undefined): string => (id === undefined ? '' : handleText(pool, vg, id));
   return {
@@ -143,33 +155,28 @@ function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): Message {
   };
 }
 
-function mergeMessage({ kind, with: other, restore, total, left }: MergeView, pool: PoolName, vg: VgUuid): Message {
+function mergeMessage({ kind, with: other, restore, total, left }: MergeView, pool: PoolName, vg: VgUuid): MergeState {
   return {
     kind: MERGES[kind],
-    restore_id: restore === undefined ? '' : restoreHandle(restore, pool, vg),
+    restore_id: restore === undefined ? '' : restoreHandle(pool, vg, restore),
     with_id: handleText(pool, vg, other),
     ...(total === undefined ? {} : { total_bytes: `${total}` }),
     ...(left === undefined ? {} : { left_bytes: `${left}` }),
   };
 }
 
-function wishMessage({ restore, mode, snapshot, reason }: WishView, pool: PoolName, vg: VgUuid): Message {
+function wishMessage({ restore, mode, snapshot, reason }: WishView, pool: PoolName, vg: VgUuid): WishState {
   return {
-    restore_id: restoreHandle(restore, pool, vg),
-    mode: MODES[mode],
+    restore_id: restoreHandle(pool, vg, restore),
+    mode: RESTORE_MODES[mode],
     snapshot_id: handleText(pool, vg, snapshot),
     reason,
   };
 }
 
-/** Restores have handles of the same form as volumes. */
-function restoreHandle(restore: string, pool: PoolName, vg: VgUuid): string {
-  return `${pool}.${vg.slice(0, 6)}.${restore}`;
-}
-
 const restoreOf = (handle: string): string => handle.slice(handle.lastIndexOf('.') + 1);
 
-function findingMessage({ kind, subject, message }: Finding): Message {
+function findingMessage({ kind, subject, message }: Finding): WireFinding {
   return { kind: FINDINGS[kind], subject, message };
 }
 
@@ -225,7 +232,7 @@ const merge = z
 
 const snapshotHandle = entityHandle.refine((id): id is SnapshotId => isSnapshotId(id), 'is no snapshot');
 const wish = z
-  .object({ restore_id: z.string(), mode: oneOf(MODES), snapshot_id: snapshotHandle, reason: z.string() })
+  .object({ restore_id: z.string(), mode: oneOf(RESTORE_MODES), snapshot_id: snapshotHandle, reason: z.string() })
   .transform(({ restore_id: restore, snapshot_id: snapshot, mode, reason }): WishView => ({
     restore: restoreOf(restore),
     mode,

@@ -1,13 +1,14 @@
 // NodePublishVolume and NodeUnpublishVolume: the staged file system, or the device node, bind mounted at a target path.
 // What is published where is read from mountinfo and the target itself; nothing is remembered.
 
+import type { NodePublishVolumeResponse } from '#proto/csi/v1/NodePublishVolumeResponse.ts';
+import type { NodeUnpublishVolumeResponse } from '#proto/csi/v1/NodeUnpublishVolumeResponse.ts';
 import { z } from 'zod';
 import { requireCapability, volumeCapability } from '../csi/capability.ts';
 import type { Capability } from '../csi/capability.ts';
 import { optionalPath, requiredPath, requiredText } from '../csi/fields.ts';
 import type { ActiveVolume } from '../engine/engine.ts';
 import { SnapmergeError, fail } from '../vocabulary/errors.ts';
-import type { Reply } from '../transport/rpc.ts';
 import { isDevice, isMountOf, refuseMounted, requireVolume, stagedDevice, usedElsewhere } from './context.ts';
 import type { NodeContext } from './context.ts';
 import { bindMount, unmountAll } from './filesystem.ts';
@@ -25,7 +26,7 @@ export const unpublishRequest = z.object({ volume_id: requiredText, target_path:
 
 type PublishRequest = z.output<typeof publishRequest>;
 
-export async function publish(context: NodeContext, request: PublishRequest): Promise<Reply> {
+export async function publish(context: NodeContext, request: PublishRequest): Promise<NodePublishVolumeResponse> {
   const capability = requireCapability(request.volume_capability);
   const { engine, volume } = await requireVolume(context, request.volume_id);
   if (request.staging_target_path === '') {
@@ -133,7 +134,10 @@ async function requireKind(files: NodeContext['files'], target: string, want: 'd
 }
 
 /** Takes away what publishing made: the mount, and the directory or file under it. */
-export async function unpublish(context: NodeContext, request: z.output<typeof unpublishRequest>): Promise<Reply> {
+export async function unpublish(
+  context: NodeContext,
+  request: z.output<typeof unpublishRequest>,
+): Promise<NodeUnpublishVolumeResponse> {
   const { exec, files } = context;
   const target = await files.canonical(request.target_path);
   const there = await files.kindOf(target);

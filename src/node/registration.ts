@@ -2,11 +2,13 @@
 // CSI services are, and tells what came of it. It keeps trying by itself while the socket is there; nothing is remembered
 // but its last word.
 
+import type { PluginInfo } from '#proto/pluginregistration/PluginInfo.ts';
+import type { RegistrationHandlers } from '#proto/pluginregistration/Registration.ts';
 import { z } from 'zod';
 import { DRIVER_NAME } from '../controller/identity.ts';
 import type { Logger } from '../system/log.ts';
 import { unary } from '../transport/rpc.ts';
-import type { Service } from '../transport/rpc.ts';
+import type { ServiceOf } from '../transport/rpc.ts';
 
 /** The version of CSI that the kubelet speaks: it knows major versions only. */
 const CSI_VERSION = '1.0.0';
@@ -18,7 +20,7 @@ export type RegistrationState =
   | { readonly state: 'refused'; readonly reason: string };
 
 export interface Registration {
-  readonly service: Service;
+  readonly service: ServiceOf<RegistrationHandlers>;
   /** The kubelet's last word. */
   readonly current: () => RegistrationState;
 }
@@ -29,7 +31,7 @@ export function createRegistration(endpoint: string, log: Pick<Logger, 'info' | 
   const status = z.object({ plugin_registered: z.boolean(), error: z.string() });
   return {
     service: {
-      GetInfo: unary(z.unknown(), async () => ({
+      GetInfo: unary(z.unknown(), async (): Promise<PluginInfo> => ({
         type: 'CSIPlugin',
         name: DRIVER_NAME,
         endpoint,

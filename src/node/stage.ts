@@ -1,6 +1,8 @@
 // NodeStageVolume and NodeUnstageVolume: from a volume to a device, and for a mount volume to a file system at the staging
 // path. Each step looks at what is there first, so a call that was cut short is simply called again.
 
+import type { NodeStageVolumeResponse } from '#proto/csi/v1/NodeStageVolumeResponse.ts';
+import type { NodeUnstageVolumeResponse } from '#proto/csi/v1/NodeUnstageVolumeResponse.ts';
 import { z } from 'zod';
 import { requireCapability, volumeCapability } from '../csi/capability.ts';
 import type { Capability } from '../csi/capability.ts';
@@ -12,7 +14,6 @@ import type { FsType } from '../csi/fstype.ts';
 import type { ActiveVolume, Volume } from '../engine/engine.ts';
 import { fail } from '../vocabulary/errors.ts';
 import type { PoolName, VolumeId } from '../vocabulary/ids.ts';
-import type { Reply } from '../transport/rpc.ts';
 import { formatBytes } from '../vocabulary/units.ts';
 import {
   blockTargetsOf,
@@ -42,7 +43,10 @@ export const unstageRequest = z.object({ volume_id: requiredText, staging_target
 
 type MountCapability = Extract<Capability, { readonly type: 'mount' }>;
 
-export async function stage(context: NodeContext, request: z.output<typeof stageRequest>): Promise<Reply> {
+export async function stage(
+  context: NodeContext,
+  request: z.output<typeof stageRequest>,
+): Promise<NodeStageVolumeResponse> {
   const capability = requireCapability(request.volume_capability);
   const asked = capability.type === 'mount' ? (capability.fsType ?? contextFsType(request.volume_context)) : undefined;
   const { engine, volume } = await requireVolume(context, request.volume_id);
@@ -185,7 +189,10 @@ async function grow(context: NodeContext, active: ActiveVolume, path: string): P
 }
 
 /** Unmounting needs the kernel alone; what lies below the device goes when its pool, and its records, can be asked again. */
-export async function unstage(context: NodeContext, request: z.output<typeof unstageRequest>): Promise<Reply> {
+export async function unstage(
+  context: NodeContext,
+  request: z.output<typeof unstageRequest>,
+): Promise<NodeUnstageVolumeResponse> {
   const active = await stagedDevice(context, request.volume_id);
   if (active === undefined) return {};
   const path = await context.files.canonical(request.staging_target_path);

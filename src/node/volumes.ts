@@ -1,5 +1,11 @@
 // The node's calls on volumes in use: statistics, expansion, health.
 
+import type { NodeExpandVolumeResponse } from '#proto/csi/v1/NodeExpandVolumeResponse.ts';
+import type { NodeGetStorageHealthResponse } from '#proto/csi/v1/NodeGetStorageHealthResponse.ts';
+import type { NodeGetVolumeHealthResponse } from '#proto/csi/v1/NodeGetVolumeHealthResponse.ts';
+import type { VolumeUsage } from '#proto/csi/v1/VolumeUsage.ts';
+import type { StorageHealthErrorType } from '#proto/csi/v1/StorageHealthErrorType.ts';
+import type { NodeGetVolumeStatsResponse } from '#proto/csi/v1/NodeGetVolumeStatsResponse.ts';
 import { z } from 'zod';
 import { volumeCapability } from '../csi/capability.ts';
 import { locateVolume, requireHere } from '../csi/handles.ts';
@@ -11,7 +17,7 @@ import { deviceKey, dmUuid } from '../vocabulary/ids.ts';
 import type { VolumeId } from '../vocabulary/ids.ts';
 import { maxBytes } from '../vocabulary/units.ts';
 import { healthReply } from '../csi/replies.ts';
-import type { Reply } from '../transport/rpc.ts';
+import type { HealthEntry } from '../csi/replies.ts';
 import { mountsOf, requireVolume } from './context.ts';
 import type { NodeContext } from './context.ts';
 import type { Files, Mapped } from './files.ts';
@@ -33,7 +39,10 @@ export const healthRequest = z.object({ volume_id: requiredText });
  * The kernel and the file system tell it, LVM is not asked: the kubelet wants it of every volume again and again, and of a
  * family that is left alone, too.
  */
-export async function stats(context: NodeContext, request: z.output<typeof statsRequest>): Promise<Reply> {
+export async function stats(
+  context: NodeContext,
+  request: z.output<typeof statsRequest>,
+): Promise<NodeGetVolumeStatsResponse> {
   const { files, pools } = context;
   const { engine, id } = requireHere(locateVolume(pools, request.volume_id), 'volume', request.volume_id);
   const shown = await shownAt(files, engine, id, request.volume_path);
@@ -70,7 +79,7 @@ async function mappedAt(files: Files, path: string): Promise<Shown | undefined> 
 function usageReply(
   unit: 'BYTES' | 'INODES',
   { total, available, used }: { readonly total: bigint; readonly available: bigint; readonly used: bigint },
-): Reply {
+): VolumeUsage {
   return { unit, total: total.toString(), available: available.toString(), used: used.toString() };
 }
 
@@ -82,7 +91,10 @@ function notThere(request: { readonly volume_id: string; readonly volume_path: s
 }
 
 /** The whole of an expansion: the volume, its device, and the file system where it is mounted for writing. */
-export async function expand(context: NodeContext, request: z.output<typeof expandRequest>): Promise<Reply> {
+export async function expand(
+  context: NodeContext,
+  request: z.output<typeof expandRequest>,
+): Promise<NodeExpandVolumeResponse> {
   const range = sizeRange(request.capacity_range);
   const { engine, volume } = await requireVolume(context, request.volume_id).catch(askAgain);
   const before = await engine.active(volume.id);
@@ -118,7 +130,10 @@ async function growWhereMounted(context: NodeContext, active: ActiveVolume): Pro
   await growMounted(context.exec, mounted.fsType, active.path, mounted.mountPoint);
 }
 
-export async function volumeHealth(context: NodeContext, request: z.output<typeof healthRequest>): Promise<Reply> {
+export async function volumeHealth(
+  context: NodeContext,
+  request: z.output<typeof healthRequest>,
+): Promise<NodeGetVolumeHealthResponse> {
   const { engine, volume } = await requireVolume(context, request.volume_id);
   const active = await engine.active(volume.id);
   const mounts = active === undefined ? [] : await mountsOf(context, active);
@@ -126,7 +141,7 @@ export async function volumeHealth(context: NodeContext, request: z.output<typeo
 }
 
 /** ext4 makes itself read-only after an error, xfs answers nothing any more. */
-async function stoppedIn(files: Files, mounts: readonly MountEntry[]): Promise<readonly Reply[]> {
+async function stoppedIn(files: Files, mounts: readonly MountEntry[]): Promise<readonly HealthEntry[]> {
   for (const entry of mounts) {
     const at = `the file system at ${entry.mountPoint} met an error and`;
     if (hasGivenUp(entry)) {
@@ -142,12 +157,12 @@ async function stoppedIn(files: Files, mounts: readonly MountEntry[]): Promise<r
 }
 
 /** The pools of this node that do not answer, or lack disks. */
-export async function storageHealth({ pools }: NodeContext): Promise<Reply> {
+export async function storageHealth({ pools }: NodeContext): Promise<NodeGetStorageHealthResponse> {
   const starting = [...pools.waiting()].map(([pool, why]) =>
     unreachable([`pool '${pool}': ${why ?? 'it is being started'}`]),
   );
   const answers = await Promise.all(
-    [...pools.engines()].map(async ([pool, engine]) => {
+    [...pools.engines()].map(async ([pool, engine]): Promise<readonly StorageEntry[]> => {
       const { ready, reachable, problems } = await engine.health();
       if (ready) return [];
       const told = problems.map((problem) => `pool '${pool}': ${problem}`);
@@ -166,7 +181,7 @@ export async function storageHealth({ pools }: NodeContext): Promise<Reply> {
 }
 
 interface StorageEntry {
-  readonly status: string;
+  readonly status: StorageHealthErrorType;
   readonly reason: string;
   readonly message: string;
 }

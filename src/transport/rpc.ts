@@ -24,27 +24,51 @@ export interface CallContext {
 }
 
 /** A reply as plain values in the names of the .proto file. */
-export type Reply = Readonly<Record<string, unknown>>;
+export type Reply = object;
 
-export type Method =
-  | { readonly kind: 'unary'; readonly call: (request: unknown, context: CallContext) => Promise<Reply> }
-  | { readonly kind: 'stream'; readonly call: (request: unknown, context: CallContext) => AsyncIterable<Reply> };
+export interface Unary<R extends Reply = Reply> {
+  readonly kind: 'unary';
+  readonly call: (request: unknown, context: CallContext) => Promise<R>;
+}
+
+export interface Stream<R extends Reply = Reply> {
+  readonly kind: 'stream';
+  readonly call: (request: unknown, context: CallContext) => AsyncIterable<R>;
+}
+
+export type Method = Unary | Stream;
 
 export type Service = Readonly<Record<string, Method>>;
 
+/**
+ * The calls of a service with the replies that its .proto file has, from the types that are made of that file (`npm run proto`).
+ * Those that are left out answer UNIMPLEMENTED.
+ */
+export type ServiceOf<Handlers> = {
+  readonly [Name in keyof Handlers as string extends Name ? never : Name]?: MethodOf<Handlers[Name]>;
+};
+
+type MethodOf<Handler> = Handler extends (call: infer Call) => void
+  ? Call extends { write: (reply: infer R extends Reply) => unknown }
+    ? Stream<R>
+    : never
+  : Handler extends (call: never, send: sendUnaryData<infer R>) => void
+    ? Unary<Extract<R, Reply>>
+    : never;
+
 /** A call with one reply. The schema checks what arrives; what it says is wrong becomes INVALID_ARGUMENT. */
-export function unary<S extends z.ZodType>(
+export function unary<S extends z.ZodType, R extends Reply>(
   schema: S,
-  handler: (request: z.output<S>, context: CallContext) => Promise<Reply>,
-): Method {
+  handler: (request: z.output<S>, context: CallContext) => Promise<R>,
+): Unary<R> {
   return { kind: 'unary', call: async (raw, context) => handler(parse(schema, raw, context.method), context) };
 }
 
 /** A call with many replies. */
-export function stream<S extends z.ZodType>(
+export function stream<S extends z.ZodType, R extends Reply>(
   schema: S,
-  handler: (request: z.output<S>, context: CallContext) => AsyncIterable<Reply>,
-): Method {
+  handler: (request: z.output<S>, context: CallContext) => AsyncIterable<R>,
+): Stream<R> {
   return { kind: 'stream', call: (raw, context) => handler(parse(schema, raw, context.method), context) };
 }
 

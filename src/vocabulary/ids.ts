@@ -89,6 +89,11 @@ export function handleText(pool: PoolName, vg: VgUuid, id: EntityId): string {
   return `${pool}.${vg.slice(0, 6)}.${id}`;
 }
 
+/** Restores have handles of the same form. */
+export function restoreHandle(pool: PoolName, vg: VgUuid, restore: string): string {
+  return `${pool}.${vg.slice(0, 6)}.${restore}`;
+}
+
 /** Undefined when the text is no handle of this driver. */
 export function parseHandle(text: string): Handle | undefined {
   const [pool, vg, id, ...rest] = text.split('.');

@@ -4,6 +4,7 @@ import { mkdir } from 'node:fs/promises';
 import { messageOf } from '../../src/vocabulary/errors.ts';
 import { prepareGuests } from '../../vm/guest.ts';
 import { say } from '../progress.ts';
+import { run } from '../run.ts';
 import type { PartResult } from './part.ts';
 import { add, runPart } from './part.ts';
 import type { BedKind } from '../../vm/state.ts';
@@ -55,6 +56,8 @@ export const test = async (names: readonly string[]): Promise<number> => {
   }
   const suites = names.length === 0 ? SUITES : SUITES.filter(({ name }) => names.includes(name));
   await mkdir(LOGS, { recursive: true });
+  // The types of what services answer, for tsc and lint: made of the .proto files, and kept nowhere.
+  if (suites.some(({ name }) => name === 'check')) await run(['npm', 'run', '--silent', 'proto']);
   const parts = suites.flatMap((suite) => suite.parts);
   const beds = bedsOf(suites, names);
   const results = await runAll(

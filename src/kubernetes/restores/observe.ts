@@ -2,7 +2,8 @@
 // so nothing is remembered that could be out of date.
 
 import { DRIVER_NAME } from '../../controller/identity.ts';
-import { locateRestore, locateSnapshot, locateVolume, restoreHandle, restoreToken } from '../../csi/handles.ts';
+import { locateRestore, locateSnapshot, locateVolume, restoreToken } from '../../csi/handles.ts';
+import { restoreHandle } from '../../vocabulary/ids.ts';
 import type { Found, Located } from '../../csi/handles.ts';
 import { handleOf } from '../../csi/replies.ts';
 import { TOPOLOGY_KEY } from '../../csi/topology.ts';
@@ -148,7 +149,7 @@ async function knownRestore(looking: Looking, object: VolumeRestore, way: Way): 
   if (place.at === 'nowhere')
     return { here: { ...NOBODY, problem: place.problem }, target: undefined, engine: undefined };
   const { engine, restore } = place;
-  const restoreID = restoreHandle(engine, restore);
+  const restoreID = restoreHandle(engine.pool, engine.vg, restore);
   const answer = await fromNode(async () => nodeView(place, object.spec.mode));
   if ('problem' in answer)
     return { engine, target: undefined, here: { ...NOBODY, restoreID, problem: answer.problem } };

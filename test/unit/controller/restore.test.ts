@@ -23,7 +23,7 @@ async function setUp() {
 
 test('start, get and list', async () => {
   const { call, volume, snapshot } = await setUp();
-  const { restore } = await call('StartRestore', { volume_id: volume, snapshot_id: snapshot });
+  const restore = at(await call('StartRestore', { volume_id: volume, snapshot_id: snapshot }), 'restore');
   expect(restore).toMatchObject({
     volume_id: volume,
     snapshot_id: snapshot,
