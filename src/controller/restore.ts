@@ -7,7 +7,8 @@ import type { RestorePhase as WirePhase } from '#proto/snapmerge/v1/RestorePhase
 import type { StartRestoreResponse } from '#proto/snapmerge/v1/StartRestoreResponse.ts';
 import type { RestoreHandlers } from '#proto/snapmerge/v1/Restore.ts';
 import { z } from 'zod';
-import { optionalName, optionalText, requiredText, timestamp } from '../csi/fields.ts';
+import { optionalName, optionalText, requiredText } from '../csi/fields.ts';
+import { timestamp } from '../transport/timestamp.ts';
 import {
   enginesNamed,
   locateRestore,

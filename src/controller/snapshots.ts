@@ -7,7 +7,7 @@ import type { CreateSnapshotResponse } from '#proto/csi/v1/CreateSnapshotRespons
 import { z } from 'zod';
 import { maxEntries, optionalText, requiredName, requiredText, stringMap } from '../csi/fields.ts';
 import { enginesNamed, hereOrGone, locateSnapshot, locateVolume, requireHere } from '../csi/handles.ts';
-import { createKeyed } from '../csi/keyed.ts';
+import { oneAtATime } from '../csi/one-at-a-time.ts';
 import { requireThisNode, topologyRequirement } from '../csi/topology.ts';
 import type { Engine, Snapshot } from '../engine/engine.ts';
 import { fail } from '../vocabulary/errors.ts';
@@ -37,7 +37,7 @@ const listRequest = z.object({
 });
 
 export function snapshotCalls(pools: Pools, nodeName: string): ServiceOf<ControllerHandlers> {
-  const oneOfName = createKeyed('snapshot name');
+  const oneOfName = oneAtATime('snapshot name');
   return {
     CreateSnapshot: unary(createSnapshot, async (request) =>
       oneOfName(request.name, async () => create(pools, nodeName, request)),

@@ -16,7 +16,7 @@ import { leastBytes } from '../csi/fstype.ts';
 import type { FsType } from '../csi/fstype.ts';
 import { hereOrGone, locateSnapshot, locateVolume, requireAllPools, requireHere } from '../csi/handles.ts';
 import type { Found } from '../csi/handles.ts';
-import { createKeyed } from '../csi/keyed.ts';
+import { oneAtATime } from '../csi/one-at-a-time.ts';
 import { isThisNode, requireThisNode, topology, topologyRequirement } from '../csi/topology.ts';
 import type { Engine, Volume } from '../engine/engine.ts';
 import { SnapmergeError, fail } from '../vocabulary/errors.ts';
@@ -73,7 +73,7 @@ const capacityRequest = z.object({
 });
 
 export function volumeCalls(pools: Pools, nodeName: string): ServiceOf<ControllerHandlers> {
-  const oneOfName = createKeyed('volume name');
+  const oneOfName = oneAtATime('volume name');
   const listed = async (): Promise<readonly ListedVolume[]> => listVolumes(pools);
   return {
     CreateVolume: unary(createVolume, async (request) =>

@@ -26,6 +26,12 @@ export interface InUse {
   readonly holdsMerges?: boolean;
 }
 
+/** Of the volumes with a top device, those of a family that their users have not deleted. */
+export function inUseIn(family: Family, active: Iterable<VolumeId>, pinned: Iterable<EntityId>): InUse {
+  const isLiving = (id: VolumeId): boolean => family.nodes.get(id)?.record.deleted === false;
+  return { volumes: new Set([...active].filter(isLiving)), pinned: new Set(pinned) };
+}
+
 export function desired(family: Family, inUse: InUse): Desired {
   const needed = neededNodes(family, inUse);
   const devices: DesiredDevice[] = [];

@@ -102,9 +102,3 @@ export function sizeRange(range: CapacityRange | null): SizeRange | undefined {
   if (required > MAX_INT64 || limit > MAX_INT64) refuse('a size is more than an int64 holds');
   return { required: bytes(required), limit: limit === 0n ? undefined : bytes(limit) };
 }
-
-/** A time as google.protobuf.Timestamp. */
-export function timestamp(ms: number): { readonly seconds: string; readonly nanos: number } {
-  const seconds = Math.floor(ms / 1000);
-  return { seconds: seconds.toString(), nanos: Math.round(ms - seconds * 1000) * 1_000_000 };
-}

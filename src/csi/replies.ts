@@ -7,7 +7,7 @@ import type { VolumeHealth } from '#proto/csi/v1/VolumeHealth.ts';
 import { FS_TYPE_CONTEXT } from './fstype.ts';
 import type { FsType } from './fstype.ts';
 import { topologyOf } from './topology.ts';
-import { timestamp } from './fields.ts';
+import { timestamp } from '../transport/timestamp.ts';
 import type { Engine, Snapshot, Volume } from '../engine/engine.ts';
 import { handleText } from '../vocabulary/ids.ts';
 import type { SnapshotId, VolumeId } from '../vocabulary/ids.ts';

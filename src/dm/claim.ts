@@ -7,7 +7,7 @@ import { SnapmergeError, fail, messageOf } from '../vocabulary/errors.ts';
 import type { Exec } from '../system/exec.ts';
 import { failureOf } from '../system/exec.ts';
 import { lockUuid } from '../vocabulary/ids.ts';
-import { nodeOf } from './observed.ts';
+import { deviceNode } from './observed.ts';
 import { udevRuns } from './udev.ts';
 
 export interface Claim {
@@ -86,7 +86,7 @@ export function createClaims({ exec, open, holder, sleep }: ClaimOptions): Claim
         why = failureOf(made);
         continue;
       }
-      const opened = open(nodeOf(found.majorMinor));
+      const opened = open(deviceNode(found.majorMinor));
       if (opened === 'busy') {
         busy += 1;
         if (busy === BUSY_ATTEMPTS) throw new PoolHeld(heldBy(vgName, found.name));
@@ -96,7 +96,7 @@ export function createClaims({ exec, open, holder, sleep }: ClaimOptions): Claim
         // Without a table, from a process that died while it made it; the kernel refuses where it is open.
         await remove(found.name);
       } else if ((await find())?.majorMinor !== found.majorMinor) {
-        why = `${nodeOf(found.majorMinor)} has become another device`;
+        why = `${deviceNode(found.majorMinor)} has become another device`;
         opened.close();
       } else {
         const own = lockName(vgName, holder());

@@ -6,20 +6,19 @@
 
 import type { Bytes } from '../vocabulary/units.ts';
 import { bytes, roundUp } from '../vocabulary/units.ts';
-
-const EXCEPTION_BYTES = 16n;
+import { exceptionsPerArea } from './exceptions.ts';
 
 /** Bytes of store that `data` bytes of exceptions need at most, for chunks of `chunk` bytes. */
 export function storeBytesFor(data: Bytes, chunk: Bytes): Bytes {
   const chunks = (data + chunk - 1n) / chunk;
-  const perArea = chunk / EXCEPTION_BYTES;
+  const perArea = exceptionsPerArea(chunk);
   const areas = chunks / perArea + 1n;
   return bytes((1n + chunks + areas + 1n) * chunk);
 }
 
 /** Bytes of data that a store of `used` bytes can hold at most: what merging it would move. */
 export function dataBytesIn(used: Bytes, chunk: Bytes): Bytes {
-  const perArea = chunk / EXCEPTION_BYTES;
+  const perArea = exceptionsPerArea(chunk);
   const chunks = used / chunk;
   if (chunks <= 2n) return bytes(0n);
   const areas = (chunks - 1n + perArea) / (perArea + 1n);

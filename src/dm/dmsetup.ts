@@ -15,7 +15,7 @@ import { HeldOpen, calls } from './kernel.ts';
 import { createLegs } from './legs.ts';
 import { LIST_DEVICES, listing } from './listing.ts';
 import type { DeviceIndex } from './observed.ts';
-import { assemble, indexOf, nodeOf } from './observed.ts';
+import { assemble, indexOf, deviceNode } from './observed.ts';
 import type { DeviceRow } from './parse.ts';
 import { parseCreated, parseDevices, parseSnapshotStatus, parseTargets } from './parse.ts';
 import type { SnapshotStatus } from './status.ts';
@@ -227,7 +227,7 @@ export function createKernel(options: KernelOptions): Kernel {
           said = failureOf(result);
           if (await closed(key)) return;
         }
-        const refusal = `nobody holds it, yet the kernel refuses: ${said} (${nodeOf(majorMinor)})`;
+        const refusal = `nobody holds it, yet the kernel refuses: ${said} (${deviceNode(majorMinor)})`;
         // Somebody who opens and closes it again and again is never there when it is looked at.
         if (/busy/i.test(said)) throw new HeldOpen(key, refusal);
         fail('internal', refusal);
@@ -253,7 +253,8 @@ export function createKernel(options: KernelOptions): Kernel {
 
   async function refuseHolders({ majorMinor }: DeviceRow): Promise<void> {
     const holders = await devicesOver(exec, majorMinor);
-    if (holders.length > 0) fail('internal', `the tables of ${holders.join(', ')} lie on it (${nodeOf(majorMinor)})`);
+    if (holders.length > 0)
+      fail('internal', `the tables of ${holders.join(', ')} lie on it (${deviceNode(majorMinor)})`);
   }
 
   /** LVM refuses for a store that somebody has open, and deactivates the others all the same. */
@@ -297,7 +298,7 @@ export function createKernel(options: KernelOptions): Kernel {
         return await simple(['dmsetup', 'clear'], [step.device]);
       case 'flush': {
         const { majorMinor } = await deviceRow(step.device);
-        await output(exec, ['sync', nodeOf(majorMinor)]);
+        await output(exec, ['sync', deviceNode(majorMinor)]);
         return;
       }
       case 'remove':

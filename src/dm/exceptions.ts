@@ -9,14 +9,20 @@ import { bytes, maxBytes, toBytes } from '../vocabulary/units.ts';
 import type { SnapshotStatus } from './status.ts';
 
 const EXCEPTION_BYTES = 16n;
+
 const HEADER_CHUNKS = 1n;
 const PAIR = /^ *\d+ +(\d+)$/;
 
 export type Counts = Extract<SnapshotStatus, { readonly state: 'counts' }>;
 
+/** How many exceptions an area lists. */
+export function exceptionsPerArea(chunk: Bytes): bigint {
+  return chunk / EXCEPTION_BYTES;
+}
+
 /** Bytes of the store at which an area begins. */
 export function areaOffset(area: bigint, chunk: Bytes): Bytes {
-  const perArea = chunk / EXCEPTION_BYTES;
+  const perArea = exceptionsPerArea(chunk);
   return bytes((HEADER_CHUNKS + area * (perArea + 1n)) * chunk);
 }
 
@@ -35,7 +41,7 @@ export interface Area {
 /** From a line for each exception with its two numbers, as od prints them; undefined for what is no area, or not a whole one. */
 export function parseArea(text: string, chunk: Bytes): Area | undefined {
   const lines = text.split('\n').filter((line) => line !== '');
-  if (BigInt(lines.length) !== chunk / EXCEPTION_BYTES) return undefined;
+  if (BigInt(lines.length) !== exceptionsPerArea(chunk)) return undefined;
   let end = bytes(0n);
   for (const line of lines) {
     const [, listed] = PAIR.exec(line) ?? [];

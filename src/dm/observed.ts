@@ -61,7 +61,7 @@ export function indexOf(rows: readonly DeviceRow[], scope: Scope): DeviceIndex {
 }
 
 /** `/dev/dm-7` of `253:7`: the node that devtmpfs makes, with or without udev. */
-export function nodeOf(majorMinor: string): string {
+export function deviceNode(majorMinor: string): string {
   const minor = majorMinor.split(':')[1];
   assert(minor !== undefined, `'${majorMinor}' is no major:minor`);
   return `/dev/dm-${minor}`;

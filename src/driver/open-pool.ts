@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { createHost } from '../host/blockdev.ts';
 import type { PoolConfig } from '../config/config.ts';
-import { createKeyed } from '../csi/keyed.ts';
+import { createLocks } from '../system/locks.ts';
 import type { Claims } from '../dm/claim.ts';
 import { createKernel } from '../dm/dmsetup.ts';
 import { installUdevRules, udevRuns } from '../dm/udev.ts';
@@ -37,9 +37,9 @@ export interface OpenOptions {
 /** Openers for all pools: the udev rules name all groups that are known, so they are written by one at a time. */
 export function poolOpeners(pools: readonly PoolConfig[], options: OpenOptions): readonly PoolOpener[] {
   const groups = new Set<VgUuid>();
-  const oneAtATime = createKeyed('udev rules', pools.length);
+  const locks = createLocks();
   const hideFromUdev = async (group: VgUuid): Promise<boolean> =>
-    oneAtATime('rules', async () => {
+    locks.run('rules', async () => {
       groups.add(group);
       const udev = await udevRuns(options.exec);
       if (udev) await installUdevRules(options.exec, [...groups]);

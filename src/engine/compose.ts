@@ -19,7 +19,7 @@ import { readFamily, readPool } from './state/context.ts';
 import type { Engine } from './engine.ts';
 import { expandVolume } from './operations/expand.ts';
 import { inspect } from './queries/inspect.ts';
-import { createLocks } from './state/locks.ts';
+import { createLocks } from '../system/locks.ts';
 import { createMonitor } from './background/monitor.ts';
 import { deleteSnapshot, deleteVolume } from './operations/delete.ts';
 import { oweFlushes } from './ports/durable-commits.ts';

@@ -1,6 +1,7 @@
 // Staging and unstaging as the engine sees them: a volume's top device appears with all it reads through, and goes with
 // whatever nothing else needs.
 
+import { deviceNode } from '../dm/observed.ts';
 import { MOST_NESTED } from '../converge/depth.ts';
 import type { Family } from '../records/family.ts';
 import { fail, isOfRecords, messageOf } from '../vocabulary/errors.ts';
@@ -87,8 +88,7 @@ export async function active(ctx: Context, id: VolumeId, size: Bytes): Promise<A
 async function shownAs(ctx: Context, id: VolumeId, size: Bytes): Promise<ActiveVolume | undefined> {
   const top = (await ctx.kernel.observe('without-statuses')).devices.get(deviceKey(id, 'top'));
   if (top === undefined) return undefined;
-  const [, minor] = top.majorMinor.split(':');
-  return { path: `/dev/dm-${minor}`, majorMinor: top.majorMinor, size: bytes(size) };
+  return { path: deviceNode(top.majorMinor), majorMinor: top.majorMinor, size: bytes(size) };
 }
 
 /** A volume that is not active, or not there, is no error; one whose device somebody holds open is `precondition`. */

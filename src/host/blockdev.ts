@@ -6,7 +6,7 @@ import type { Argv, Exec } from '../system/exec.ts';
 import { output } from '../system/exec.ts';
 import { areaOffset, parseArea } from '../dm/exceptions.ts';
 import { LIST_DEVICES, listing } from '../dm/listing.ts';
-import { nodeOf, storeOfRow } from '../dm/observed.ts';
+import { deviceNode, storeOfRow } from '../dm/observed.ts';
 import { parseDevices } from '../dm/parse.ts';
 import { holdersOf } from '../system/holders.ts';
 import type { Host } from './host.ts';
@@ -38,7 +38,7 @@ export function createHost(options: HostOptions): Host {
     const row = rows.find((device) => storeOfRow(device, options) === store);
     return row === undefined
       ? fail('internal', `Cannot ${what} store '${store}': it is not active`)
-      : nodeOf(row.majorMinor);
+      : deviceNode(row.majorMinor);
   }
 
   return {

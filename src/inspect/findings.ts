@@ -10,7 +10,7 @@ import { fedBy } from '../records/family.ts';
 import { isWritten } from '../converge/desired.ts';
 import type { Family, Forest } from '../records/family.ts';
 import type { Observed } from '../dm/kernel.ts';
-import { nodeOf } from '../dm/observed.ts';
+import { deviceNode } from '../dm/observed.ts';
 import { leftBehind, plan } from '../converge/plan.ts';
 import type { Step } from '../dm/step.ts';
 import { stepText } from '../dm/step.ts';
@@ -66,7 +66,7 @@ function deviceFindings(input: FindingsInput): readonly Finding[] {
 function leftFindings({ observed, wanted }: FindingsInput): readonly Finding[] {
   return leftBehind(observed, wanted).map((key) => {
     const at = isDeviceKey(key) ? observed.devices.get(key) : observed.stores.get(key);
-    const node = at === undefined ? 'its device' : nodeOf(at.majorMinor);
+    const node = at === undefined ? 'its device' : deviceNode(at.majorMinor);
     const message = `goes when nobody has it open any more (count ${at?.openCount ?? 0}); 'fuser -v ${node}' tells who does`;
     return finding('left-over', key, message);
   });

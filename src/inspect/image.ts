@@ -4,7 +4,7 @@ import type { Desired } from '../converge/device.ts';
 import { isFed } from '../records/family.ts';
 import type { Family, Node } from '../records/family.ts';
 import type { Observed, ObservedDevice } from '../dm/kernel.ts';
-import { nodeOf } from '../dm/observed.ts';
+import { deviceNode } from '../dm/observed.ts';
 import { heldStores } from '../dm/table.ts';
 import type { EntityId } from '../vocabulary/ids.ts';
 import { deviceKey } from '../vocabulary/ids.ts';
@@ -73,7 +73,7 @@ export function devicesOf(id: EntityId, observed: Observed): readonly ObservedDe
 
 function topView(node: Node, observed: Observed): TopView | undefined {
   const top = observed.devices.get(deviceKey(node.id, 'top'));
-  return top === undefined ? undefined : { path: nodeOf(top.majorMinor), openers: top.openCount };
+  return top === undefined ? undefined : { path: deviceNode(top.majorMinor), openers: top.openCount };
 }
 
 function usedOf({ node, stores, observed, known }: ImageInput): Bytes | undefined {

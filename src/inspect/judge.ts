@@ -1,5 +1,6 @@
 // What an operator must know of a pool: what is wrong, and what will be if nothing is done. Pure.
 
+import { hasMetadataRoom } from '../lvm/room.ts';
 import { MOST_NESTED, MOST_NESTED_NEW } from '../converge/depth.ts';
 import { formatBytes } from '../vocabulary/units.ts';
 import type { EntityId } from '../vocabulary/ids.ts';
@@ -13,8 +14,6 @@ export interface Judgement {
   readonly notices: readonly string[];
 }
 
-/** Less free than this of the metadata area, and nothing can be recorded any more (see the engine's `needRoom`). */
-const LEAST_METADATA_FREE = 32n * 1024n;
 const LITTLE_METADATA_PERCENT = 10n;
 
 export function judge({ name, problem, contents }: PoolView): Judgement {
@@ -30,9 +29,9 @@ function poolTroubles({ disks, troubles, metadataFree, metadataSize }: PoolConte
   const missing = disks.filter((disk) => disk.missing).map(({ path }) => path);
   return [
     ...(missing.length === 0 ? [] : [`${missing.length === 1 ? 'disk' : 'disks'} ${missing.join(', ')} missing`]),
-    ...(metadataFree < LEAST_METADATA_FREE
-      ? [`its metadata area is full: ${formatBytes(metadataFree)} of ${formatBytes(metadataSize)} free`]
-      : []),
+    ...(hasMetadataRoom({ metadataFree })
+      ? []
+      : [`its metadata area is full: ${formatBytes(metadataFree)} of ${formatBytes(metadataSize)} free`]),
     ...troubles.map(({ family, reason }) => `family '${family ?? 'unknown'}' is left alone: ${reason}`),
   ];
 }
@@ -99,7 +98,7 @@ function notices({ free, reserve, metadataFree, metadataSize, families }: PoolCo
     ...(reserve !== undefined && free < reserve
       ? [`${formatBytes(free)} free, less than its reserve of ${formatBytes(reserve)}: nothing new can be made`]
       : []),
-    ...(metadataFree >= LEAST_METADATA_FREE && metadataFree * 100n < metadataSize * LITTLE_METADATA_PERCENT
+    ...(hasMetadataRoom({ metadataFree }) && metadataFree * 100n < metadataSize * LITTLE_METADATA_PERCENT
       ? [`its metadata area has only ${formatBytes(metadataFree)} of ${formatBytes(metadataSize)} free`]
       : []),
   ];

@@ -2,12 +2,10 @@
 
 import { ofFamily } from '../converge/converge.ts';
 import { imageDepths } from '../converge/depth.ts';
-import type { InUse } from '../converge/desired.ts';
-import { desired } from '../converge/desired.ts';
+import { desired, inUseIn } from '../converge/desired.ts';
 import type { Family, Node } from '../records/family.ts';
 import { buildForest } from '../records/build-forest.ts';
 import type { Observed } from '../dm/kernel.ts';
-import type { VolumeId } from '../vocabulary/ids.ts';
 import { isTop, isVolumeId } from '../vocabulary/ids.ts';
 import type { PoolReport, StoreReport } from '../lvm/lvm.ts';
 import { bytes } from '../vocabulary/units.ts';
@@ -64,12 +62,6 @@ export function viewPool({ report, observed, known }: Look): PoolContents {
   };
 }
 
-/** Volumes of a family that are in use: the living ones with a top device. */
-export function inUseOf(family: Family, { active, pinned }: Pick<Known, 'active' | 'pinned'>): InUse {
-  const isLiving = (id: VolumeId): boolean => family.nodes.get(id)?.record.deleted === false;
-  return { volumes: new Set([...active].filter(isLiving)), pinned };
-}
-
 function viewFamily(
   family: Family,
   stores: ReadonlyMap<string, StoreReport>,
@@ -77,7 +69,7 @@ function viewFamily(
   known: Known,
 ): FamilyView {
   const observed = ofFamily(pool, family);
-  const inUse = inUseOf(family, known);
+  const inUse = inUseIn(family, known.active, known.pinned);
   const wanted = desired(family, inUse);
   const stored = [...family.records.keys()].reduce((sum, store) => sum + (stores.get(store)?.size ?? 0n), 0n);
   const depths = imageDepths(family);

@@ -13,6 +13,7 @@ import type { MergeState } from '#proto/snapmerge/v1/MergeState.ts';
 import type { PoolState } from '#proto/snapmerge/v1/PoolState.ts';
 import type { WishState } from '#proto/snapmerge/v1/WishState.ts';
 import { RESTORE_MODES } from '../transport/restore-modes.ts';
+import { timestamp } from '../transport/timestamp.ts';
 import { fail } from '../vocabulary/errors.ts';
 import {
   handleText,
@@ -134,7 +135,7 @@ function imageMessage(image: ImageView, pool: PoolName, vg: VgUuid): WireImage {
     ghost: image.ghost,
     scratch: image.scratch,
     size_bytes: `${image.size}`,
-    created_at: { seconds: `${Math.floor(image.createdMs / 1000)}`, nanos: (image.createdMs % 1000) * 1_000_000 },
+    created_at: timestamp(image.createdMs),
     parent_id: handle(image.parent),
     source_id: handle(image.source),
     layout: image.layout,

@@ -9,6 +9,7 @@ import { failureOf, output } from '../system/exec.ts';
 import { DM_UUID_PREFIX, HIDDEN_UUID_PREFIX, lockUuid } from '../vocabulary/ids.ts';
 import type { VgUuid } from '../vocabulary/ids.ts';
 import { LIST_DEVICES, listing } from '../dm/listing.ts';
+import { deviceNode } from '../dm/observed.ts';
 import { parseDevices } from '../dm/parse.ts';
 import type { DeviceRow } from '../dm/parse.ts';
 import { DEFAULT_IO_MEMORY_KIB, lvmArgv } from './config.ts';
@@ -126,7 +127,7 @@ function partsOf(names: readonly string[]): readonly Over[] {
 /** From the kernel and from what nodes and links are called: nothing that reads a device. */
 async function readTexts(exec: Exec, devices: readonly DeviceRow[]): Promise<DeviceTexts> {
   const partitions = await output(exec, ['cat', '/proc/partitions']);
-  const ours = devices.filter(isOurs).map(({ majorMinor }) => `/dev/dm-${majorMinor.split(':')[1]}`);
+  const ours = devices.filter(isOurs).map(({ majorMinor }) => deviceNode(majorMinor));
   if (ours.length === 0) return { partitions };
   // Devices come and go meanwhile, and then a command ends with another code.
   const tree: Argv = ['find', '/sys/devices/virtual/block', '-mindepth', '3', '-maxdepth', '3'];

@@ -2,7 +2,7 @@
 // disks. Pure.
 
 import type { Bytes } from '../vocabulary/units.ts';
-import { bytes, minBytes, roundDown } from '../vocabulary/units.ts';
+import { bytes, kib, minBytes, roundDown } from '../vocabulary/units.ts';
 import { isOpen } from './lvm.ts';
 import type { Layout, PoolReport } from './lvm.ts';
 
@@ -56,4 +56,11 @@ export function most(report: PoolReport, layout: Layout): Bytes {
 
 function sumOf(sizes: readonly Bytes[]): Bytes {
   return bytes(sizes.reduce((sum, size) => sum + size, 0n));
+}
+
+/** LVM keeps the text of the metadata before and after a commit in its area: a commit needs room for a whole one. */
+const LEAST_METADATA_FREE = kib(32);
+
+export function hasMetadataRoom({ metadataFree }: Pick<PoolReport, 'metadataFree'>): boolean {
+  return metadataFree >= LEAST_METADATA_FREE;
 }

@@ -1,7 +1,8 @@
 // What every node call works with, and the look-ups that most of them begin with.
 
+import { deviceNode } from '../dm/observed.ts';
 import { locateVolume, requireHere } from '../csi/handles.ts';
-import type { Keyed } from '../csi/keyed.ts';
+import type { OneAtATime } from '../csi/one-at-a-time.ts';
 import type { ActiveVolume, Engine, Volume } from '../engine/engine.ts';
 import { fail, isOfRecords } from '../vocabulary/errors.ts';
 import type { Exec } from '../system/exec.ts';
@@ -19,7 +20,7 @@ export interface NodeContext {
   readonly exec: Exec;
   readonly files: Files;
   /** One call at a time for one volume. */
-  readonly oneOfVolume: Keyed;
+  readonly oneOfVolume: OneAtATime;
 }
 
 export interface VolumeHere {
@@ -50,7 +51,7 @@ export async function stagedDevice(
     const majorMinor = await files.numberOf((uuid) => isTopUuid(uuid, vg, id));
     const found = majorMinor === undefined ? undefined : await files.mapped(majorMinor);
     if (majorMinor !== undefined && found !== undefined)
-      return { path: `/dev/dm-${majorMinor.split(':')[1]}`, majorMinor, size: bytes(found.bytes) };
+      return { path: deviceNode(majorMinor), majorMinor, size: bytes(found.bytes) };
   }
   if (locateVolume(pools, text).at === 'waiting') return undefined;
   try {

@@ -4,7 +4,7 @@ import type { NodeGetCapabilitiesResponse } from '#proto/csi/v1/NodeGetCapabilit
 import type { NodeGetInfoResponse } from '#proto/csi/v1/NodeGetInfoResponse.ts';
 import type { NodeHandlers } from '#proto/csi/v1/Node.ts';
 import { z } from 'zod';
-import { createKeyed } from '../csi/keyed.ts';
+import { oneAtATime } from '../csi/one-at-a-time.ts';
 import { topologyOf } from '../csi/topology.ts';
 import { unary } from '../transport/rpc.ts';
 import type { Reply, ServiceOf, Unary } from '../transport/rpc.ts';
@@ -25,7 +25,7 @@ const CAPABILITIES = [
 export type NodeServiceOptions = Omit<NodeContext, 'oneOfVolume'>;
 
 export function nodeService(options: NodeServiceOptions): ServiceOf<NodeHandlers> {
-  const context: NodeContext = { ...options, oneOfVolume: createKeyed('volume') };
+  const context: NodeContext = { ...options, oneOfVolume: oneAtATime('volume') };
 
   const ordered = <S extends z.ZodType<{ readonly volume_id: string }>, R extends Reply>(
     schema: S,

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createHost } from '../../src/host/blockdev.ts';
 import { createKernel } from '../../src/dm/dmsetup.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
-import { nodeOf } from '../../src/dm/observed.ts';
+import { deviceNode } from '../../src/dm/observed.ts';
 import type { Table } from '../../src/dm/table.ts';
 import { onDevice, onStore, sameTable } from '../../src/dm/table.ts';
 import { installUdevRules, udevRuns } from '../../src/dm/udev.ts';
@@ -99,7 +99,7 @@ async function rigOf(guest: Guest): Promise<Rig> {
       await kernel.apply([{ do: 'load', device, table, readOnly }]);
       await kernel.apply([{ do: 'resume', device }]);
     },
-    node: async (device) => nodeOf((await kernel.observe()).devices.get(device)?.majorMinor ?? ''),
+    node: async (device) => deviceNode((await kernel.observe()).devices.get(device)?.majorMinor ?? ''),
     commits: async (change) => {
       const before = await seqno();
       await change();
@@ -597,7 +597,7 @@ describe('what is in a store', { timeout: STEP_LIMIT_MS }, () => {
   test('is cleared: what was there goes, with progress told, also while the store is in use', async () => {
     const rig = await rigOf(guest);
     await rig.lvm.create(data, mib(256), 'linear', ['snapmerge']);
-    const store = nodeOf((await rig.kernel.observe()).stores.get(data)?.majorMinor ?? '');
+    const store = deviceNode((await rig.kernel.observe()).stores.get(data)?.majorMinor ?? '');
     await rig.sh(`mkfs.ext4 -q ${store}; dd if=/dev/urandom of=${store} bs=1M seek=64 count=100 status=none; sync`);
     await rig.show(view, on(data));
     const { vgUuid } = await rig.lvm.report();
@@ -618,7 +618,7 @@ describe('what is in a store', { timeout: STEP_LIMIT_MS }, () => {
     const { kernel, sh, show, node } = rig;
     const { vgUuid } = await rig.lvm.report();
     const host = createHost({ exec: rig.exec, vgName: VG, vgUuid });
-    const store = nodeOf((await kernel.observe()).stores.get(cow)?.majorMinor ?? '');
+    const store = deviceNode((await kernel.observe()).stores.get(cow)?.majorMinor ?? '');
     await show(view, on(data));
     await show(snapshotView, snapshotOf(view, cow, 'P'), true);
     await show(top, origin(view));

@@ -5,7 +5,7 @@ import { clockOf } from '../clock.ts';
 import { createPoolEngine } from '../../src/engine/compose.ts';
 import type { PoolEngine } from '../../src/engine/compose.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
-import { nodeOf } from '../../src/dm/observed.ts';
+import { deviceNode } from '../../src/dm/observed.ts';
 import type { Argv, Exec } from '../../src/system/exec.ts';
 import { deviceKey, isSnapshotId, isVolumeId, poolName } from '../../src/vocabulary/ids.ts';
 import type { EntityId, SnapshotId, StoreName, VolumeId } from '../../src/vocabulary/ids.ts';
@@ -106,7 +106,7 @@ export async function startFaultRig(name: string): Promise<FaultRig> {
     const { devices } = await driver.kernel.observe();
     const found = devices.get(deviceKey(id, 'top')) ?? devices.get(deviceKey(id, 'view'));
     if (found === undefined) throw new Error(`Cannot find a device of '${id}'`);
-    return nodeOf(found.majorMinor);
+    return deviceNode(found.majorMinor);
   };
   const sh = async (script: string): Promise<string> => guest.output(['sh', '-c', script]);
   const rig: FaultRig = {

@@ -4,7 +4,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { createHost } from '../../src/host/blockdev.ts';
 import { createKernel } from '../../src/dm/dmsetup.ts';
-import { nodeOf } from '../../src/dm/observed.ts';
+import { deviceNode } from '../../src/dm/observed.ts';
 import { installUdevRules, udevRuns } from '../../src/dm/udev.ts';
 import type { Kernel } from '../../src/dm/kernel.ts';
 import type { Exec } from '../../src/system/exec.ts';
@@ -150,7 +150,7 @@ export function guestWaits(guest: Guest, rig: Rig): Waits {
     inflight: async (key) => {
       const device = (await rig.kernel.observe()).devices.get(key);
       if (device === undefined) throw new Error(`Cannot find device '${key}' in the guest`);
-      const name = nodeOf(device.majorMinor).slice('/dev/'.length);
+      const name = deviceNode(device.majorMinor).slice('/dev/'.length);
       const [reads, writes] = (await guest.output(['cat', `/sys/block/${name}/inflight`])).trim().split(/\s+/);
       return Number(reads) + Number(writes);
     },

@@ -1,16 +1,13 @@
 // What of a family is in use.
 
 import type { InUse } from '../../converge/desired.ts';
+import { inUseIn } from '../../converge/desired.ts';
 import type { Family } from '../../records/family.ts';
 import type { EntityId } from '../../vocabulary/ids.ts';
 import type { Context } from '../state/context.ts';
 
 export function inUseOf(ctx: Context, family: Family, pinned: readonly EntityId[] = []): InUse {
-  const volumes = [...ctx.active].filter((id) => {
-    const node = family.nodes.get(id);
-    return node !== undefined && !node.record.deleted;
-  });
-  return { volumes: new Set(volumes), pinned: new Set([...ctx.pinned, ...pinned]) };
+  return inUseIn(family, ctx.active, [...ctx.pinned, ...pinned]);
 }
 
 /**

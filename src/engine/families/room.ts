@@ -2,13 +2,13 @@
 
 import { fail } from '../../vocabulary/errors.ts';
 import type { PoolReport } from '../../lvm/lvm.ts';
+import { hasMetadataRoom } from '../../lvm/room.ts';
 import type { Layout } from '../../vocabulary/parameters.ts';
 import type { Bytes } from '../../vocabulary/units.ts';
 import {
   MAX_CHUNK_BYTES,
   bytes,
   formatBytes,
-  kib,
   leastCommonMultiple,
   maxBytes,
   minBytes,
@@ -33,13 +33,6 @@ export function freeForNew(ctx: Context, report: PoolReport): Bytes {
 
 export function copiesOf(layout: Layout): bigint {
   return layout === 'raid1' ? 2n : 1n;
-}
-
-/** LVM keeps the text of the metadata before and after a commit in its area: a commit needs room for a whole one. */
-const LEAST_METADATA_FREE = kib(32);
-
-export function hasMetadataRoom({ metadataFree }: PoolReport): boolean {
-  return metadataFree >= LEAST_METADATA_FREE;
 }
 
 /**

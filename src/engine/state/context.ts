@@ -22,7 +22,7 @@ import { lostTag } from '../../records/tags.ts';
 import type { Clock, Log } from '../../vocabulary/ports.ts';
 import type { Bytes } from '../../vocabulary/units.ts';
 import { bytes, maxBytes, mib, minBytes } from '../../vocabulary/units.ts';
-import type { Locks } from './locks.ts';
+import type { Locks } from '../../system/locks.ts';
 
 export interface MeasuredStore {
   readonly used: Bytes;

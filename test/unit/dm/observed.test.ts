@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import type { Listings } from '../../../src/dm/observed.ts';
-import { assemble, indexOf, nodeOf } from '../../../src/dm/observed.ts';
+import { assemble, indexOf, deviceNode } from '../../../src/dm/observed.ts';
 import { parseDevices } from '../../../src/dm/parse.ts';
 import { deviceKey, storeName, vgUuid, volumeId } from '../../../src/vocabulary/ids.ts';
 
@@ -127,5 +127,5 @@ describe('assemble', () => {
 });
 
 test('nodes are those of devtmpfs', () => {
-  expect(nodeOf('253:12')).toBe('/dev/dm-12');
+  expect(deviceNode('253:12')).toBe('/dev/dm-12');
 });
