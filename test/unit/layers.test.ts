@@ -10,7 +10,8 @@ const ROOT = join(import.meta.dirname, '../..');
 /** The rooms of src from the ground up. */
 const HOUSE =
   'vocabulary system transport dm lvm host records converge inspect engine pools metrics config csi controller node kubernetes cli driver main.ts';
-const ENGINE = 'engine.ts state ports families operations boot.ts restore stage.ts background queries compose.ts';
+const ENGINE =
+  'engine.ts state ports families operations boot.ts restore stage.ts background queries wrapping.ts compose.ts';
 
 const files = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.ts'))
