@@ -5,6 +5,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Exec } from '../system/exec.ts';
 import type { PoolName, StoreName, VgUuid } from '../vocabulary/ids.ts';
+import { isTail } from '../vocabulary/ids.ts';
 import { applySteps } from './applying.ts';
 import type { Kernel } from './kernel.ts';
 import { createKnownDevices } from './known-devices.ts';
@@ -37,8 +38,18 @@ export function createKernel({ exec, lvm, pool, vgName, vgUuid, udev, sleep }: K
   const devicesNow = async () => parseDevices(await listing(exec, LIST_DEVICES));
   const known = createKnownDevices({ pool, scope, devicesNow });
   const legs = createLegs({ exec, pool, vgUuid, quiet, find: async () => (await known.listAnew()).index.legs });
+  const { observe, statuses } = observing({ exec, pool, scope, known });
+  let isFirst = true;
   return {
-    ...observing({ exec, pool, scope, known }),
+    observe: async (extent) => {
+      const observed = await observe(extent);
+      // Of a driver that ended between the last tail and these, or while somebody had them open.
+      const isUnused = known.index().legs.size > 0 && ![...observed.devices.keys()].some(isTail);
+      if (isFirst && isUnused) await legs.remove();
+      isFirst = false;
+      return observed;
+    },
+    statuses,
     apply: (steps) =>
       applySteps({ exec, pool, vgUuid, lvm, known, legs, quiet, sleep: sleep ?? ((ms) => wait(ms)) }, steps),
   };

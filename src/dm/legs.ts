@@ -41,11 +41,13 @@ export function createLegs({ exec, pool, vgUuid, quiet, find }: LegsOptions): Le
       return there.majorMinor;
     }
     const said = await output(exec, [
-      ...(['dmsetup', 'create', legName(pool, leg), '--uuid', legUuid(vgUuid, leg), '-v'] as const),
+      ...(['dmsetup', 'create', legName(pool, vgUuid, leg), '--uuid', legUuid(vgUuid, leg), '-v'] as const),
       ...quiet,
       ...table,
     ]);
-    return parseCreated(said) ?? fail('internal', `Cannot read the number of '${legName(pool, leg)}' in '${said}'`);
+    return (
+      parseCreated(said) ?? fail('internal', `Cannot read the number of '${legName(pool, vgUuid, leg)}' in '${said}'`)
+    );
   }
 
   async function all(): Promise<ReadonlyMap<Leg, string>> {
@@ -76,7 +78,10 @@ export function createLegs({ exec, pool, vgUuid, quiet, find }: LegsOptions): Le
     remove: async () => {
       if (users > 0) return;
       known = undefined;
-      going = exec(['dmsetup', 'remove', ...quiet, ...LEGS.map((leg) => legName(pool, leg))]).then(nothing, nothing);
+      going = exec(['dmsetup', 'remove', ...quiet, ...LEGS.map((leg) => legName(pool, vgUuid, leg))]).then(
+        nothing,
+        nothing,
+      );
       await going;
     },
   };

@@ -8,7 +8,7 @@ import type { PoolReport } from '../lvm/lvm.ts';
 import { LEG_SECTORS, targetLine } from '../dm/table.ts';
 import { fail, unreachable } from '../vocabulary/errors.ts';
 import type { DeviceKey, Leg, PoolName, StoreName, VgUuid } from '../vocabulary/ids.ts';
-import { LEGS, deviceKey, dmName, dmUuid, isTop, lockUuid, volumeId } from '../vocabulary/ids.ts';
+import { LEGS, deviceKey, dmName, dmUuid, isTail, isTop, legName, lockUuid, volumeId } from '../vocabulary/ids.ts';
 
 export interface Names {
   readonly pool: PoolName;
@@ -19,7 +19,7 @@ export interface Names {
 /**
  * What the commands below begin with: while a driver owns the group, none of them is carried out, because it would take away
  * what that has staged, or make what it knows nothing of.
- * `$n` begins the names of this pool's devices, `$u` and `$h` (below what is mounted) their UUIDs, `dm NAME` is the number of a device, `shown LABEL NAME`
+ * `$n` begins the names of this pool's devices, `$l` those that its tails are made over, `$u` and `$h` (below what is mounted) their UUIDs, `dm NAME` is the number of a device, `shown LABEL NAME`
  * says where to find it. Once LVM has committed anything since `seqno`, a store may
  * be longer than these tables know, and what lies there would be lost: `dm` then gives nothing, so that no table is taken.
  */
@@ -35,7 +35,7 @@ export function preamble({ pool, vgName, vgUuid }: Names, { seqno, physicalVolum
     `quiet='--devices ${disks.join(',')}'`,
     `seqno=$(vgs $quiet --noheadings -o vg_seqno ${vgName} | tr -d ' ')`,
     `[ "$seqno" = ${seqno} ] || echo "${stale}"`,
-    `n=${before(dmName(pool, ANY), ANY)} u=${before(dmUuid(vgUuid, ANY), ANY)} h=${before(dmUuid(vgUuid, HIDDEN), HIDDEN)}`,
+    `n=${before(dmName(pool, ANY), ANY)} l=${legName(pool, vgUuid, 'zero').slice(0, -'-zero'.length)} u=${before(dmUuid(vgUuid, ANY), ANY)} h=${before(dmUuid(vgUuid, HIDDEN), HIDDEN)}`,
     `dm() { [ "$seqno" = ${seqno} ] && dmsetup info -c --noheadings --separator : -o major,minor "$1"; }`,
     `shown() { echo "$1: /dev/dm-$(dmsetup info -c --noheadings -o minor "$2")"; }`,
   ];
@@ -51,11 +51,18 @@ export function legCommands(steps: readonly Step[]): readonly string[] {
   const isHeld = steps.some((step) => 'table' in step && step.table.some(({ type }) => type === 'hold'));
   if (!isHeld) return [];
   const make = (leg: Leg): string =>
-    `dmsetup create $n-${leg} --uuid $h-${leg} --noudevsync --table "0 ${LEG_SECTORS} ${leg}"`;
+    `dmsetup create $l-${leg} --uuid $h-${leg} --noudevsync --table "0 ${LEG_SECTORS} ${leg}"`;
   return [
     '# what the ends of all stores of this pool are made over',
-    ...LEGS.map((leg) => `dm $n-${leg} >/dev/null 2>&1 || ${make(leg)}`),
+    ...LEGS.map((leg) => `dm $l-${leg} >/dev/null 2>&1 || ${make(leg)}`),
   ];
+}
+
+/** Where the last tail may go with these steps: the kernel refuses while one is left. */
+export function legRemoval(steps: readonly Step[]): readonly string[] {
+  if (!steps.some((step) => step.do === 'remove' && isTail(step.device))) return [];
+  const names = LEGS.map((leg) => `$l-${leg}`).join(' ');
+  return ['# what the ends of stores were made over', `dmsetup remove --noudevsync ${names} 2>/dev/null`];
 }
 
 /** The name of a device in these commands. */
@@ -168,7 +175,7 @@ function deviceOf(ref: Ref, { vgName }: Names): string {
     case 'store':
       return storeDevice(vgName, ref.store);
     case 'leg':
-      return `$n-${ref.leg}`;
+      return `$l-${ref.leg}`;
     case 'stranger':
       return fail('internal', `Cannot name device ${ref.majorMinor}: it is none of ours`);
     default:

@@ -10,6 +10,7 @@ import type { Family, Node } from '../records/family.ts';
 import { buildForest } from '../records/build-forest.ts';
 import type { Observed } from '../dm/kernel.ts';
 import { plan } from '../converge/plan.ts';
+import type { Step } from '../dm/step.ts';
 import type { Target } from '../dm/table.ts';
 import type { DeviceKey, EntityId, VolumeId } from '../vocabulary/ids.ts';
 import { deviceKey, isTail, isTop, isVolumeId, storeOf } from '../vocabulary/ids.ts';
@@ -17,7 +18,7 @@ import type { PoolReport } from '../lvm/lvm.ts';
 import { imageSize, isLost } from '../records/record.ts';
 import { formatBytes } from '../vocabulary/units.ts';
 import type { Names } from './shell.ts';
-import { commandsOf, legCommands, nameOf, preamble } from './shell.ts';
+import { commandsOf, legCommands, legRemoval, nameOf, preamble } from './shell.ts';
 import { labelOf } from './view.ts';
 
 /**
@@ -54,6 +55,7 @@ export function tablesOf(request: TablesRequest): Tables {
   const lines = [...heading(request), ...preamble(names, report)];
   const leftOut = forest.troubles.map(({ reason }) => reason);
   let legs: readonly string[] = [];
+  const done: Step[] = [];
   for (const family of forest.families.values()) {
     const own = ofFamily(observed, family);
     const asked = [...family.nodes.values()].filter(
@@ -77,8 +79,10 @@ export function tablesOf(request: TablesRequest): Tables {
     const first = legs.length === 0 ? (legs = legCommands(steps)) : [];
     const commands = commandsOf(steps, names, (device) => explain(family, device));
     lines.push('', `# ---- family ${family.id}${describeFamily(family)}`, ...first, ...commands);
+    done.push(...steps);
     if (mode !== 'remove') lines.push(...shown.map((node) => shownLine(node, readOnly)));
   }
+  if (mode === 'remove') lines.push(...legRemoval(done));
   lines.push(...leftOut.flatMap((reason) => ['', `# !! left out: ${reason}`]));
   return { lines, leftOut };
 }

@@ -185,8 +185,9 @@ export const LEGS: readonly Leg[] = ['zero', 'error'];
 export function legUuid(vg: VgUuid, leg: Leg): string {
   return `${HIDDEN_UUID_PREFIX}${vg}-${leg}`;
 }
-export function legName(pool: PoolName, leg: Leg): string {
-  return `snapmerge-${pool}-${leg}`;
+/** With the group's: another group may have the pool's name later, and these are there until somebody has closed them. */
+export function legName(pool: PoolName, vg: VgUuid, leg: Leg): string {
+  return `snapmerge-${pool}-${vg.slice(0, 6)}-${leg}`;
 }
 
 /** UUID of the device that the owner of a volume group holds open: no pool's own, whatever the group's UUID. */

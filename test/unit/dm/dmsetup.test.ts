@@ -124,16 +124,31 @@ describe('steps', () => {
       await one.kernel.apply([{ do: 'make', device, table: [{ type: 'hold', length: sectors(20) }], readOnly: false }]);
     }
     for (const device of tails) await one.kernel.apply([{ do: 'remove', device }]);
-    const made = (name: string, table: string): string =>
-      `dmsetup create snapmerge-fast-${name} --uuid ${HIDDEN}${VG}-${name} -v --noudevsync --table ${table}`;
+    const made = (name: string, table: string, of = ''): string =>
+      `dmsetup create snapmerge-fast-${of}${name} --uuid ${HIDDEN}${VG}-${name} -v --noudevsync --table ${table}`;
     const mirror = '0 20 mirror core 2 16 nosync 2 253:10 0 253:11 0 1 handle_errors';
     expect(changes(one)).toEqual([
-      made('zero', '0 4398046511104 zero'),
-      made('error', '0 4398046511104 error'),
+      made('zero', '0 4398046511104 zero', 'dU4NYT-'),
+      made('error', '0 4398046511104 error', 'dU4NYT-'),
       ...tails.map((tail) => made(tail, mirror)),
       ...tails.map((tail) => `dmsetup remove --noudevsync snapmerge-fast-${tail}`),
-      'dmsetup remove --noudevsync snapmerge-fast-zero snapmerge-fast-error',
+      'dmsetup remove --noudevsync snapmerge-fast-dU4NYT-zero snapmerge-fast-dU4NYT-error',
     ]);
+  });
+
+  test('what tails are made over and a driver that died has left goes at the first look, where there is no tail', async () => {
+    const left = (name: string) => `snapmerge-fast-dU4NYT-${name}|${HIDDEN}${VG}-${name}|253|9|0|L--w\n`;
+    const tail = `snapmerge-fast-sm_0000000001-tail0|${HIDDEN}${VG}-sm_0000000001-tail0|253|7|0|---w\n`;
+    for (const { rows, goes } of [
+      { rows: left('zero') + left('error'), goes: 1 },
+      { rows: left('zero') + left('error') + tail, goes: 0 },
+      { rows: '', goes: 0 },
+    ]) {
+      const one = rig((line) => (isInfo(line) ? rows : ''));
+      await one.kernel.observe('without-statuses');
+      await one.kernel.observe('without-statuses');
+      expect(changes(one).filter((line) => line.startsWith('dmsetup remove'))).toHaveLength(goes);
+    }
   });
 
   test('stores are LVM’s', async () => {

@@ -10,7 +10,7 @@ const vg = vgUuid('AbCdEf0123456789AbCdEf0123456789');
 /** A kernel that has these of them, by name, `false` where one has no table. */
 function rig(there: Partial<Record<Leg, boolean>> = {}) {
   const present = new Map<string, boolean>(
-    LEGS.flatMap((leg) => (there[leg] === undefined ? [] : [[legName(pool, leg), there[leg]] as const])),
+    LEGS.flatMap((leg) => (there[leg] === undefined ? [] : [[legName(pool, vg, leg), there[leg]] as const])),
   );
   const lines: string[] = [];
   let refused = false;
@@ -19,7 +19,7 @@ function rig(there: Partial<Record<Leg, boolean>> = {}) {
     lines.push(argv.join(' '));
     if (refused) return { code: 1, stdout: '', stderr: 'refused' };
     if (verb === 'create' || verb === 'load') present.set(name, true);
-    if (verb === 'remove') LEGS.forEach((leg) => present.delete(legName(pool, leg)));
+    if (verb === 'remove') LEGS.forEach((leg) => present.delete(legName(pool, vg, leg)));
     return { code: 0, stdout: `Major, minor:      253, ${lines.length}\n`, stderr: '' };
   };
   const legs = createLegs({
@@ -30,11 +30,11 @@ function rig(there: Partial<Record<Leg, boolean>> = {}) {
     find: async () =>
       new Map(
         LEGS.flatMap((leg, at) => {
-          const live = present.get(legName(pool, leg));
+          const live = present.get(legName(pool, vg, leg));
           const row = { uuid: legUuid(vg, leg), majorMinor: `253:9${at}`, openCount: 0, inactive: false };
           return live === undefined
             ? []
-            : [[leg, { ...row, name: legName(pool, leg), live, suspended: false, readOnly: false }] as const];
+            : [[leg, { ...row, name: legName(pool, vg, leg), live, suspended: false, readOnly: false }] as const];
         }),
       ),
   });
@@ -50,8 +50,8 @@ test('both are made once, for all who ask at the same time and later', async () 
   ]);
   await numbers();
   expect(lines).toEqual([
-    `dmsetup create snapmerge-fast-zero --uuid ${legUuid(vg, 'zero')} -v --noudevsync --table 0 4398046511104 zero`,
-    `dmsetup create snapmerge-fast-error --uuid ${legUuid(vg, 'error')} -v --noudevsync --table 0 4398046511104 error`,
+    `dmsetup create snapmerge-fast-AbCdEf-zero --uuid ${legUuid(vg, 'zero')} -v --noudevsync --table 0 4398046511104 zero`,
+    `dmsetup create snapmerge-fast-AbCdEf-error --uuid ${legUuid(vg, 'error')} -v --noudevsync --table 0 4398046511104 error`,
   ]);
 });
 
@@ -59,8 +59,8 @@ test('those that are there are taken, and one without a table gets it', async ()
   const { lines, numbers } = rig({ zero: true, error: false });
   expect(await numbers()).toEqual(['253:90', '253:91']);
   expect(lines).toEqual([
-    'dmsetup load snapmerge-fast-error --table 0 4398046511104 error',
-    'dmsetup resume --noudevsync snapmerge-fast-error',
+    'dmsetup load snapmerge-fast-AbCdEf-error --table 0 4398046511104 error',
+    'dmsetup resume --noudevsync snapmerge-fast-AbCdEf-error',
   ]);
 });
 
@@ -75,6 +75,11 @@ test('after a failure they are looked for again: somebody may have taken them aw
   expect(lines).toHaveLength(3);
 });
 
+test('another group of the same pool name has its own', () => {
+  const other = vgUuid(`Z${vg.slice(1)}`);
+  for (const leg of LEGS) expect(legName(pool, other, leg)).not.toBe(legName(pool, vg, leg));
+});
+
 test('they go in one command, and not while somebody makes a tail; who comes meanwhile makes them again', async () => {
   const { legs, lines, numbers } = rig();
   await legs.withNumbers(() => legs.remove());
@@ -82,6 +87,6 @@ test('they go in one command, and not while somebody makes a tail; who comes mea
   const going = legs.remove();
   expect(await numbers()).toEqual(['253:4', '253:5']);
   await going;
-  expect(lines[2]).toBe('dmsetup remove --noudevsync snapmerge-fast-zero snapmerge-fast-error');
+  expect(lines[2]).toBe('dmsetup remove --noudevsync snapmerge-fast-AbCdEf-zero snapmerge-fast-AbCdEf-error');
   expect(lines).toHaveLength(5);
 });
