@@ -8,7 +8,7 @@ import type { Bytes } from '../vocabulary/units.ts';
 import { bytes, minBytes, sectors, toSectors } from '../vocabulary/units.ts';
 import { storeBytesFor } from '../dm/cow.ts';
 import type { Family, Node } from '../records/family.ts';
-import { ancestorsOf, parentOf } from '../records/family.ts';
+import { ancestorsOf, isFed, parentOf } from '../records/family.ts';
 import type { RestoreMark, StoreRecord } from '../records/record.ts';
 import { imageSize, isLost } from '../records/record.ts';
 import type { CowMode, Ref, Table, Target } from '../dm/table.ts';
@@ -22,6 +22,8 @@ import { bottomUp } from './device.ts';
 export interface InUse {
   readonly volumes: ReadonlySet<VolumeId>;
   readonly pinned: ReadonlySet<EntityId>;
+  /** Volumes of which all is shown but the top: nobody can write yet, and what is there can be looked at. */
+  readonly prepared?: ReadonlySet<VolumeId>;
   /** Shows what is merged as snapshots, which move nothing: a merge that has failed begins anew only by way of that. */
   readonly holdsMerges?: boolean;
 }
@@ -48,19 +50,30 @@ export function desired(family: Family, inUse: InUse): Desired {
 }
 
 /** Does anything write to this node's view: its own top, a restore of it, or a child that is being merged into it? */
-export function isWritten(family: Family, node: Node, inUse: InUse): boolean {
-  if (node.record.entity.kind === 'volume' && inUse.volumes.has(node.record.entity.id)) return true;
-  return node.record.restore !== undefined || absorbing(family, node) !== undefined;
+export function isWritten(family: Family, node: Node, { volumes }: Pick<InUse, 'volumes'>): boolean {
+  const { entity, restore } = node.record;
+  if (entity.kind === 'volume' && volumes.has(entity.id)) return true;
+  return restore !== undefined || absorbing(family, node) !== undefined;
+}
+
+/** Whether anything is written into a node's own store: by itself, or by what it takes the old contents of. */
+export function isFilled(family: Family, node: Node, inUse: Pick<InUse, 'volumes'>): boolean {
+  if (node.level !== undefined || absorbing(family, node) !== undefined) return true;
+  if (node.record.entity.kind === 'volume') return isWritten(family, node, inUse);
+  const parent = parentOf(family, node);
+  return parent !== undefined && isFed(family, node) && isWritten(family, parent, inUse);
 }
 
 function neededNodes(family: Family, inUse: InUse): ReadonlySet<EntityId> {
   const needed = new Set<EntityId>();
+  const { prepared = new Set() } = inUse;
+  const written = inUse.volumes.union(prepared);
   const want = (id: EntityId): void => {
     const node = family.nodes.get(id);
     if (node === undefined || needed.has(id)) return;
     needed.add(id);
     if (node.parent !== undefined) want(node.parent);
-    if (isWritten(family, node, inUse)) {
+    if (isWritten(family, node, { volumes: written })) {
       const fed = fedBy(family, node);
       if (fed !== undefined) want(fed.id);
     }
@@ -68,7 +81,7 @@ function neededNodes(family: Family, inUse: InUse): ReadonlySet<EntityId> {
       for (const reader of node.readers) if (family.nodes.get(reader)?.level !== undefined) want(reader);
     }
   };
-  for (const id of [...inUse.volumes, ...inUse.pinned]) want(id);
+  for (const id of [...written, ...inUse.pinned]) want(id);
   for (const node of family.nodes.values()) {
     if (node.record.restore !== undefined || node.record.merging !== undefined) want(node.id);
   }

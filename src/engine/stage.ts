@@ -12,6 +12,7 @@ import type { Bytes } from '../vocabulary/units.ts';
 import type { Context } from './state/context.ts';
 import { LESS_BELOW, refuseTooDeep } from './families/depth.ts';
 import { convergeFamily } from './families/converge-family.ts';
+import { refuseCutOff } from './families/cut-off.ts';
 import { readFamily, readPool, withFamily, withFamilyOf } from './state/context.ts';
 import { isStaged, openedBy } from './families/open-count.ts';
 import { restoreOnActivate } from './restore/start.ts';
@@ -43,42 +44,28 @@ export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume
     const { family, node } = known ? state : await restoreOnActivate(ctx, state);
     const shown = { most: MOST_NESTED, volumes: [id] };
     await refuseTooDeep(ctx, family, shown, { doing: `Cannot stage volume '${id}'`, helps: LESS_BELOW });
+    if (!known) await prepare(ctx, family, id);
     ctx.lettingGo.delete(id);
     ctx.active.add(id);
     try {
-      await convergeFamily(ctx, family, known ? {} : { fresh: id });
-      // Before anybody writes: the store may have been made small while nothing fed it.
-      await ctx.keepAhead(family.id);
-      const cut = cutIn(ctx, family);
-      if (cut !== undefined) fail('precondition', `Cannot stage volume '${id}': ${cut}`);
+      await convergeFamily(ctx, family);
+      if (known) await ctx.keepAhead(family.id);
     } catch (error) {
       // Nobody has been given its device.
-      if (!known) await takeBack(ctx, family, id);
+      if (!known) letGo(ctx, id);
       throw error;
-    } finally {
-      for (const { store } of family.records.values()) ctx.untouched.delete(store);
     }
     const top = await shownAs(ctx, id, node.record.entity.size);
     return top ?? fail('internal', `Cannot find the device of volume '${id}' after making it`);
   });
 }
 
-/** What is wrong with the stores that were shown for a volume: it would read zeroes, or what others have left there. */
-function cutIn(ctx: Context, family: Family): string | undefined {
-  for (const { store, entity } of family.records.values()) {
-    const cut = ctx.untouched.get(store);
-    if (cut !== undefined) return `${entity.kind} '${entity.id}' is not whole: ${cut}`;
-  }
-  return undefined;
-}
-
-async function takeBack(ctx: Context, family: Family, id: VolumeId): Promise<void> {
-  letGo(ctx, id);
-  if (cutIn(ctx, family) === undefined) return;
-  await convergeFamily(ctx, family).catch((error: unknown) => {
-    ctx.goOn(family.id);
-    ctx.log.warn({ volume: id, error: messageOf(error) }, 'what was shown of a volume goes another time');
-  });
+/** All but the top, and nobody is given what is not whole. What is shown when this fails goes with the next converge. */
+async function prepare(ctx: Context, family: Family, id: VolumeId): Promise<void> {
+  await convergeFamily(ctx, family, { prepared: id });
+  await refuseCutOff(ctx, family, id);
+  // Before anybody writes: the store may have been made small while nothing fed it.
+  await ctx.keepAhead(family.id);
 }
 
 export async function active(ctx: Context, id: VolumeId, size: Bytes): Promise<ActiveVolume | undefined> {

@@ -111,3 +111,100 @@ test('a store that was made small while nothing fed it, and a full one after a p
   await again.activate(volume);
   expect(world.inspect.content(deviceKey(volume, 'top'))?.slice(0, 2)).toEqual([1, 2]);
 });
+
+const FEW_AND_MANY = [
+  ['', 300],
+  [' and its second area of metadata is gone', 1100],
+] as const;
+
+test.each(FEW_AND_MANY)("a snapshot's store has been cut%s: a fork of it is not staged", async (_, blocks) => {
+  const story = await begin();
+  const { engine, world, volume } = story;
+  const { id: snapshot } = await engine.createSnapshot(volume, 'first');
+  const { id: fork } = await engine.createVolume({
+    ...blank('fork', mib(16)),
+    source: { from: 'snapshot', snapshot },
+  });
+  write(story, volume, blocks);
+  await engine.deactivate(volume);
+  await engine.settle();
+  await cut(story, `sm.snapshot=${snapshot}`);
+  for (const id of [fork, volume]) {
+    await expect(engine.activate(id)).rejects.toThrow(HAS_BEEN_CUT);
+    await engine.settle();
+    await engine.look();
+    expect(world.inspect.content(deviceKey(id, 'top'))).toBeUndefined();
+  }
+  expect((await storeOf(story, `sm.snapshot=${snapshot}`)).size).toBe(kib(64));
+});
+
+test.each(FEW_AND_MANY)("a snapshot's store has been cut%s: no restore to it begins", async (_, blocks) => {
+  const story = await begin();
+  const { engine, world, volume } = story;
+  const { id: snapshot } = await engine.createSnapshot(volume, 'first');
+  write(story, volume, blocks);
+  await engine.deactivate(volume);
+  await engine.settle();
+  await cut(story, `sm.snapshot=${snapshot}`);
+  const request = { volume, snapshot, mode: 'origin', keepSnapshot: true, safetySnapshotName: undefined } as const;
+  await expect(engine.startRestore({ ...request, replace: false, token: undefined })).rejects.toThrow(
+    /^Cannot restore: store .* has been cut/,
+  );
+  await engine.settle();
+  await engine.look();
+  expect(await engine.listRestores()).toEqual([]);
+  expect((await storeOf(story, `sm.snapshot=${snapshot}`)).size).toBe(kib(64));
+  // What the volume holds is whole.
+  await engine.deleteSnapshot(snapshot);
+  await engine.activate(volume);
+  expect(world.inspect.content(deviceKey(volume, 'top'))?.slice(0, 2)).toEqual([1, 2]);
+});
+
+test.each(FEW_AND_MANY)("a dormant fork's store has been cut%s: nothing merges it away", async (_, blocks) => {
+  const story = await begin();
+  const { engine, volume } = story;
+  const { id: snapshot } = await engine.createSnapshot(volume, 'first');
+  const { id: fork } = await engine.createVolume({
+    ...blank('fork', mib(16)),
+    source: { from: 'snapshot', snapshot },
+  });
+  await engine.activate(fork);
+  write(story, fork, blocks);
+  await engine.deactivate(fork);
+  await engine.deactivate(volume);
+  await engine.settle();
+  await cut(story, `sm.volume=${fork}`);
+  await engine.deleteSnapshot(snapshot);
+  for (let turn = 0; turn < 3; turn += 1) {
+    await engine.retry();
+    await engine.look();
+    story.world.control.finishMerges();
+  }
+  const { size, tags } = await storeOf(story, `sm.volume=${fork}`);
+  expect(size).toBe(kib(64));
+  expect(tags.filter((tag) => tag.startsWith('sm.merging'))).toEqual([]);
+  await expect(engine.activate(fork)).rejects.toThrow(HAS_BEEN_CUT);
+});
+
+test('what is not whole is not staged on the second try, by the next driver, or beside who has all devices open', async () => {
+  const story = await begin();
+  const { engine, world, volume, time } = story;
+  const { id: snapshot } = await engine.createSnapshot(volume, 'first');
+  write(story, volume, 300);
+  await engine.deactivate(volume);
+  await engine.settle();
+  await cut(story, `sm.snapshot=${snapshot}`);
+  await expect(engine.activate(volume)).rejects.toThrow(HAS_BEEN_CUT);
+  const left = world.inspect.devices();
+  expect(left).not.toContain(deviceKey(volume, 'top'));
+  for (const key of left) world.stranger.open(key);
+  await expect(engine.activate(volume)).rejects.toThrow(HAS_BEEN_CUT);
+  for (const key of left) world.stranger.close(key);
+  world.control.crashDriver();
+  const clock = { nowMs: () => time.ms, monotonicMs: () => time.ms, sleep: () => Promise.resolve() };
+  const next = await poolEngine(world, { clock });
+  await next.open();
+  await next.look();
+  await expect(next.activate(volume)).rejects.toThrow(HAS_BEEN_CUT);
+  expect((await storeOf(story, `sm.snapshot=${snapshot}`)).size).toBe(kib(64));
+});

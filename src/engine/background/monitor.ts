@@ -17,7 +17,6 @@ import type { Context, WatchedStore } from '../state/context.ts';
 import { noteFailed } from '../families/failed-merges.ts';
 import { aloneOrAnyway } from '../families/tails-lock.ts';
 import { copiesOf } from '../families/room.ts';
-import { cutOff } from '../families/cut-off.ts';
 import { extendStore, mayShrink } from '../families/stores.ts';
 import { noteSizes } from '../state/context.ts';
 
@@ -194,14 +193,10 @@ async function keepAhead(
   now: Seen,
   size: Bytes,
 ): Promise<number> {
-  const { store, most } = watched;
+  const { store, most, isFilled } = watched;
   const { used } = now;
-  if (ctx.untouched.has(store)) {
-    const cut = cutOff(ctx, store, used);
-    ctx.untouched.set(store, cut);
-    // What is added would be shown in the place of what was cut off.
-    if (cut !== undefined) return LONGEST_MS;
-  }
+  // What is added would be shown in the place of what was cut off.
+  if (!isFilled && used > size) return LONGEST_MS;
   const before = seen.get(store);
   seen.set(store, now);
   if (ctx.unrelieved.has(store)) await relieveStore(ctx, watched, size);

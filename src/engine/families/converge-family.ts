@@ -32,8 +32,8 @@ export interface ConvergeFamily {
   /** Stores whose cows are to be laid flat. */
   readonly flatten?: ReadonlySet<StoreName>;
   readonly holdsMerges?: boolean;
-  /** A volume that nobody uses yet. */
-  readonly fresh?: VolumeId;
+  /** A volume of which all but the top is to be shown. */
+  readonly prepared?: VolumeId;
 }
 
 /** Brings the family's devices to what its records say, and remembers what the devices that went away had used. */
@@ -52,16 +52,16 @@ export async function convergeFamily(ctx: Context, family: Family, how: Converge
 async function convergeOnce(
   ctx: Context,
   family: Family,
-  { pinned, flatten, holdsMerges = false, fresh }: ConvergeFamily,
+  { pinned, flatten, holdsMerges = false, prepared }: ConvergeFamily,
 ): Promise<void> {
   // With its device goes what the kernel knows of a store.
   await confirmLosses(ctx, family);
-  const wanted = desired(family, { ...inUseOf(ctx, family, pinned), holdsMerges });
-  const watched = watchedStores(family, wanted);
+  const inUse = inUseOf(ctx, family, pinned);
+  const wanted = desired(family, { ...inUse, holdsMerges, ...(prepared && { prepared: new Set([prepared]) }) });
+  const watched = watchedStores(family, wanted, inUse);
   // Until it is done, what was fed is fed.
   const before = ctx.watched.get(family.id) ?? [];
   const known = new Set(before.map(({ store }) => store));
-  for (const { store, writer, waits } of watched) if (waits && writer === fresh) ctx.untouched.set(store, undefined);
   ctx.watch(family.id, [...before, ...watched.filter(({ store }) => !known.has(store))]);
   try {
     const neighbours = neighboursOf(ctx, family, wanted);

@@ -2,8 +2,12 @@
 
 import { waitsWhenFull } from '../../records/family.ts';
 import type { Family, Node } from '../../records/family.ts';
+import { desired, isFilled } from '../../converge/desired.ts';
 import type { SnapshotStatus } from '../../dm/status.ts';
-import type { StoreName } from '../../vocabulary/ids.ts';
+import { fail } from '../../vocabulary/errors.ts';
+import type { StoreName, VolumeId } from '../../vocabulary/ids.ts';
+import { entityOf } from '../../vocabulary/ids.ts';
+import { inUseOf } from './in-use.ts';
 import type { Bytes } from '../../vocabulary/units.ts';
 import { formatBytes, toBytes } from '../../vocabulary/units.ts';
 import type { Context } from '../state/context.ts';
@@ -21,13 +25,34 @@ export function cutOff(ctx: Context, store: StoreName, used: Bytes): string | un
   );
 }
 
-/** The same of a node that is shown, by its status; what a writer may wait for at the end of its store is not cut off. */
+/** The same of a node that is shown, by its status; what a writer waits for at the end of its store is not cut off. */
 export function cutOffShown(
   ctx: Context,
   family: Family,
   node: Node,
   status: SnapshotStatus | undefined,
 ): string | undefined {
-  if (status?.state !== 'counts' || waitsWhenFull(family, node)) return undefined;
+  if (status?.state !== 'counts') return undefined;
+  if (waitsWhenFull(family, node) && isFilled(family, node, inUseOf(ctx, family))) return undefined;
   return cutOff(ctx, node.record.store, toBytes(status.used));
+}
+
+/**
+ * Of all that is shown for a volume before its top: `precondition` where something has been cut off, `unavailable` where the
+ * kernel does not say how much is used.
+ */
+export async function refuseCutOff(ctx: Context, family: Family, volume: VolumeId): Promise<void> {
+  const alone = desired(family, { volumes: new Set(), pinned: new Set(), prepared: new Set([volume]) });
+  const statuses = await ctx.kernel.statuses();
+  for (const { key, table } of alone.devices) {
+    const id = entityOf(key);
+    const node = id === undefined ? undefined : family.nodes.get(id);
+    if (node === undefined || table[0]?.type !== 'snapshot') continue;
+    const status = statuses.get(key);
+    if (status === undefined) fail('unavailable', `Cannot stage volume '${volume}': '${key}' has no status yet`);
+    const cut = cutOffShown(ctx, family, node, status);
+    if (cut === undefined) continue;
+    const { kind } = node.record.entity;
+    fail('precondition', `Cannot stage volume '${volume}': ${kind} '${node.id}' is not whole: ${cut}`);
+  }
 }

@@ -1,18 +1,20 @@
 // Which stores of a family may grow, and whose writes they take: what the monitor watches.
 
 import { storeBytesFor } from '../../dm/cow.ts';
+import { isFilled } from '../../converge/desired.ts';
+import type { InUse } from '../../converge/desired.ts';
 import type { Desired } from '../../converge/device.ts';
 import { absorbing, isFed, nearestVolume } from '../../records/family.ts';
 import type { Family, Node } from '../../records/family.ts';
 import type { Observed } from '../../dm/kernel.ts';
 import { heldStores, lengthOf } from '../../dm/table.ts';
 import type { EntityId } from '../../vocabulary/ids.ts';
-import { entityOf } from '../../vocabulary/ids.ts';
+import { deviceKey, entityOf } from '../../vocabulary/ids.ts';
 import { imageSize } from '../../records/record.ts';
 import { toBytes } from '../../vocabulary/units.ts';
 import type { WatchedStore } from '../state/context.ts';
 
-export function watchedStores(family: Family, wanted: Desired): readonly WatchedStore[] {
+export function watchedStores(family: Family, wanted: Desired, inUse: InUse): readonly WatchedStore[] {
   return wanted.devices.flatMap(({ key, table }): readonly WatchedStore[] => {
     const [target] = table;
     const [store] = heldStores(table);
@@ -25,6 +27,7 @@ export function watchedStores(family: Family, wanted: Desired): readonly Watched
         device: key,
         store,
         writer: writerOf(family, node),
+        isFilled: isFilled(family, node, inUse),
         waits: target.cow.on === 'device',
         most: storeBytesFor(imageSize(node.record), toBytes(target.chunk)),
         fed: isFed(family, node),
@@ -43,6 +46,7 @@ function writerOf(family: Family, node: Node): EntityId {
 
 /** What the kernel writes into now, whatever is wanted: a driver that has just started has watched nothing yet. */
 export function growingNow(family: Family, { devices }: Observed): readonly WatchedStore[] {
+  const isMerging = [...devices.values()].some(({ live }) => live?.[0]?.type === 'snapshot-merge');
   return [...devices.values()].flatMap(({ key, live }): readonly WatchedStore[] => {
     const [target] = live ?? [];
     const [store] = heldStores(live);
@@ -51,6 +55,7 @@ export function growingNow(family: Family, { devices }: Observed): readonly Watc
       return [];
     }
     const node = family.nodes.get(record.entity.id);
+    const writer = node === undefined ? record.entity.id : writerOf(family, node);
     const most = toBytes(lengthOf(devices.get(target.cow.device)?.live ?? []));
     return [
       {
@@ -60,7 +65,8 @@ export function growingNow(family: Family, { devices }: Observed): readonly Watc
         fed: true,
         waits: true,
         kind: 'volume',
-        writer: node === undefined ? record.entity.id : writerOf(family, node),
+        writer,
+        isFilled: isMerging || devices.has(deviceKey(writer, 'top')),
         layout: record.entity.parameters.layout,
       },
     ];

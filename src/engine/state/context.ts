@@ -112,11 +112,6 @@ export interface Context {
   readonly reliefs: Map<StoreName, number>;
   /** Stores that are larger than their cows reach, because the extension ended half-way. */
   readonly unrelieved: Set<StoreName>;
-  /**
-   * Stores that may grow, shown for a volume that nobody has been given yet, and what is wrong with them: one that uses more
-   * than it has was cut, because nobody can be waiting for room.
-   */
-  readonly untouched: Map<StoreName, string | undefined>;
   /** Stores that a writer has filled, or nearly so, and that cannot be extended. */
   readonly full: Map<StoreName, FullStore>;
 }
@@ -136,6 +131,8 @@ export interface WatchedStore {
   readonly store: StoreName;
   /** Whose writes come here. */
   readonly writer: EntityId;
+  /** Something is written into it now. Otherwise nobody waits for room there: one that uses more than it has was cut. */
+  readonly isFilled: boolean;
   /** A write without room waits, and does not make the store invalid. */
   readonly waits: boolean;
   /** What the store can need at most. */

@@ -61,7 +61,6 @@ export function newContext({ lookNow, ...given }: Given): Context {
     nested: new Set(),
     reliefs: new Map(),
     unrelieved: new Set(),
-    untouched: new Map(),
     unsettled: new Set(),
     full: new Map(),
     stuck: new Map(),
