@@ -11,6 +11,7 @@ import { runPlacement } from './placement.ts';
 import { createQueue } from './api/queue.ts';
 import { round } from './restores/reconcile.ts';
 import { isOver } from './restores/status.ts';
+import { together } from '../system/together.ts';
 import { watchUnclaimed } from './unclaimed.ts';
 import { watchRestores } from './api/watch.ts';
 
@@ -54,16 +55,20 @@ export async function runController(options: ControllerOptions, signal: AbortSig
     },
   });
   const restores = watchRestores({ api, clock, log, changed: (key) => queue.add(key, 0) });
-  const resync = async (): Promise<void> => {
-    while (!signal.aborted) {
-      await clock.sleep(RESYNC_MS, signal);
+  const resync = async (ending: AbortSignal): Promise<void> => {
+    while (!ending.aborted) {
+      await clock.sleep(RESYNC_MS, ending);
       for (const one of restores.all()) {
         if (!isOver(one)) queue.add(`${one.metadata.namespace}/${one.metadata.name}`, random() * RESYNC_MS);
       }
     }
   };
   log.info({ node }, 'VolumeRestores are watched');
-  const unclaimed = watchUnclaimed({ api, cluster, pools, node, clock, log, random }, signal);
-  const placement = runPlacement({ api, cluster, pools, node, clock, log }, signal);
-  await Promise.all([restores.run(signal), queue.run(signal), resync(), unclaimed, placement]);
+  await together(signal, [
+    restores.run,
+    queue.run,
+    resync,
+    async (ending) => watchUnclaimed({ api, cluster, pools, node, clock, log, random }, ending),
+    async (ending) => runPlacement({ api, cluster, pools, node, clock, log }, ending),
+  ]);
 }
