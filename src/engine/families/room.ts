@@ -16,17 +16,20 @@ import {
 } from '../../vocabulary/units.ts';
 import type { Context } from '../state/context.ts';
 
+/** What is asked for room in a pool. */
+type OfPool = Pick<Context, 'pool' | 'locks' | 'promised' | 'recentReport' | 'reservePercent' | 'headroom'>;
+
 /** Volume sizes are multiples of this, so that no chunk ever reaches over an end: also of extents like 640 KiB. */
 export function sizeUnit(report: PoolReport): Bytes {
   return leastCommonMultiple(report.extent, MAX_CHUNK_BYTES);
 }
 
-export function reserved(ctx: Context, report: PoolReport): Bytes {
+export function reserved(ctx: OfPool, report: PoolReport): Bytes {
   return bytes((report.size * BigInt(ctx.reservePercent)) / 100n);
 }
 
 /** Bytes of free extents that a new volume may take. */
-export function freeForNew(ctx: Context, report: PoolReport): Bytes {
+export function freeForNew(ctx: OfPool, report: PoolReport): Bytes {
   const kept = reserved(ctx, report);
   return report.free > kept ? bytes(report.free - kept) : bytes(0);
 }
@@ -37,32 +40,53 @@ export function copiesOf(layout: Layout): bigint {
 
 /**
  * Does `work`, which takes `size` bytes of extents, where they leave the reserve; otherwise as `needRoom`. Of calls at the same
- * time each counts what the others are about to take.
+ * time each counts what the others are about to take: all of it, until `taken` says what is in the next report.
  */
-export async function withRoomFor<T>(ctx: Context, size: bigint, what: string, work: () => Promise<T>): Promise<T> {
+export async function withRoomFor<T>(
+  ctx: OfPool,
+  size: bigint,
+  what: string,
+  work: (taken: (part: bigint) => void) => Promise<T>,
+): Promise<T> {
+  const promise = (more: bigint): void => {
+    ctx.promised.size = bytes(ctx.promised.size + more);
+  };
   await ctx.locks.run('room', async () => {
+    // What was taken while the report was made may be missing in it, and be promised no more.
+    const before = ctx.promised.size;
     // What others have taken since the caller read the pool is in it.
     const report = await ctx.recentReport();
-    const free = bytes(report.free > ctx.promised.size ? report.free - ctx.promised.size : 0n);
-    needRoom(ctx, { ...report, free }, size, what);
-    ctx.promised.size = bytes(ctx.promised.size + size);
+    needRoom(ctx, report, size, what, maxBytes(before, ctx.promised.size));
+    promise(size);
   });
+  let left = size;
+  const taken = (part: bigint): void => {
+    left -= part;
+    promise(-part);
+  };
   try {
-    return await work();
+    return await work(taken);
   } finally {
-    ctx.promised.size = bytes(ctx.promised.size - size);
+    promise(-left);
   }
 }
 
-/** Throws `exhausted` with the missing bytes when `size` more would not leave the reserve. */
-export function needRoom(ctx: Context, report: PoolReport, size: bigint, what: string): void {
+/** Throws `exhausted` with the missing bytes when `size` more would not leave the reserve, and what is promised to others. */
+export function needRoom(
+  ctx: OfPool,
+  report: PoolReport,
+  size: bigint,
+  what: string,
+  promised: Bytes = ctx.promised.size,
+): void {
   if (!hasMetadataRoom(report)) {
     fail(
       'exhausted',
       `Cannot make ${what}: the metadata area of pool '${ctx.pool}' has only ${formatBytes(report.metadataFree)} free`,
     );
   }
-  const free = freeForNew(ctx, report);
+  const unpromised = bytes(report.free > promised ? report.free - promised : 0n);
+  const free = freeForNew(ctx, { ...report, free: unpromised });
   if (size <= free) return;
   fail(
     'exhausted',
@@ -72,7 +96,7 @@ export function needRoom(ctx: Context, report: PoolReport, size: bigint, what: s
 }
 
 /** First size of a cow store: the reserve of its class, at least twice the headroom, never more than it can ever need. */
-export function firstCowSize(ctx: Context, report: PoolReport, size: Bytes, percent: number, most: Bytes): Bytes {
+export function firstCowSize(ctx: OfPool, report: PoolReport, size: Bytes, percent: number, most: Bytes): Bytes {
   const share = bytes((size * BigInt(percent)) / 100n);
   return roundUp(minBytes(maxBytes(share, bytes(2n * ctx.headroom.size)), most), report.extent);
 }

@@ -21,6 +21,8 @@ const SHRINK_AGAIN_MS = 30_000;
 export interface Preparing {
   /** What the store is for, where it must leave the reserve: `a volume of 1 GiB`. */
   readonly what?: string;
+  /** Hears of the bytes of extents that it has when it is there. */
+  readonly taken?: (size: bigint) => void;
   /** Under what name it is told how much has been zeroed. */
   readonly progressKey?: string;
 }
@@ -33,13 +35,14 @@ export async function prepareStore(
   ctx: Context,
   record: StoreRecord,
   size: Bytes,
-  { what, progressKey }: Preparing = {},
+  { what, taken, progressKey }: Preparing = {},
 ): Promise<void> {
   const isData = record.place.kind === 'root';
   const total = isData ? size : minBytes(STORE_HEAD_BYTES, size);
   const { layout } = record.entity.parameters;
   const create = (): Promise<void> => ctx.lvm.create(record.store, size, layout, writeTags(record));
   await (what === undefined ? create() : withRoomFor(ctx, size * copiesOf(layout), what, create));
+  taken?.(size * copiesOf(layout));
   ctx.sizes.set(record.store, size);
   try {
     const progress = { done: bytes(0), total };

@@ -29,7 +29,7 @@ import { entityByName } from '../families/find.ts';
 
 /** Idempotent by name; the name of another volume's snapshot is `exists`. */
 export async function createSnapshot(ctx: Context, volume: VolumeId, name: string): Promise<Snapshot> {
-  return ctx.locks.run(`name:${name}`, async () => {
+  return ctx.locks.run(`snapshot-name:${name}`, async () => {
     const pool = await readPool(ctx);
     const existing = entityByName(pool, 'snapshot', name);
     if (existing !== undefined) {

@@ -31,7 +31,7 @@ import { entityByName } from '../families/find.ts';
  * `exhausted` without room, `out-of-range` when the limit is below the size that is needed, `not-found` for a source.
  */
 export async function createVolume(ctx: Context, request: CreateVolume): Promise<Volume> {
-  return ctx.locks.run(`name:${request.name}`, async () => {
+  return ctx.locks.run(`volume-name:${request.name}`, async () => {
     const state = await readPool(ctx);
     const existing = entityByName(state, 'volume', request.name);
     if (existing !== undefined) {
@@ -172,9 +172,9 @@ async function createClone(ctx: Context, volume: VolumeId, request: CreateVolume
     const room = fork.room + hidden.room;
     return withToken(ctx, token, () =>
       withToken(ctx, fork.token, async () => {
-        await withRoomFor(ctx, room, `a clone of '${volume}'`, async () => {
-          await prepareStore(ctx, { ...hidden.record, deleted: true }, hidden.storeSize);
-          await prepareStore(ctx, { ...fork.record, decides: token }, fork.storeSize);
+        await withRoomFor(ctx, room, `a clone of '${volume}'`, async (taken) => {
+          await prepareStore(ctx, { ...hidden.record, deleted: true }, hidden.storeSize, { taken });
+          await prepareStore(ctx, { ...fork.record, decides: token }, fork.storeSize, { taken });
         });
         await decide(ctx, fork.record.store, fork.token);
         await showSnapshot(ctx, state);

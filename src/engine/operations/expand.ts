@@ -12,7 +12,7 @@ import type { Bytes } from '../../vocabulary/units.ts';
 import { bytes, formatBytes, roundUp } from '../../vocabulary/units.ts';
 import type { Context } from '../state/context.ts';
 import { commit, commitRecord } from '../families/commit.ts';
-import { copiesOf, needRoom, sizeUnit } from '../families/room.ts';
+import { copiesOf, withRoomFor, sizeUnit } from '../families/room.ts';
 import { extendStore, storeReport } from '../families/stores.ts';
 import { LESS_BELOW, refuseTooDeep, withRecords } from '../families/depth.ts';
 import { convergeFamily } from '../families/converge-family.ts';
@@ -47,8 +47,11 @@ export async function expandVolume(
     if (base.record.place.kind === 'root') {
       const { store, entity } = base.record;
       const more = size - present;
-      needRoom(ctx, report, more * copiesOf(entity.parameters.layout), `${formatBytes(more)} more for '${id}'`);
-      await growStore(ctx, report, store, present, size);
+      const room = more * copiesOf(entity.parameters.layout);
+      await withRoomFor(ctx, room, `${formatBytes(more)} more for '${id}'`, async () =>
+        lengthen(ctx, report, store, size),
+      );
+      await zeroFrom(ctx, store, present, size);
     }
     if (feeder !== undefined)
       await takeSnapshot(ctx, { report, forest, family, node: feeder }, `under ${id}`, { hidden: true });
@@ -121,7 +124,15 @@ export async function growStore(
   from: Bytes,
   size: Bytes,
 ): Promise<void> {
+  await lengthen(ctx, report, store, size);
+  await zeroFrom(ctx, store, from, size);
+}
+
+async function lengthen(ctx: Context, report: PoolReport, store: StoreName, size: Bytes): Promise<void> {
   if (storeReport(report, store).size < size) await extendStore(ctx, store, size);
+}
+
+async function zeroFrom(ctx: Context, store: StoreName, from: Bytes, size: Bytes): Promise<void> {
   const observed = await ctx.kernel.observe('without-statuses');
   if (!observed.stores.has(store)) await ctx.kernel.apply([{ do: 'activate', stores: [store] }]);
   await ctx.host.zero(store, from, bytes(size - from));
