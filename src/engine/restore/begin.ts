@@ -39,7 +39,7 @@ import { entityByName } from '../families/find.ts';
 export async function beginRestore(ctx: Context, before: FamilyState, wish: RestoreWish): Promise<Restore> {
   const name = wish.mode === 'snapshot' ? undefined : wish.safetySnapshotName;
   if (name === undefined) return beginNamed(ctx, before, wish);
-  const key = `name:${name}`;
+  const key = `snapshot-name:${name}`;
   // Whoever makes a snapshot has the name first and then waits for its family: nobody waits for a name with a family in hand.
   if (ctx.locks.isHeld(key))
     fail('busy', `Cannot restore volume '${before.node.id}': a snapshot called '${name}' is being made`);

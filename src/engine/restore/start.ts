@@ -187,8 +187,8 @@ export async function beginWaiting(ctx: Context, state: Omit<FamilyState, 'node'
   return false;
 }
 
-/** What somebody can clear away; the rest stops the family. */
-const HINDRANCES: ReadonlySet<ErrorKind> = new Set(['precondition', 'exhausted', 'invalid', 'exists']);
+/** What somebody can clear away, or what ends by itself; the rest stops the family. */
+const HINDRANCES: ReadonlySet<ErrorKind> = new Set(['precondition', 'exhausted', 'invalid', 'exists', 'busy']);
 
 async function tryToBegin(ctx: Context, state: FamilyState, wish: RestoreWish): Promise<string | undefined> {
   const id: EntityId = state.node.id;
