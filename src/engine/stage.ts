@@ -12,7 +12,7 @@ import type { Bytes } from '../vocabulary/units.ts';
 import type { Context } from './state/context.ts';
 import { LESS_BELOW, refuseTooDeep } from './families/depth.ts';
 import { convergeFamily } from './families/converge-family.ts';
-import { refuseCutOff } from './families/cut-off.ts';
+import { refuseCutOff, shownThrough } from './families/cut-off.ts';
 import { readFamily, readPool, withFamily, withFamilyOf } from './state/context.ts';
 import { isStaged, openedBy } from './families/open-count.ts';
 import { restoreOnActivate } from './restore/start.ts';
@@ -62,8 +62,10 @@ export async function activate(ctx: Context, id: VolumeId): Promise<ActiveVolume
 
 /** All but the top, and nobody is given what is not whole. What is shown when this fails goes with the next converge. */
 async function prepare(ctx: Context, family: Family, id: VolumeId): Promise<void> {
+  const through = shownThrough(family, id);
+  if (through.length === 0) return;
   await convergeFamily(ctx, family, { prepared: id });
-  await refuseCutOff(ctx, family, id);
+  await refuseCutOff(ctx, family, id, through);
   // Before anybody writes: the store may have been made small while nothing fed it.
   await ctx.keepAhead(family.id);
 }

@@ -5,7 +5,7 @@ import type { Family, Node } from '../../records/family.ts';
 import { desired, isFilled } from '../../converge/desired.ts';
 import type { SnapshotStatus } from '../../dm/status.ts';
 import { fail } from '../../vocabulary/errors.ts';
-import type { StoreName, VolumeId } from '../../vocabulary/ids.ts';
+import type { DeviceKey, StoreName, VolumeId } from '../../vocabulary/ids.ts';
 import { entityOf } from '../../vocabulary/ids.ts';
 import { inUseOf } from './in-use.ts';
 import type { Bytes } from '../../vocabulary/units.ts';
@@ -37,17 +37,33 @@ export function cutOffShown(
   return cutOff(ctx, node.record.store, toBytes(status.used));
 }
 
-/**
- * Of all that is shown for a volume before its top: `precondition` where something has been cut off, `unavailable` where the
- * kernel does not say how much is used.
- */
-export async function refuseCutOff(ctx: Context, family: Family, volume: VolumeId): Promise<void> {
-  const alone = desired(family, { volumes: new Set(), pinned: new Set(), prepared: new Set([volume]) });
-  const statuses = await ctx.kernel.statuses();
-  for (const { key, table } of alone.devices) {
+export interface ShownThrough {
+  readonly key: DeviceKey;
+  readonly node: Node;
+}
+
+/** What a volume is shown through that could have been cut; a data store that is too short is refused by the kernel. */
+export function shownThrough(family: Family, volume: VolumeId): readonly ShownThrough[] {
+  const { devices } = desired(family, { volumes: new Set(), pinned: new Set(), prepared: new Set([volume]) });
+  return devices.flatMap(({ key, table }) => {
     const id = entityOf(key);
     const node = id === undefined ? undefined : family.nodes.get(id);
-    if (node === undefined || table[0]?.type !== 'snapshot') continue;
+    return node === undefined || table[0]?.type !== 'snapshot' ? [] : [{ key, node }];
+  });
+}
+
+/**
+ * Before a volume has its top: `precondition` where something has been cut off, `unavailable` where the kernel does not say how
+ * much is used.
+ */
+export async function refuseCutOff(
+  ctx: Context,
+  family: Family,
+  volume: VolumeId,
+  through: readonly ShownThrough[],
+): Promise<void> {
+  const statuses = await ctx.kernel.statuses();
+  for (const { key, node } of through) {
     const status = statuses.get(key);
     if (status === undefined) fail('unavailable', `Cannot stage volume '${volume}': '${key}' has no status yet`);
     const cut = cutOffShown(ctx, family, node, status);
