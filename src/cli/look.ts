@@ -5,7 +5,7 @@ import type { Whereabouts } from '../config/config.ts';
 import { SnapmergeError, messageOf } from '../vocabulary/errors.ts';
 import type { Exec } from '../system/exec.ts';
 import type { PoolView } from '../inspect/view.ts';
-import { fromWire } from '../inspect/wire.ts';
+import { fromWire } from '../inspect/from-wire.ts';
 import { z } from 'zod';
 import { readOffline, viewOffline } from './offline.ts';
 

@@ -4,7 +4,7 @@
 import type { InspectPoolsResponse } from '#proto/snapmerge/v1/InspectPoolsResponse.ts';
 import type { InspectHandlers } from '#proto/snapmerge/v1/Inspect.ts';
 import { z } from 'zod';
-import { toWire } from '../inspect/wire.ts';
+import { toWire } from '../inspect/to-wire.ts';
 import type { Pools } from '../pools/pools.ts';
 import { unary } from '../transport/rpc.ts';
 import type { ServiceOf } from '../transport/rpc.ts';

@@ -6,10 +6,8 @@ import type { ControllerListVolumeHealthResponse } from '#proto/csi/v1/Controlle
 import type { ListVolumesResponse } from '#proto/csi/v1/ListVolumesResponse.ts';
 import type { ControllerHandlers } from '#proto/csi/v1/Controller.ts';
 import type { CreateVolumeResponse } from '#proto/csi/v1/CreateVolumeResponse.ts';
-import type { GetCapacityResponse } from '#proto/csi/v1/GetCapacityResponse.ts';
-import type { ValidateVolumeCapabilitiesResponse } from '#proto/csi/v1/ValidateVolumeCapabilitiesResponse.ts';
 import { z } from 'zod';
-import { fsTypeOf, givenBack, readCapabilities, volumeCapability } from '../csi/capability.ts';
+import { fsTypeOf, readCapabilities, volumeCapability } from '../csi/capability.ts';
 import type { RawCapability } from '../csi/capability.ts';
 import { capacityRange, maxEntries, requiredName, requiredText, sizeRange, stringMap } from '../csi/fields.ts';
 import { leastBytes } from '../csi/fstype.ts';
@@ -17,23 +15,23 @@ import type { FsType } from '../csi/fstype.ts';
 import { hereOrGone, locateSnapshot, locateVolume, requireAllPools, requireHere } from '../csi/handles.ts';
 import type { Found } from '../csi/handles.ts';
 import { oneAtATime } from '../csi/one-at-a-time.ts';
-import { isThisNode, requireThisNode, topology, topologyRequirement } from '../csi/topology.ts';
+import { requireThisNode, topologyRequirement } from '../csi/topology.ts';
 import type { Engine, Volume } from '../engine/engine.ts';
-import { SnapmergeError, fail } from '../vocabulary/errors.ts';
+import { fail } from '../vocabulary/errors.ts';
 import type { PoolName } from '../vocabulary/ids.ts';
 import { claimContext } from '../vocabulary/object-names.ts';
-import { differing } from '../vocabulary/parameters.ts';
 import type { VolumeSource } from '../vocabulary/parameters.ts';
 import type { Pools } from '../pools/pools.ts';
 import { unary } from '../transport/rpc.ts';
 import type { ServiceOf } from '../transport/rpc.ts';
-import { bytes, gib, maxBytes, roundUp } from '../vocabulary/units.ts';
+import { bytes, gib, maxBytes } from '../vocabulary/units.ts';
 import type { Bytes } from '../vocabulary/units.ts';
 import { poolElsewhere } from './elsewhere.ts';
 import { page } from './paging.ts';
 import { readVolumeParameters, refuseMutableParameters } from './parameters.ts';
-import type { ReadParameters } from './parameters.ts';
 import { handleOf, healthReply, volumeReply } from '../csi/replies.ts';
+import { validate, validateRequest } from './validate.ts';
+import { capacity, capacityRequest, wantedPool } from './capacity.ts';
 
 /** For a request without a size. */
 export const DEFAULT_VOLUME_BYTES: Bytes = gib(1);
@@ -53,24 +51,12 @@ const createVolume = z.object({
   volume_content_source: contentSource.nullable(),
   accessibility_requirements: topologyRequirement.nullable(),
 });
+
 type CreateVolumeRequest = z.output<typeof createVolume>;
 
 const volumeOnly = z.object({ volume_id: requiredText });
+
 const listRequest = z.object({ max_entries: maxEntries, starting_token: z.string() });
-
-const validateRequest = z.object({
-  volume_id: requiredText,
-  volume_capabilities: z.array(volumeCapability).min(1, 'is missing'),
-  volume_context: stringMap,
-  parameters: stringMap,
-  mutable_parameters: stringMap,
-});
-
-const capacityRequest = z.object({
-  volume_capabilities: z.array(volumeCapability),
-  parameters: stringMap,
-  accessible_topology: topology.nullable(),
-});
 
 export function volumeCalls(pools: Pools, nodeName: string): ServiceOf<ControllerHandlers> {
   const oneOfName = oneAtATime('volume name');
@@ -212,12 +198,6 @@ function agreedFsType(parameter: FsType | undefined, capability: FsType | undefi
   return parameter;
 }
 
-/** The first that is configured where none is named, and never another in its place: a name asked for again would be a second volume. */
-function wantedPool(pools: Pools, name: PoolName | undefined) {
-  const wanted = name ?? pools.names()[0];
-  return { wanted, engine: wanted === undefined ? undefined : pools.engines().get(wanted) };
-}
-
 function poolFor(pools: Pools, name: PoolName | undefined): Engine {
   const { wanted, engine } = wantedPool(pools, name);
   if (engine !== undefined) return engine;
@@ -265,76 +245,4 @@ async function refuseNameElsewhere(pools: Pools, here: Engine, name: string): Pr
   const pool = await poolElsewhere(pools, here, async (other) => other.findVolume(name));
   if (pool === undefined) return;
   fail('exists', `Cannot create volume '${name}' in pool '${here.pool}': it exists in pool '${pool}'`);
-}
-
-function validate(
-  request: z.output<typeof validateRequest>,
-  { engine, volume }: { readonly engine: Engine; readonly volume: Volume },
-): ValidateVolumeCapabilitiesResponse {
-  const read = readCapabilities(request.volume_capabilities);
-  if (!read.ok) {
-    if (read.malformed) fail('invalid', `Cannot validate these capabilities: ${read.reason}`);
-    return { message: `not possible: ${read.reason}` };
-  }
-  if (Object.keys(request.mutable_parameters).length > 0) {
-    return { message: 'not possible: parameters of a volume cannot be changed' };
-  }
-  const other = otherParameter(engine, volume, request.parameters);
-  if (other !== undefined) return { message: `not possible: ${other}` };
-  return {
-    confirmed: {
-      volume_context: request.volume_context,
-      volume_capabilities: request.volume_capabilities.map(givenBack),
-      parameters: request.parameters,
-    },
-  };
-}
-
-/** Why this volume is not what these parameters make; none say nothing. */
-function otherParameter(
-  { pool }: Engine,
-  { parameters }: Volume,
-  given: Readonly<Record<string, string>>,
-): string | undefined {
-  if (Object.keys(given).length === 0) return undefined;
-  const asked = parametersOrReason(given);
-  if (typeof asked === 'string') return asked;
-  if (asked.pool !== undefined && asked.pool !== pool) return `it is in pool '${pool}'`;
-  const other = differing(asked.volume, parameters);
-  return other === undefined ? undefined : `its ${other} is ${parameters[other]}`;
-}
-
-/** Or why no volume can have them. */
-function parametersOrReason(given: Readonly<Record<string, string>>): ReadParameters | string {
-  try {
-    return readVolumeParameters(given);
-  } catch (error) {
-    if (error instanceof SnapmergeError && error.kind === 'invalid') return error.message;
-    throw error;
-  }
-}
-
-async function capacity(
-  pools: Pools,
-  nodeName: string,
-  request: z.output<typeof capacityRequest>,
-): Promise<GetCapacityResponse> {
-  const { pool, fsType, volume } = readVolumeParameters(request.parameters);
-  const capabilities =
-    request.volume_capabilities.length === 0 ? undefined : readCapabilities(request.volume_capabilities);
-  if (capabilities?.ok === false && capabilities.malformed) {
-    fail('invalid', `Cannot tell a capacity for these capabilities: ${capabilities.reason}`);
-  }
-  const elsewhere = request.accessible_topology !== null && !isThisNode(request.accessible_topology, nodeName);
-  const { engine } = wantedPool(pools, pool);
-  if (elsewhere || engine === undefined || capabilities?.ok === false) return { available_capacity: '0' };
-  const isRaw = capabilities?.capabilities.some(({ type }) => type === 'block') === true;
-  const asked = isRaw ? undefined : (fsType ?? capabilities?.capabilities.flatMap(fsTypeOf)[0]);
-  const { available, maximumVolume, minimumVolume } = await engine.capacity(volume.layout);
-  return {
-    available_capacity: available.toString(),
-    maximum_volume_size: { value: maximumVolume.toString() },
-    // A size that can be asked for as a limit, too.
-    minimum_volume_size: { value: roundUp(maxBytes(minimumVolume, leastBytes(asked)), minimumVolume).toString() },
-  };
 }

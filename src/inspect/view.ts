@@ -208,3 +208,9 @@ export function labelOf({ name, id }: { readonly name: Name; readonly id: Entity
 export function isSnapshot(image: ImageView): image is ImageView & { readonly id: SnapshotId } {
   return image.kind === 'snapshot';
 }
+
+export interface NodeView {
+  /** Of the driver. */
+  readonly version: string;
+  readonly pools: readonly PoolView[];
+}

@@ -108,7 +108,7 @@ const named = { ...PLACE, pools: [{ name: 'fast', volumeGroup: 'pool-a' }] };
 test('a pool that is named has its name, and is missed when it is not there', async () => {
   const { operator, said } = node();
   await operator.tables({ ...TABLES, place: named });
-  expect(said()).toContain('n=snapmerge-fast u=SNAPMERGE-dU4NYTrtIqU9FDlBLg4GqB3hvporJ8v6');
+  expect(said()).toContain('n=snapmerge-fast l=snapmerge-fast-dU4NYT u=SNAPMERGE-dU4NYTrtIqU9FDlBLg4GqB3hvporJ8v6');
   const missing = { ...PLACE, pools: [{ name: 'fast', volumeGroup: 'elsewhere', loopFile: '/var/lib/x.img' }] };
   const gone = node();
   expect(await gone.operator.tables({ ...TABLES, place: missing })).toBe(1);

@@ -4,7 +4,7 @@ import type { Engine } from '../../../src/engine/engine.ts';
 import { poolName } from '../../../src/vocabulary/ids.ts';
 import { viewPool } from '../../../src/inspect/pool.ts';
 import type { Look } from '../../../src/inspect/pool.ts';
-import { fromWire } from '../../../src/inspect/wire.ts';
+import { fromWire } from '../../../src/inspect/from-wire.ts';
 import type { Pools } from '../../../src/pools/pools.ts';
 import { gib, mib } from '../../../src/vocabulary/units.ts';
 import {
