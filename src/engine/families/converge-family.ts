@@ -59,8 +59,11 @@ async function convergeOnce(
   const inUse = inUseOf(ctx, family, pinned);
   const wanted = desired(family, { ...inUse, holdsMerges, ...(prepared && { prepared: new Set([prepared]) }) });
   const watched = watchedStores(family, wanted, inUse);
-  // Until it is done, what was fed is fed.
-  const before = ctx.watched.get(family.id) ?? [];
+  // Until it is done, what was fed is fed, and what will be may be already.
+  const filled = new Set(watched.flatMap(({ store, isFilled }) => (isFilled ? [store] : [])));
+  const before = (ctx.watched.get(family.id) ?? []).map((one) =>
+    filled.has(one.store) ? { ...one, isFilled: true } : one,
+  );
   const known = new Set(before.map(({ store }) => store));
   ctx.watch(family.id, [...before, ...watched.filter(({ store }) => !known.has(store))]);
   try {
