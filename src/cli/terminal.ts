@@ -1,6 +1,8 @@
 // Where the command line writes to, and what that place can show: colours, box characters, lines drawn again. Decided
 // once from the environment. No effects in this file.
 
+import { styleText } from 'node:util';
+
 export interface Terminal {
   /** Results: standard output. */
   readonly write: (text: string) => void;
@@ -38,11 +40,12 @@ export function columnsOf({ isTTY, columns: width }: Stream): number {
   return width === undefined || width <= 0 ? 80 : width;
 }
 
-const CODES = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, cyan: 36 } as const;
-export type Colour = keyof typeof CODES | 'plain';
+export type Colour = 'bold' | 'dim' | 'red' | 'green' | 'yellow' | 'blue' | 'cyan' | 'plain';
 
 export function paint({ colour }: Style, as: Colour, text: string): string {
-  return !colour || as === 'plain' || text === '' ? text : `\u001B[${CODES[as]}m${text}\u001B[0m`;
+  if (!colour || as === 'plain' || text === '') return text;
+  // Whether the stream takes colours is decided above, for all that is written.
+  return styleText(as, text, { validateStream: false });
 }
 
 /** A piece of a line. */

@@ -30,7 +30,7 @@ test('columns are as wide as their widest cell, whatever the colours', () => {
     [cell('wide'), cell(''), cell('c')],
   ];
   expect(columns(rows, { colour: false, unicode: true })).toEqual(['a     b  long, and last', 'wide     c']);
-  expect(columns(rows, { colour: true, unicode: true })[0]).toBe('\u001B[31ma\u001B[0m     b  long, and last');
+  expect(columns(rows, { colour: true, unicode: true })[0]).toBe('\u001B[31ma\u001B[39m     b  long, and last');
   expect(paint({ colour: true, unicode: true }, 'red', '')).toBe('');
 });
 

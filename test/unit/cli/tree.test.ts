@@ -99,7 +99,7 @@ test('without pools, without volumes, without an answer', () => {
 
 test('colours and plain characters', () => {
   const coloured = treeOf(lookOf(), { colour: true, unicode: false });
-  expect(coloured[3]).toContain('\u001B[1mshop\u001B[0m');
+  expect(coloured[3]).toContain('\u001B[1mshop\u001B[22m');
   expect(coloured[4]).toContain('`- friday');
   // Columns stand where they stand without colours.
   const stripped = coloured.map((line) => stripVTControlCharacters(line));
